@@ -1,0 +1,1 @@
+"""Experiments: `run.py` composes a configuration and runs a recipe on it."""

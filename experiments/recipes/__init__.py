@@ -1,0 +1,1 @@
+"""The readable main loops of work: match (train and compare scorers)."""

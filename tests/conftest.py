@@ -1,0 +1,27 @@
+"""Shared fixtures. Real CVs and JDs lie beside the checkout; tests that need them skip without."""
+
+import os
+from pathlib import Path
+
+# Set before torch is imported: tests run single-threaded so that sums come out the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+from hypothesis import settings
+
+# The same examples every time, and no clock: a shared machine may be slow.
+settings.register_profile("here", deadline=None, derandomize=True)
+settings.load_profile("here")
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder of real documents, read only."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real documents in {SHARED.relative_to(ROOT.parent)} beside the clone")
+    return SHARED
