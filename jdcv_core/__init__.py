@@ -1,0 +1,4 @@
+"""The baseline and the shared core: records → documents → chunks → vectors → scores → figures.
+
+Nothing here imports `research` or `experiments`.
+"""

@@ -1,0 +1,29 @@
+"""The one error a user sees: a fault in what they gave, in one line, with its cure."""
+
+
+class InputError(ValueError):
+    """A fault in a file, a row or a setting that its owner can mend.
+
+    The message is one line: *where* (the file, and the row if there is one), *what* is wrong and
+    what to *do*. `experiments/run.py` prints it without a traceback and exits with code 2.
+
+    >>> str(InputError("pairs.csv, row 7", "the label is empty", "give one of No Fit, Good Fit"))
+    'pairs.csv, row 7: the label is empty. Give one of No Fit, Good Fit.'
+    """
+
+    def __init__(self, where: str, what: str, cure: str) -> None:
+        one_line = " ".join(f"{where}: {what}. {cure[:1].upper()}{cure[1:]}.".split())
+        super().__init__(one_line)
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or all of them.
+
+    >>> nearest("sead", ["seed", "split"])
+    "did you mean 'seed'? Known: seed, split"
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Known: {', '.join(sorted(known))}"
