@@ -1,0 +1,1 @@
+"""Records in, Documents and labelled pairs out; and their parting into train, validation, test."""

@@ -1,0 +1,129 @@
+"""What a row must be before it enters a dataset; of its faults the first one is told. Ours."""
+
+import math
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import PurePath
+from typing import Any
+
+from jdcv_core.data.normalise import Row
+from jdcv_core.data.tables import Record, is_unicode
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.types import LABELS
+
+Fault = tuple[str, str, str]
+"""Its kind (faults of one kind are counted together), what is wrong, and the cure."""
+
+
+def label_map(labels: Mapping[Any, int | str] | None) -> dict[str, int]:
+    """How to read labels: the source's value (case and spaces removed) → index into LABELS.
+
+    labels: the source's values, each with a name of LABELS or its index; None: those names, and
+            0, 1, 2
+
+    Raises InputError if a value leads to no label, if two values differ only in case or spaces
+    and lead to different labels, or if a key is a boolean (an unquoted `yes:` in YAML).
+    """
+    known = {_key(name): index for index, name in enumerate(LABELS)}
+    known |= {str(index): index for index in range(len(LABELS))}
+    if labels is None:
+        return known
+    mapped: dict[str, int] = {}
+    for value, label in labels.items():
+        key, index = _key(value), known.get(_key(label))
+        if index is None:
+            cure = f"give one of {', '.join(LABELS)}"
+            raise InputError(f"labels, {value!r}", f"{label!r} is not a label", cure)
+        if isinstance(value, bool) or mapped.setdefault(key, index) != index:
+            what = "it is ambiguous (a boolean, or a second spelling of another value)"
+            raise InputError(f"labels, {value!r}", what, "quote it, and give it once")
+    return mapped
+
+
+def check_rows(
+    file: str,
+    records: Iterable[Record],
+    columns: Mapping[str, str],
+    labels: Mapping[str, int],
+    max_characters: int,
+    fold: str = "",
+) -> list[Row]:
+    """The records as rows, if all of them are sound.
+
+    file:           for messages, as the user gave it
+    records:        place and the values (CV, JD, label)
+    columns:        the source's names of `cv`, `jd`, `label`, for messages
+    labels:         from `label_map`
+    max_characters: the longest text that is taken, in characters
+    fold:           of all these rows
+
+    Raises InputError for the first unsound row; it says how many more rows have that fault.
+    """
+    rows: list[Row] = []
+    faults: dict[str, list[tuple[str, Fault]]] = {}
+    for place, (cv, jd, label) in records:
+        index = labels.get(_key(label))
+        fault = (
+            text_fault(columns["cv"], cv, max_characters)
+            or text_fault(columns["jd"], jd, max_characters)
+            or (_label_fault(columns["label"], label, labels) if index is None else None)
+        )
+        if fault:
+            faults.setdefault(fault[0], []).append((place, fault))
+        elif index is not None and not faults:  # after a fault only faults are counted
+            origin = f"{PurePath(file).name}, {place}"
+            rows.append(Row(cv=cv, jd=jd, label=index, fold=fold, origin=origin))
+    if faults:
+        first, *others = next(iter(faults.values()))
+        place, (_, what, cure) = first
+        more = f" (and in {len(others)} more rows)" if others else ""
+        raise InputError(f"{file}, {place}", what + more, cure)
+    return rows
+
+
+def text_fault(column: str, text: Any, max_characters: int) -> Fault | None:
+    """What is wrong with a document's text, if anything: empty, no text, binary, too long."""
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return f"{column} empty", f"{column} is empty", "give its text or remove the row"
+    if not isinstance(text, str):
+        what = f"{column} is a {type(text).__name__}, not text"
+        return f"{column} type", what, "give its text"
+    if "\0" in text:
+        what = f"{column} is binary (it has a NUL character)"
+        return f"{column} binary", what, "extract its text first"
+    if not is_unicode(text):
+        what = f"{column} is not valid UTF-8"
+        return f"{column} encoding", what, "save the file as UTF-8"
+    if len(text) > max_characters:
+        what = f"{column} has {len(text):,} characters, more than {max_characters:,}"
+        return f"{column} length", what, "shorten it or raise max_characters"
+    return None
+
+
+def hint(word: str, known: Iterable[str], shown: int = 8) -> str:
+    """The end of a message about an unknown word; of many known ones only the closest are named."""
+    names = sorted(known)
+    if len(names) <= shown:
+        return nearest(word, names)
+    close = get_close_matches(word, names, n=shown, cutoff=0.0)
+    return f"the closest of {len(names)} are {', '.join(close)}"
+
+
+def _label_fault(column: str, label: Any, labels: Mapping[str, int]) -> Fault:
+    shown = "empty" if label is None or label == "" else repr(label)[:60]
+    if _key(LABELS[0]) in labels:
+        cure = f"{hint(str(label)[:60], LABELS)}; map others with `labels`"
+    else:
+        cure = hint(str(label)[:60], labels)
+    return f"{column} unknown", f"{column} is {shown}", cure
+
+
+def _key(value: Any) -> str:
+    """`" no  FIT"` → `nofit`; 1 and 1.0 → `1`; nothing → the empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "a boolean"  # has a space, so it equals no key: what True means is not known
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    return "".join(str(value).split()).casefold()
