@@ -1,0 +1,183 @@
+"""Classes from scores by two cuts, and the figures that say how well they match the labels."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import roc_auc_score
+
+from jdcv_core.types import LABELS
+
+NO, POTENTIAL, GOOD = range(len(LABELS))
+ABOVE_ALL = float(np.nextafter(1.0, 2.0))
+"""The cut that no score reaches: scores end at 1."""
+
+
+def tune_thresholds(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
+    """The two cuts `low <= high` with the largest weighted F1 on these pairs.
+
+    The search is exact: it tries every pair of cuts out of 0, the midpoints between neighbouring
+    distinct scores, and ABOVE_ALL (a class that gets no pair has its cuts there or together).
+    It takes O(n²) time and O(n) memory for n distinct scores. Among equally good pairs of cuts,
+    the one nearest to the mean of them all wins, counted in positions, then the lower one.
+    Tune on validation pairs only.
+
+    scores: float [pair] in [0, 1]
+    labels: int [pair], index into LABELS
+    Returns (low, high) for `apply_thresholds`.
+    Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
+    Source: ours.
+
+    >>> tune_thresholds([0.1, 0.2, 0.5, 0.6, 0.9], [0, 0, 1, 1, 2])
+    (0.35, 0.75)
+    """
+    s, y = _scores(scores), as_labels(labels)
+    _same_length(s, y)
+    distinct, position = np.unique(s, return_inverse=True)
+    counts = np.zeros((len(distinct) + 1, len(LABELS)), dtype=np.int64)
+    np.add.at(counts, (position + 1, y), 1)
+    below = counts.cumsum(0)  # [cut label]: pairs under the cut, by label
+    peaks = np.array([_weighted_f1_row(below, low).max() for low in range(len(below))])
+    best = peaks.max() - 1e-12  # equal fractions may differ in the last bit
+    ties = np.array(
+        [
+            (low, low + step)
+            for low in np.flatnonzero(peaks >= best).tolist()
+            for step in np.flatnonzero(_weighted_f1_row(below, low) >= best)
+        ]
+    )
+    low, high = ties[np.argmin(((ties - ties.mean(0)) ** 2).sum(1))]
+    cuts = _cuts(distinct)
+    return float(cuts[low]), float(cuts[high])
+
+
+def apply_thresholds(scores: ArrayLike, thresholds: tuple[float, float]) -> np.ndarray:
+    """No below `low`, Good from `high` on, Potential between: `(s >= low) + (s >= high)`.
+
+    scores: float [pair] in [0, 1]
+    Returns int [pair], index into LABELS. Raises ValueError if low > high or a score is outside.
+
+    >>> apply_thresholds([0.1, 0.35, 0.9], (0.35, 0.75))
+    array([0, 1, 2])
+    """
+    low, high = thresholds
+    if not low <= high:
+        raise ValueError(f"the low cut {low} is above the high cut {high}")
+    s = _scores(scores)
+    return (s >= low).astype(np.int64) + (s >= high)
+
+
+def classification_metrics(
+    labels: ArrayLike, predicted: ArrayLike, scores: ArrayLike
+) -> dict[str, float]:
+    """The figures of one row of the table.
+
+    labels:    int [pair], index into LABELS
+    predicted: int [pair], index into LABELS
+    scores:    float [pair] in [0, 1], higher = better fit
+    Returns those of `confusion_metrics`, and auc_good: the chance that a Good Fit scores above a
+    pair that is none, ties counting half; nan if either kind is absent.
+    Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
+
+    >>> figures = classification_metrics([0, 1, 1, 2], [0, 1, 2, 2], [0.1, 0.5, 0.7, 0.9])
+    >>> {name: round(value, 3) for name, value in figures.items()}  # doctest: +NORMALIZE_WHITESPACE
+    {'weighted_f1': 0.75, 'macro_f1': 0.778, 'f1_no': 1.0, 'f1_potential': 0.667, 'f1_good': 0.667,
+     'qwk': 0.8, 'auc_good': 1.0}
+    """
+    y, s = as_labels(labels), _scores(scores)
+    _same_length(s, y)
+    figures = confusion_metrics(confusion_matrix(y, predicted))
+    good = y == GOOD
+    auc = roc_auc_score(good, s) if 0 < good.sum() < len(good) else np.nan
+    return {name: float(value) for name, value in (figures | {"auc_good": auc}).items()}
+
+
+def confusion_matrix(labels: ArrayLike, predicted: ArrayLike) -> np.ndarray:
+    """Counts [label, predicted] of the pairs with each label and predicted class.
+
+    Raises ValueError for no pair, unequal lengths or an unknown label.
+    """
+    y, p = as_labels(labels), as_labels(predicted)
+    _same_length(p, y)
+    k = len(LABELS)
+    return np.bincount(k * y + p, minlength=k * k).reshape(k, k)
+
+
+def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
+    """F1 and agreement of many confusion matrices at once, so that the bootstrap resamples cheaply.
+
+    matrix: counts [..., label, predicted]
+    Returns arrays [...]:
+      f1_no, f1_potential, f1_good: 2 TP / (pairs with the label + pairs predicted so), 0 if 0/0
+      weighted_f1: their mean weighted by the pairs with each label (the original's choice)
+      macro_f1:    their plain mean over the three classes, absent ones included as 0
+      qwk: quadratic weighted kappa, 1 - Σ d² observed / Σ d² expected by chance, where d is the
+           distance between the classes; 0 if 0/0, as when one class is all there is
+    All agree with scikit-learn at `zero_division=0`. Source: Cohen 1968 for qwk.
+    """
+    pairs = matrix.sum((-2, -1))
+    actual, guessed = matrix.sum(-1), matrix.sum(-2)  # [..., label]
+    f1 = _divide(2 * np.diagonal(matrix, axis1=-2, axis2=-1), actual + guessed)
+    k = np.arange(len(LABELS))
+    distance = (k[:, None] - k) ** 2
+    observed = (distance * matrix).sum((-2, -1)) * pairs
+    expected = (distance * actual[..., :, None] * guessed[..., None, :]).sum((-2, -1))
+    return {
+        "weighted_f1": _divide((f1 * actual).sum(-1), pairs),
+        "macro_f1": f1.mean(-1),
+        "f1_no": f1[..., NO],
+        "f1_potential": f1[..., POTENTIAL],
+        "f1_good": f1[..., GOOD],
+        "qwk": _divide(expected - observed, expected),
+    }
+
+
+def as_labels(labels: ArrayLike) -> np.ndarray:
+    """Labels as int64 [pair]. Raises ValueError for none at all, or one outside LABELS."""
+    y = np.asarray(labels)
+    if len(y) == 0:
+        raise ValueError("no pairs, so no figures")
+    if not np.isin(y, range(len(LABELS))).all():
+        raise ValueError(f"labels must be 0 to {len(LABELS) - 1}, indices into {LABELS}")
+    return y.astype(np.int64)
+
+
+def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b, and 0 where b is 0."""
+    return np.divide(a, b, out=np.zeros(np.shape(b)), where=b != 0)
+
+
+def _weighted_f1_row(below: np.ndarray, low: int) -> np.ndarray:
+    """Weighted F1 for the low cut at this position and the high cut at it or any later one.
+
+    below: counts [cut label] under each cut. Returns [cut - low].
+    """
+    total, under_low, under_high = below[-1], below[low], below[low:]
+    under = under_high.sum(1)
+    hits = np.empty_like(under_high)  # [cut label]: pairs whose predicted class is their label
+    hits[:, NO] = under_low[NO]
+    hits[:, POTENTIAL] = under_high[:, POTENTIAL] - under_low[POTENTIAL]
+    hits[:, GOOD] = total[GOOD] - under_high[:, GOOD]
+    guessed = np.empty_like(under_high)
+    guessed[:, NO] = under_low.sum()
+    guessed[:, POTENTIAL] = under - under_low.sum()
+    guessed[:, GOOD] = total.sum() - under
+    return _divide(2.0 * hits, guessed + total) @ total / total.sum()
+
+
+def _cuts(distinct: np.ndarray) -> np.ndarray:
+    """The cut at each position: below all scores, between neighbours, above all."""
+    left, right = distinct[:-1], distinct[1:]
+    middle = (left + right) / 2
+    middle = np.where(middle > left, middle, right)  # neighbouring floats: it may round down
+    return np.concatenate([[0.0], middle, [ABOVE_ALL]])
+
+
+def _scores(scores: ArrayLike) -> np.ndarray:
+    s = np.asarray(scores, dtype=np.float64)
+    if not ((s >= 0) & (s <= 1)).all():
+        raise ValueError("scores must lie in [0, 1]; apply the sigmoid to logits first")
+    return s
+
+
+def _same_length(a: np.ndarray, b: np.ndarray) -> None:
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"one value per pair is needed, got shapes {a.shape} and {b.shape}")

@@ -1,0 +1,92 @@
+"""How well one system ranks the CVs of each JD.
+
+The tie rule of the whole toolkit is kept here: score descending, then id ascending.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import ir_measures
+from ir_measures import nDCG
+
+from jdcv_core.types import Pair, Qrels, Run
+
+
+def qrels_and_run(
+    pairs: Sequence[Pair], scores: Iterable[float]
+) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    """Judgements and a run from scored pairs: the query is the JD, the documents are its CVs.
+
+    pairs:  labelled pairs; the label is the grade
+    scores: one float per pair, higher = better fit
+    Returns (qrels, run), both JD id → CV id → value.
+    Raises ValueError if a pair occurs twice or the lengths differ.
+    """
+    qrels: dict[str, dict[str, int]] = {}
+    run: dict[str, dict[str, float]] = {}
+    for pair, score in zip(pairs, scores, strict=True):
+        if pair.cv in qrels.setdefault(pair.jd, {}):
+            raise ValueError(f"the pair {pair.jd} {pair.cv} occurs twice")
+        qrels[pair.jd][pair.cv] = int(pair.label)
+        run.setdefault(pair.jd, {})[pair.cv] = float(score)
+    return qrels, run
+
+
+def ranking(scores: Mapping[str, float]) -> list[str]:
+    """Document ids, best first: score descending, then id ascending.
+
+    Raises ValueError for a score that is nan, which has no place in an order.
+
+    >>> ranking({"cv:b": 0.5, "cv:a": 0.5, "cv:c": 0.9})
+    ['cv:c', 'cv:a', 'cv:b']
+    """
+    for document, score in scores.items():
+        if math.isnan(score):
+            raise ValueError(f"the score of {document} is nan")
+    return sorted(scores, key=lambda document: (-scores[document], document))
+
+
+def ndcg_per_query(qrels: Qrels, run: Run, k: int = 10) -> dict[str, float]:
+    """nDCG@k of each query, by `ir-measures`.
+
+    DCG@k = Σ over ranks r ≤ k of grade / log2(r + 1), divided by the DCG@k of the best order.
+    The gain is linear in the grade, as in trec_eval (not 2^grade - 1). A document without a
+    judgement has grade 0. trec_eval breaks ties by id *descending* and compares in float32, so it
+    is given ranks by our tie rule instead of scores.
+
+    qrels: query id → document id → grade ≥ 0
+    run:   query id → document id → score; a judged query that is missing here ranked nothing: 0
+    k:     number of ranks that count, ≥ 1
+    Returns query id → value in [0, 1], in order of id, one per query of `qrels`. A query without
+    a relevant document (grade > 0) has no best order: it gets nan, and `mean_over_queries` leaves
+    it out, where trec_eval would count 0.
+    Raises ValueError for k < 1 or a score that is nan.
+    Source: Järvelin and Kekäläinen 2002, with trec_eval's gain.
+
+    >>> ndcg_per_query({"jd:1": {"cv:1": 2, "cv:2": 1}}, {"jd:1": {"cv:1": 0.2, "cv:2": 0.9}})
+    {'jd:1': 0.8597186998521972}
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    places = {
+        query: {document: -place for place, document in enumerate(ranking(run.get(query, {})))}
+        for query in qrels
+    }
+    judged = {query: dict(grades) for query, grades in qrels.items()}
+    found = {m.query_id: m.value for m in ir_measures.iter_calc([nDCG @ k], judged, places)}
+    return {
+        query: float(found.get(query, 0.0))
+        if any(g > 0 for g in qrels[query].values())
+        else math.nan
+        for query in sorted(qrels)
+    }
+
+
+def mean_over_queries(per_query: Mapping[str, float]) -> float:
+    """The mean of the queries that have a value; nan if none has.
+
+    >>> mean_over_queries({"jd:1": 0.5, "jd:2": float("nan"), "jd:3": 1.0})
+    0.75
+    """
+    values = [value for value in per_query.values() if not math.isnan(value)]
+    return sum(values) / len(values) if values else math.nan

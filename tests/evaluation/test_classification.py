@@ -1,0 +1,165 @@
+"""The cuts are the best there are, and the figures are those of two other implementations."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from reference import classification as slow
+from sklearn import metrics as sklearn_metrics
+from sklearn.exceptions import UndefinedMetricWarning
+
+from jdcv_core.evaluation.classification import (
+    ABOVE_ALL,
+    apply_thresholds,
+    classification_metrics,
+    confusion_matrix,
+    confusion_metrics,
+    tune_thresholds,
+)
+
+label = st.integers(0, 2)
+# Few distinct scores, so that ties between labels are common.
+score = st.integers(0, 8).map(lambda i: i / 8) | st.floats(0, 1)
+scored = st.lists(st.tuples(label, score), min_size=1, max_size=25)
+judged = st.lists(st.tuples(label, label, score), min_size=1, max_size=40)
+
+
+def columns(rows):
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+@settings(deadline=None)
+@given(scored)
+def test_no_other_pair_of_cuts_is_better(rows):
+    labels, scores = columns(rows)
+    low, high = tune_thresholds(scores, labels)
+    assert 0 <= low <= high <= ABOVE_ALL
+    reached = slow.weighted_f1(labels, apply_thresholds(scores, (low, high)).tolist())
+    assert reached == pytest.approx(slow.best_weighted_f1(labels, scores), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(scored, st.randoms(use_true_random=False))
+def test_cuts_do_not_depend_on_the_order_of_the_pairs(rows, random):
+    shuffled = random.sample(rows, len(rows))
+    assert tune_thresholds(*columns(rows)[::-1]) == tune_thresholds(*columns(shuffled)[::-1])
+
+
+@settings(deadline=None)
+@given(scored)
+def test_classes_rise_with_the_score(rows):
+    labels, scores = columns(rows)
+    thresholds = tune_thresholds(scores, labels)
+    assert apply_thresholds(scores, thresholds).tolist() == slow.classes(scores, *thresholds)
+    assert (np.diff(apply_thresholds(sorted(scores), thresholds)) >= 0).all()
+
+
+def test_cuts_between_neighbouring_floats_still_separate_them():
+    a = 0.3
+    b = float(np.nextafter(a, 1))
+    c = float(np.nextafter(b, 1))
+    thresholds = tune_thresholds([a, b, c], [0, 1, 2])
+    assert apply_thresholds([a, b, c], thresholds).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("only", [0, 1, 2])
+def test_one_class_alone_gets_every_score(only):
+    thresholds = tune_thresholds([0.2, 0.7], [only, only])
+    assert apply_thresholds([0.0, 0.2, 0.5, 0.7, 1.0], thresholds).tolist() == [only] * 5
+
+
+@settings(deadline=None)
+@given(scored)
+@example([(0, 0.5), (1, 0.5), (2, 0.5)])  # all No, all Potential, all Good: the middle one
+def test_equally_good_cuts_are_taken_in_the_middle(rows):
+    labels, scores = columns(rows)
+    distinct = sorted(set(scores))
+    at = [*distinct, 2.0]
+    figures = {
+        (low, high): slow.weighted_f1(labels, slow.classes(scores, at[low], at[high]))
+        for low in range(len(at))
+        for high in range(low, len(at))
+    }
+    best = max(figures.values())
+    ties = np.array([cuts for cuts, figure in figures.items() if figure > best - 1e-9])
+    off = np.linalg.norm(ties - ties.mean(0), axis=1)
+    chosen = [sum(s < cut for s in distinct) for cut in tune_thresholds(scores, labels)]
+    assert np.linalg.norm(chosen - ties.mean(0)) == pytest.approx(off.min(), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(judged)
+def test_figures_agree_with_the_slow_reference(rows):
+    labels, predicted, scores = columns(rows)
+    figures = classification_metrics(labels, predicted, scores)
+    auc = slow.auc(labels, scores)
+    expected = {
+        "weighted_f1": slow.weighted_f1(labels, predicted),
+        "macro_f1": slow.macro_f1(labels, predicted),
+        "f1_no": slow.f1(labels, predicted, 0),
+        "f1_potential": slow.f1(labels, predicted, 1),
+        "f1_good": slow.f1(labels, predicted, 2),
+        "qwk": slow.quadratic_kappa(labels, predicted),
+        "auc_good": np.nan if auc is None else auc,
+    }
+    assert figures == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    assert all(type(value) is float for value in figures.values())
+
+
+@settings(deadline=None)
+@given(judged)
+def test_figures_agree_with_scikit_learn(rows):
+    labels, predicted, scores = columns(rows)
+    figures = classification_metrics(labels, predicted, scores)
+    known = {"labels": [0, 1, 2], "zero_division": 0}
+    for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
+        expected = sklearn_metrics.f1_score(labels, predicted, average=average, **known)
+        assert figures[name] == pytest.approx(expected, abs=1e-9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        kappa = sklearn_metrics.cohen_kappa_score(
+            labels, predicted, labels=[0, 1, 2], weights="quadratic", replace_undefined_by=0.0
+        )
+    assert figures["qwk"] == pytest.approx(kappa, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(judged, min_size=1, max_size=4))
+def test_many_confusion_matrices_at_once_are_each_alone(tables):
+    matrices = [confusion_matrix(*columns(rows)[:2]) for rows in tables]
+    together = confusion_metrics(np.stack(matrices))
+    for i, matrix in enumerate(matrices):
+        for name, value in confusion_metrics(matrix).items():
+            assert together[name][i] == pytest.approx(float(value), abs=1e-12)
+
+
+def test_nothing_is_warned_about_where_a_figure_is_undefined():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = classification_metrics([1, 1], [1, 1], [0.5, 0.6])
+    assert figures["qwk"] == 0
+    assert np.isnan(figures["auc_good"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "message"),
+    [
+        ([], [], "no pairs"),
+        ([0.5], [3], "labels must be"),
+        ([1.5], [0], "in \\[0, 1\\]"),
+        ([float("nan")], [0], "in \\[0, 1\\]"),
+        ([0.5, 0.6], [0], "one value per pair"),
+    ],
+)
+def test_wrong_input_is_refused(scores, labels, message):
+    with pytest.raises(ValueError, match=message):
+        tune_thresholds(scores, labels)
+    with pytest.raises(ValueError, match=message):
+        classification_metrics(labels, labels, scores)
+
+
+def test_cuts_in_the_wrong_order_are_refused():
+    with pytest.raises(ValueError, match="above the high cut"):
+        apply_thresholds([0.5], (0.6, 0.4))
