@@ -92,6 +92,11 @@ def load_hub(
     return assemble(repo_id.rpartition("/")[2], rows, {"source": f"{repo_id}@{revision}"})
 
 
+def resume_job_fit(path: str | Path | None = None) -> Dataset:
+    """The dataset of `load_hub`, or its pairs out of a local file or folder (see `load_table`)."""
+    return load_hub() if path is None else load_table(path)
+
+
 def check_counts(where: str, rows: Sequence[Row], expected: Mapping[str, Sequence[int]]) -> None:
     """Refuse rows whose number per fold and label is not `expected` (fold → one number a label)."""
     found = Counter((row.get("fold", ""), row["label"]) for row in rows)

@@ -1,0 +1,150 @@
+"""Configurations are checked before anything runs: a wrong key is named, with the nearest one."""
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.schema import Config
+from jdcv_core.data.demo.corpus import DemoSettings
+from jdcv_core.encoding.mini import MiniSettings
+from jdcv_core.errors import InputError, nearest
+
+CONFIGS = Path(__file__).parent / "configs"
+GIVEN_BY_RECIPE = {"documents", "dim"}
+
+
+def overrides(arguments: list[str]) -> None:
+    """Refuse command-line words that do not compose, before Hydra sees them.
+
+    arguments: `+exp=NAME`, `key=value`; words that begin with - are Hydra's own flags
+    Raises InputError that lists the experiments or names the nearest key.
+    """
+    given = [a for a in arguments if not a.startswith("-")]
+    try:
+        parsed = OverridesParser.create().parse_overrides(given)
+    except HydraException as fault:
+        raise InputError("command line", _first_line(fault), "write key=value") from fault
+    if not any(o.key_or_group == "exp" for o in parsed):
+        raise InputError(
+            "command line", "no experiment is named", f"add +exp=NAME. {_known('exp')}"
+        )
+    for override in parsed:
+        _check_group(override)
+    first = [_first_value(o) for o in parsed]
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = compose("config", first)
+        settings(config)
+    except (HydraException, OmegaConfBaseException) as fault:
+        raise InputError("configuration", *_explain(fault)) from fault
+
+
+def settings(config: DictConfig) -> None:
+    """Refuse arguments that a `_target_` does not take, and values that are still missing."""
+    for missing in sorted(OmegaConf.missing_keys(config)):
+        raise InputError("configuration", f"{missing} is not given", f"add {missing}=VALUE")
+    _check_arguments("data", config.data)
+    _check_arguments("encoder", config.encoder)
+    for name, variant in config.variants.items():
+        _check_arguments(f"variants.{name}", variant)
+
+
+def variants(config: Config) -> None:
+    """Refuse an experiment without variants, seeds, or a baseline among its variants."""
+    names = list(config.variants)
+    if not names or not config.seeds:
+        raise InputError(
+            "configuration", "there is no variant or no seed", "give both in the exp file"
+        )
+    if config.baseline not in names:
+        what = f"the baseline {config.baseline!r} is no variant"
+        raise InputError("configuration", what, nearest(config.baseline, names))
+
+
+def choices(group: str) -> list[str]:
+    """The names that `group=NAME` can take."""
+    return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
+
+
+def _known(group: str) -> str:
+    return f"Known: {', '.join(choices(group))}"
+
+
+def _check_group(override: Override) -> None:
+    group = override.key_or_group
+    if group not in ("exp", "data", "encoder"):
+        return
+    values = override.value()
+    for value in values.list if hasattr(values, "list") else [values]:
+        if str(value) not in choices(group):
+            cure = nearest(str(value), choices(group))
+            raise InputError(f"{group}={value}", f"there is no such {group}", cure)
+
+
+def _first_value(override: Override) -> str:
+    """The override itself, or its first value where it is a sweep (`-m key=a,b`)."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    value = next(iter(override.sweep_string_iterator()))
+    prefix = str(override.input_line).split("=", 1)[0]
+    return f"{prefix}={value}"
+
+
+def _check_arguments(where: str, node: Any) -> None:
+    target = node.get("_target_") if hasattr(node, "get") else None
+    if target is None:
+        raise InputError(where, "it has no _target_", "name the function or class to call")
+    try:
+        function = get_object(target)
+    except Exception as fault:  # get_object raises whatever the import raises
+        raise InputError(f"{where}._target_", _first_line(fault), "check the name") from fault
+    known = _parameters(function)
+    for key in node:
+        if key not in known and not str(key).startswith("_"):
+            raise InputError(
+                f"{where}.{key}", f"{target} takes no such argument", nearest(key, known)
+            )
+
+
+def _parameters(function: Any) -> list[str]:
+    """What a target takes; the two that take settings as **keywords name them in a dataclass."""
+    parameters = inspect.signature(function).parameters.values()
+    names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
+    if len(names) < len(parameters):
+        for settings_class in (MiniSettings, DemoSettings):
+            if settings_class.__module__ == function.__module__:
+                names += list(settings_class.__dataclass_fields__)
+    return [n for n in names if n not in GIVEN_BY_RECIPE]
+
+
+def _explain(fault: Exception) -> tuple[str, str]:
+    """What is wrong and what to do, out of an error of Hydra or OmegaConf."""
+    text = str(fault.__cause__ or fault)
+    found = re.search(r"(?:Key|key) '([^']+)'", text) or re.search(r"override '?([\w.]+)", text)
+    if found:
+        path = re.search(r"full_key: (\S+)", text)
+        key = path.group(1) if path else found.group(1)
+        return f"there is no key {key}", nearest(key, _keys())
+    return _first_line(fault), "see python experiments/run.py --help"
+
+
+def _keys() -> list[str]:
+    """The dotted names of all settings that have a fixed name."""
+    schema = OmegaConf.structured(Config)
+    names = [str(key) for key in schema]
+    for group in ("split", "chunking", "training"):
+        names += [f"{group}.{key}" for key in schema[group]]
+    return names
+
+
+def _first_line(fault: BaseException) -> str:
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0]

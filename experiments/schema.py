@@ -1,0 +1,55 @@
+"""What a configuration may hold; any other key is refused by name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from jdcv_core.training.loop import TrainingSettings
+
+
+@dataclass
+class Splitting:
+    """kind: official, pair, cv, jd or disjoint; fractions: train, validation, test."""
+
+    kind: str = "jd"
+    fractions: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.2])
+
+
+@dataclass
+class Chunking:
+    """size: most tokens in a chunk; null: 1,024, or what the encoder can read.
+    overlap: tokens that a chunk repeats of the one before."""
+
+    size: int | None = None
+    overlap: int = 0
+
+
+@dataclass
+class Config:
+    """One experiment.
+
+    experiment: its name, the folder under runs_dir
+    data, encoder: a `_target_` of jdcv_core with its arguments
+    variants:   row name → the `_target_` of a scorer with its arguments, without `dim`
+    baseline:   the row that the others are compared with
+    seeds:      one training of every variant each; a seed also fixes the split
+    runs_dir:   where records go
+    cache_dir:  where trained encoders and chunk vectors are kept
+    """
+
+    experiment: str = "none"
+    data: dict[str, Any] = MISSING
+    encoder: dict[str, Any] = MISSING
+    split: Splitting = field(default_factory=Splitting)
+    chunking: Chunking = field(default_factory=Chunking)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    baseline: str = ""
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    runs_dir: str = "runs"
+    cache_dir: str = "~/.cache/jdcv"
+
+
+ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,212 @@
+"""The demo corpus: a seeded Dataset with known truth, for a first run without downloads. Ours.
+
+Each CV is paired with JDs of its sector such that the labels of every CV stand in the asked
+proportion exactly, and those of every JD nearly so. A model that reads only one side can therefore
+not beat chance by much; what is left to learn is the fit.
+"""
+
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_flow
+
+from jdcv_core.data.demo.latent import Job, Person, World, draw_job, draw_person, fit
+from jdcv_core.data.demo.text import Bank, Writer, write_cv, write_jd
+from jdcv_core.data.normalise import Row, assemble
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.types import Dataset
+
+CV_TOKENS = (1000, 0.44)
+"""Median and log-sd of a CV's length in GPT-2 tokens: p90 about 1,750, as in the hub dataset."""
+JD_TOKENS = (400, 0.63)
+"""The same of a JD: p90 about 900."""
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What a scientist turns.
+
+    cvs, jds:        numbers of documents
+    pairs_per_cv:    labelled pairs of a CV, at most
+    evidence_spread: probability that a skill's evidence is scattered over the CV instead of
+                     standing in one experience, 0 to 1
+    half_life:       months after which an experience that ended counts half
+    label_noise:     standard deviation of the Gaussian added to the fit before it is cut into
+                     classes; 0 gives labels without noise
+    balance:         shares of No, Potential and Good Fit
+    paraphrase:      probability that a mention of a skill uses its second name
+    seed:            of everything
+    """
+
+    cvs: int = 360
+    jds: int = 240
+    pairs_per_cv: int = 16
+    evidence_spread: float = 1.0
+    half_life: float = 96.0
+    label_noise: float = 0.05
+    balance: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    paraphrase: float = 0.25
+    seed: int = 0
+
+
+def demo_corpus(**settings: Any) -> Dataset:
+    """Generate the corpus; the arguments are the fields of DemoSettings.
+
+    The same settings give the same texts and labels. Each pair carries its noise-free `fit`;
+    facts["demo"] holds the settings and `cuts`, the two values of fit + noise between classes.
+    Raises InputError for an unknown setting or one out of range.
+    """
+    known = [field.name for field in fields(DemoSettings)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"data.{name}", "there is no such setting", nearest(name, known))
+    chosen = DemoSettings(**settings)
+    _check(chosen)
+    people, jobs, world, bank = draw_world(chosen)
+    fits = np.array([[fit(p, j, chosen.half_life) for j in jobs] for p in people])  # [cv jd]
+    near = np.equal.outer([p.sector for p in people], [j.sector for j in jobs])
+    rng = np.random.default_rng([chosen.seed, 1])
+    noisy = fits + rng.normal(0, chosen.label_noise, fits.shape)
+    cuts = np.quantile(noisy[near], np.cumsum(chosen.balance)[:2])
+    labels = np.where(near, np.searchsorted(cuts, noisy), -1)
+    chosen_pairs = balanced_pairs(labels, np.array(chosen.balance), chosen.pairs_per_cv, rng)
+    cvs, jds = write_documents(chosen, people, jobs, world, bank)
+    rows: list[Row] = [
+        {
+            "cv": cvs[c],
+            "jd": jds[j],
+            "label": int(labels[c, j]),
+            "fit": float(fits[c, j]),
+            "origin": f"demo corpus, CV {c}, JD {j}",
+        }
+        for c, j in chosen_pairs
+    ]
+    return assemble("demo", rows, {"demo": {**asdict(chosen), "cuts": cuts.tolist()}})
+
+
+def draw_world(settings: DemoSettings) -> tuple[list[Person], list[Job], World, Bank]:
+    """The people and the jobs, sector by sector in turn, and what they were drawn from."""
+    rng = np.random.default_rng([settings.seed, 0])
+    bank = yaml.safe_load(files(__package__).joinpath("bank.yaml").read_text(encoding="utf-8"))
+    families = [family for sector in bank["sectors"].values() for family in sector.items()]
+    sizes = [len(sector) for sector in bank["sectors"].values()]
+    ends = np.cumsum(sizes)
+    syllables = rng.choice(bank["syllables"], size=(60, 3))
+    suffixes = rng.choice(bank["suffixes"], size=60)
+    world = World(
+        titles=[title for title, _ in families],
+        levels=bank["levels"],
+        employers=[
+            f"{''.join(s).capitalize()} {x}" for s, x in zip(syllables, suffixes, strict=True)
+        ],
+        skills=np.arange(sum(len(skills) for _, skills in families)).reshape(len(families), -1),
+        sectors=[range(end - size, end) for end, size in zip(ends, sizes, strict=True)],
+    )
+    sectors = len(sizes)
+    spread = settings.evidence_spread
+    people = [draw_person(world, i % sectors, spread, rng) for i in range(settings.cvs)]
+    jobs = [draw_job(world, i % sectors, rng) for i in range(settings.jds)]
+    return people, jobs, world, bank
+
+
+def write_documents(
+    settings: DemoSettings, people: list[Person], jobs: list[Job], world: World, bank: Bank
+) -> tuple[list[str], list[str]]:
+    """The texts of the CVs and of the JDs."""
+    skills = [skill for sector in bank["sectors"].values() for f in sector.values() for skill in f]
+    rng = np.random.default_rng([settings.seed, 2])
+    writer = Writer(bank, skills, settings.paraphrase, settings.seed)
+    cvs, jds = [], []
+    for person in people:
+        length = CV_TOKENS[0] * np.exp(CV_TOKENS[1] * rng.normal())
+        cvs.append(write_cv(writer, person, world.sector_skills(person.sector).tolist(), length))
+    for job in jobs:
+        length = JD_TOKENS[0] * np.exp(JD_TOKENS[1] * rng.normal())
+        others = [s for s in world.sector_skills(job.sector).tolist() if s not in job.required]
+        jds.append(write_jd(writer, job, world.titles[job.family], others, length))
+    return cvs, jds
+
+
+def balanced_pairs(
+    labels: np.ndarray, balance: np.ndarray, per_cv: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """(CV, JD) pairs such that every CV has its labels in the shares of `balance`, exactly.
+
+    labels: int [cv, jd], -1 where a pair may not be taken
+    Each class is a bipartite graph of its own; a maximum flow gives each CV its quota of JDs while
+    no JD gets more than its own. A CV that falls short in one class is cut down
+    in the others; a CV that lacks a class altogether has no pairs.
+    """
+    unit = smallest_set(balance, per_cv)
+    sets = per_cv // int(unit.sum())
+    cvs, jds = labels.shape
+    taken = []
+    for label, share in enumerate(unit):
+        cap = int(np.ceil(sets * share * cvs / jds))
+        taken.append(_flow(labels == label, sets * int(share), cap, rng))
+    degree = np.stack([t.sum(1) for t in taken])  # [label cv]
+    complete = (degree // np.maximum(unit, 1)[:, None])[unit > 0].min(0)
+    return [
+        (cv, int(jd))
+        for cv in range(cvs)
+        for t, share in zip(taken, unit, strict=True)
+        for jd in rng.permutation(np.flatnonzero(t[cv]))[: share * complete[cv]]
+    ]
+
+
+def smallest_set(balance: np.ndarray, most: int) -> np.ndarray:
+    """The fewest pairs of each class, at most `most` in all, that stand in the shares of `balance`.
+
+    Raises InputError if there are none.
+    """
+    for size in range(1, most + 1):
+        if np.allclose(size * balance, np.rint(size * balance), atol=1e-6):
+            return np.rint(size * balance).astype(int)
+    what = f"no set of at most {most} pairs has the shares {', '.join(map(str, balance))}"
+    cure = "raise pairs_per_cv, or round the shares"
+    raise InputError("data.balance, data.pairs_per_cv", what, cure)
+
+
+def _flow(
+    allowed: np.ndarray, row_cap: int, column_cap: int, rng: np.random.Generator
+) -> np.ndarray:
+    """The largest set of allowed cells with at most so many in a row and in a column, as bools.
+
+    Rows and columns are shuffled first, as the solver would favour the first ones.
+    """
+    rows, columns = rng.permutation(allowed.shape[0]), rng.permutation(allowed.shape[1])
+    n, m = allowed.shape
+    capacity = np.zeros((n + m + 2, n + m + 2), dtype=np.int32)  # source, rows, columns, sink
+    capacity[0, 1 : n + 1] = row_cap
+    capacity[1 : n + 1, n + 1 : n + m + 1] = allowed[np.ix_(rows, columns)]
+    capacity[n + 1 : n + m + 1, -1] = column_cap
+    flow = maximum_flow(csr_matrix(capacity), 0, n + m + 1).flow
+    used = np.zeros_like(allowed)
+    used[np.ix_(rows, columns)] = flow[1 : n + 1, n + 1 : n + m + 1].toarray() > 0
+    return used
+
+
+def _check(settings: DemoSettings) -> None:
+    refuse = partial(InputError, cure="give a value in that range")
+    for name in ("cvs", "jds", "pairs_per_cv", "seed"):
+        if not isinstance(getattr(settings, name), int):
+            raise refuse(f"data.{name}", "it must be a whole number")
+    if min(settings.cvs, settings.jds) < 32:
+        raise refuse("data.cvs, data.jds", "there must be at least 32 of each")
+    if settings.seed < 0:
+        raise refuse("data.seed", "it must not be below 0")
+    if settings.pairs_per_cv < 4:
+        raise refuse("data.pairs_per_cv", "it must be at least 4")
+    for name in ("evidence_spread", "paraphrase"):
+        if not 0 <= getattr(settings, name) <= 1:
+            raise refuse(f"data.{name}", "it must lie between 0 and 1")
+    if not (settings.half_life > 0 and settings.label_noise >= 0):
+        raise refuse("data.half_life, data.label_noise", "they must be above 0, and not below 0")
+    balance = settings.balance
+    if len(balance) != 3 or min(balance) <= 0 or abs(sum(balance) - 1) > 1e-6:
+        raise refuse("data.balance", "it must be three shares above 0 whose sum is 1")

@@ -1,0 +1,194 @@
+"""The demo corpus in words: people become CVs and jobs become JDs, as long as real ones. Ours.
+
+A text holds the truth of `latent` and sentences that say nothing about it. What keeps the label
+from being read off by counting words: some keywords of a CV and some remarks of a JD name skills
+that are no evidence, a skill is written in two ways, months and dates count, and a document's
+length has nothing to do with the fit.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jdcv_core.data.demo.latent import Job, Person
+
+MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+
+Bank = dict[str, Any]
+
+
+def calendar_month(month: int) -> tuple[int, int]:
+    """Months from year 0 → (year, month from 1 to 12)."""
+    return month // 12, month % 12 + 1
+
+
+def _numeric(month: int) -> str:
+    year, m = calendar_month(month)
+    return f"{m:02d}/{year}"
+
+
+def _spaced(month: int) -> str:
+    year, m = calendar_month(month)
+    return f"{m:02d} {year}"
+
+
+def _short(month: int) -> str:
+    year, m = calendar_month(month)
+    return f"{MONTH_NAMES[m - 1][:3]} {year}"
+
+
+def _long(month: int) -> str:
+    year, m = calendar_month(month)
+    return f"{MONTH_NAMES[m - 1]} {year}"
+
+
+def _day(month: int) -> str:
+    year, m = calendar_month(month)
+    return f"{m}/1/{year}"
+
+
+DATE_FORMATS: tuple[tuple[Callable[[int], str], str, str], ...] = (
+    (_numeric, "-", "Current"),
+    (_numeric, "to", "Current"),  # glued on purpose, as in real CVs: 05/2014toCurrent
+    (_spaced, " to ", "Current"),
+    (_short, " – ", "Present"),
+    (_long, " – ", "present"),
+    (_day, " - ", "Current"),
+)
+"""How a CV writes [start, end): one month, what stands between the two, an end still open."""
+
+
+def tokens_of(text: str) -> float:
+    """GPT-2 tokens of such a text, about 0.222 a character (used only to aim at a length)."""
+    return 0.222 * len(text)
+
+
+class Writer:
+    """Fills the bank's sentences, every choice drawn from one generator.
+
+    skills:     per skill its name, its paraphrase, and the terms of its trade
+    paraphrase: probability that a mention uses the paraphrase
+    """
+
+    def __init__(
+        self, bank: Bank, skills: Sequence[Sequence[str]], paraphrase: float, seed: int
+    ) -> None:
+        self.bank, self.skills, self.paraphrase = bank, skills, paraphrase
+        self.rng = np.random.default_rng(seed)
+
+    def one(self, words: Sequence[str]) -> str:
+        return words[int(self.rng.integers(len(words)))]
+
+    def skill(self, skill: int) -> str:
+        """One of the two ways to write it."""
+        return self.skills[skill][int(self.rng.random() < self.paraphrase)]
+
+    def say(self, sentence: str, **slots: Any) -> str:
+        """The sentence with its slots filled: the given ones, and any of the bank's."""
+        bank = self.bank
+        return sentence.format(
+            n=int(self.rng.integers(2, 10)),
+            p=5 * int(self.rng.integers(1, 7)),
+            year=int(self.rng.integers(2005, 2024)),
+            place=self.one(bank["places"]),
+            unit=self.one(bank["units"]),
+            branch=self.one(bank["branches"]),
+            season=self.one(bank["seasons"]),
+            city=self.one(bank["cities"]),
+            **slots,
+        )
+
+    def show(self, kind: str, skill: int, **slots: Any) -> str:
+        """A sentence about a skill, with two terms of its trade."""
+        t, u = self.rng.permutation(self.skills[skill][2:])[:2].tolist()
+        return self.say(self.one(self.bank[kind]), s=self.skill(skill), t=t, u=u, **slots)
+
+    def fill(self, kind: str, tokens: float) -> list[str]:
+        """About `tokens` tokens of sentences of a kind; none repeats before all were said."""
+        sentences: list[str] = []
+        deck: list[str] = []
+        while tokens > 0:
+            deck = deck or self.shuffled(self.bank[kind])
+            sentences.append(self.say(deck.pop()))
+            tokens -= tokens_of(sentences[-1])
+        return sentences
+
+    def shuffled(self, lines: Sequence[str]) -> list[str]:
+        return [lines[i] for i in self.rng.permutation(len(lines))]
+
+
+def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], tokens: float) -> str:
+    """A CV of about `tokens` GPT-2 tokens, or more if the evidence alone is longer.
+
+    An experience is a header with title, dates and employer, then its duties in any order: for
+    each skill a paragraph of three to five lines, and filler, which falls unevenly over the
+    experiences. A line of six keywords stands between two sections; three of them are evidence
+    of nothing.
+    """
+    rng, bank = writer.rng, writer.bank
+    write_month, between, still = DATE_FORMATS[int(rng.integers(len(DATE_FORMATS)))]
+    headers, duties = [], []
+    for place, job in enumerate(person.experiences):
+        until = still if place == 0 else write_month(job.end)
+        dates = f"{write_month(job.start)}{between}{until}"
+        headers.append(f"{job.title.title()}, {dates}, {job.employer}")
+        lines = int(rng.integers(3, 6))
+        duties.append(
+            ["\n".join(writer.show("evidence", s) for _ in range(lines)) for s in job.skills]
+        )
+    title = person.experiences[0].title
+    head = [
+        f"{writer.one(bank['first_names'])} {writer.one(bank['last_names'])}",
+        title.title(),
+        "Summary",
+        writer.say(writer.one(bank["summary"]), title=title),
+        writer.one(bank["strengths"]),
+    ]
+    known = [skill for job in person.experiences for skill in job.skills]
+    keywords = [*rng.choice(sector_skills, 3, replace=False), *rng.choice(known, 3)]
+    keyword_line = ", ".join(writer.skill(int(s)) for s in writer.rng.permutation(keywords))
+    school = calendar_month(person.experiences[-1].start)[0]
+    degree = f"{writer.one(bank['degrees'])}, {writer.one(bank['cities'])}, {school}"
+    extras = ["Additional information", *writer.fill("extras", 40)]
+    written = [*headers, *(line for lines in duties for line in lines), *head, keyword_line]
+    spare = tokens - 60 - sum(tokens_of(line) for line in written)
+    experience = ["Experience"]
+    for header, lines, share in zip(
+        headers, duties, rng.dirichlet(np.ones(len(duties))), strict=True
+    ):
+        filler = writer.fill("filler", share * spare)
+        experience += [header, *writer.shuffled([*lines, *filler])]
+    sections = [head, experience, ["Education", degree], extras]
+    keyword_intro = writer.one(bank["keywords_intro"])
+    sections.insert(int(rng.integers(1, 5)), [f"{keyword_intro} {keyword_line}"])
+    return "\n".join(line for section in sections for line in section)
+
+
+def write_jd(
+    writer: Writer, job: Job, title: str, other_skills: Sequence[int], tokens: float
+) -> str:
+    """A JD of about `tokens` GPT-2 tokens, or more if the requirements alone are longer.
+
+    Each required skill has three lines on the role and one that asks for its months; the latter
+    stand in one list or two, with remarks on the employer before and between them. Two remarks
+    name skills of other teams, which are not asked for.
+    """
+    rng = writer.rng
+    role = ["\n".join(writer.show("duty", s) for _ in range(3)) for s in job.required]
+    asks = [writer.show("requirement", s, m=months) for s, months in job.required.items()]
+    others = rng.choice(other_skills, size=2, replace=False)
+    remarks = [writer.show("neighbours", int(s)) for s in others]
+    spare = tokens - sum(tokens_of(line) for line in [*role, *asks, *remarks])
+    remarks = writer.shuffled([*remarks, *writer.fill("company", spare)])
+    cut = int(rng.integers(0, len(remarks)))
+    split = int(rng.integers(1, len(asks) + 1))
+    head = [f"{title.title()} wanted", f"Location: {writer.one(writer.bank['cities'])}"]
+    parts = [head, remarks[:cut], ["Your role", *writer.shuffled(role)]]
+    parts += [["Requirements", *asks[:split]], remarks[cut:]]
+    if asks[split:]:
+        parts.append(["Also needed", *asks[split:]])
+    return "\n".join(line for part in parts for line in part)

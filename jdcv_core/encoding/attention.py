@@ -1,0 +1,85 @@
+"""Causal attention in blocks of queries, for bf16 on a CPU.
+
+torch's own kernel there multiplies bf16 no faster than fp32, so at 1,024 tokens attention took 41%
+of GPT-2's time. Plain matrix products over blocks of queries use the processor's bf16 products,
+and a block need not look past its last query.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NAME = "causal_blocks"
+BLOCK = 64  # queries; of 64 to 256 the fastest here, at 256 tokens and at 1,024
+
+
+def causal_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float, block: int) -> Tensor:
+    """softmax(scale * Q K^T, over keys no later than the query) V, block by block.
+
+    query, key, value: [row, head, token, dim], of the same length
+    block: queries per block; any number gives the same result, to rounding
+    Returns [row, token, head, dim], as transformers wants it; apart from that order it equals
+    scaled_dot_product_attention(..., is_causal=True). Ours.
+    """
+    rows, heads, length, dim = query.shape
+    # Copied once here, or else copied again by the products of every block.
+    query, value = (query * scale).contiguous(), value.contiguous()
+    turned = key.transpose(-1, -2).contiguous()  # [row head dim token]
+    later = query.new_full((block, block), float("-inf")).triu(1)
+    result = query.new_empty(rows, length, heads, dim)
+    for start in range(0, length, block):
+        end = min(start + block, length)
+        scores = query[:, :, start:end] @ turned[..., :end]  # [row head block token]
+        scores[..., start:] += later[: end - start, : end - start]
+        result[:, start:end] = (scores.softmax(-1) @ value[:, :, :end]).transpose(1, 2)
+    return result
+
+
+def attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **settings: Any,
+) -> tuple[Tensor, None]:
+    """`causal_blocks` where it applies and is faster, else transformers' SDPA attention.
+
+    The signature is that of transformers' AttentionInterface.
+    """
+    from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
+
+    applies = (
+        query.dtype == torch.bfloat16
+        and query.device.type == "cpu"
+        and attention_mask is None
+        and query.shape[2] == key.shape[2] > 1
+        and getattr(module, "is_causal", False)
+        and settings.get("is_causal") is not False
+        and settings.get("position_bias") is None
+        and settings.get("softcap") is None
+        and not torch.is_grad_enabled()
+    )
+    if not applies:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **settings
+        )
+    groups = query.shape[1] // key.shape[1]
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return causal_blocks(query, key, value, scale, BLOCK), None
+
+
+def use_causal_blocks(model: Any) -> None:
+    """Let a decoder of transformers that runs on SDPA use `attention` instead."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    if model.config._attn_implementation == "sdpa":
+        AttentionInterface.register(NAME, attention)
+        AttentionMaskInterface.register(NAME, sdpa_mask)
+        model.set_attn_implementation(NAME)

@@ -1,0 +1,206 @@
+"""The encoder: token ids of chunks in, one vector per chunk out.
+
+What differs between kinds of encoder is a `Network`, made by the loaders in `models` and `mini`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jdcv_core.encoding.batching import length_batches
+from jdcv_core.encoding.files import fingerprint
+from jdcv_core.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Precision = Literal["fp32", "bf16", "auto"]
+BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
+"""On a CPU more would only push activations out of its caches: GPT-2 is 20% slower at 8,192."""
+CALL_TOKENS = {"cpu": 64, "cuda": 2048}
+"""About how many tokens could be encoded in the time that one more batch costs by itself."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Network:
+    """What one kind of encoder computes, and all that its vectors depend on.
+
+    load:       () -> the module in fp32; called at most once, when a first chunk is encoded
+    vectors:    (module, ids [row token], mask [row token], own [row token]) -> [row dim]; `mask`
+                is True where a token is real, `own` where it also belongs to the chunk
+    dim:        width of a chunk vector
+    window:     most tokens in a row, special tokens included
+    parameters: numbers in the module
+    identity:   content of weights and configuration, pooling: what the fingerprint is made from
+    prefix, suffix: special tokens that stand around each chunk
+    pad:        the id that fills a row
+    """
+
+    load: Callable[[], nn.Module]
+    vectors: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+    dim: int
+    window: int
+    parameters: int
+    identity: Mapping[str, Any]
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    pad: int = 0
+
+
+@dataclass
+class Encoder:
+    """Chunks → chunk vectors, in batches of like length.
+
+    name:         for messages and records
+    network:      see `Network`
+    tokenizer:    a plain one (`chunking.plain_tokenizer`); chunks are made of its tokens
+    precision:    "fp32", "bf16", or "auto" until `settle_precision` has chosen one of the two
+    device:       a torch device, or "auto": CUDA where there is one, else the CPU
+    batch_tokens: most tokens in a batch, padding included; None: BATCH_TOKENS of the device
+    calls, chunks_encoded: batches run and chunks encoded since the encoder was made
+
+    Nothing is loaded before the first chunk is encoded.
+    """
+
+    name: str
+    network: Network
+    tokenizer: Tokenizer
+    precision: Precision = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    calls: int = 0
+    chunks_encoded: int = 0
+    _module: nn.Module | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", *DTYPES):
+            raise InputError(
+                f"encoder precision {self.precision}", "it is unknown", "give fp32, bf16 or auto"
+            )
+        if self.device == "auto":
+            self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        _check_device(self.device)
+
+    @property
+    def dim(self) -> int:
+        """Width of a chunk vector."""
+        return self.network.dim
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens that a chunk may have; room for special tokens is already taken off."""
+        return self.network.window - len(self.network.prefix) - len(self.network.suffix)
+
+    @property
+    def parameters(self) -> int:
+        return self.network.parameters
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        return fingerprint(self.tokenizer.to_str())
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """Of all that a vector depends on except the tokenizer and the precision."""
+        around = [self.network.prefix, self.network.suffix]
+        return fingerprint(self.network.identity, around)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of weights, configuration, pooling, special tokens and precision.
+
+        Raises ValueError while the precision is still "auto": settle it first.
+        """
+        if self.precision == "auto":
+            raise ValueError("the precision is not settled yet: call settle_precision(encoder)")
+        return fingerprint(self.weights_fingerprint, self.precision)
+
+    @property
+    def module(self) -> nn.Module:
+        """The model on its device, in its precision, in evaluation mode; loaded at first use."""
+        if self._module is None:
+            dtype = DTYPES.get(self.precision, torch.float32)
+            self._module = self.network.load().to(self.device, dtype).eval()
+        return self._module
+
+    def set_precision(self, precision: Precision) -> None:
+        """Change it. Out of bf16 the model is loaded anew, as its weights have lost bits."""
+        if self.precision == "bf16" and precision != "bf16":
+            self._module = None
+        self.precision = precision
+        if self._module is not None:
+            self._module.to(DTYPES.get(precision, torch.float32))
+
+    def encode_chunks(
+        self,
+        chunks: Sequence[Sequence[int]],
+        advance: Callable[[list[int]], None] = lambda batch: None,
+    ) -> np.ndarray:
+        """The vectors of chunks, float32 [chunk, dim], in the order given.
+
+        chunks:  token ids of each, without special tokens, 1 to `max_tokens` of them
+        advance: told the indices of the chunks after each batch, for a progress bar
+
+        A chunk's vector depends neither on the other chunks nor on the order (to rounding).
+        Raises InputError for a chunk that the encoder cannot read whole, ValueError for an empty
+        one. Runs in inference mode; torch's thread settings are left as they are.
+        """
+        lengths = [len(chunk) for chunk in chunks]
+        if lengths and min(lengths) < 1:
+            raise ValueError("a chunk without a token has no vector")
+        if lengths and max(lengths) > self.max_tokens:
+            raise InputError(
+                f"a chunk of {max(lengths)} tokens",
+                f"the encoder {self.name} reads at most {self.max_tokens} at once",
+                f"give a chunk size of {self.max_tokens} or less",
+            )
+        result = np.empty((len(chunks), self.dim), dtype=np.float32)
+        special = len(self.network.prefix) + len(self.network.suffix)
+        for batch in self.batches([n + special for n in lengths]):
+            result[batch] = self.run([chunks[i] for i in batch]).numpy()
+            advance(batch)
+        return result
+
+    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Indices of rows of these lengths, in batches that suit the device."""
+        kind = "cpu" if torch.device(self.device).type == "cpu" else "cuda"
+        budget = self.batch_tokens or BATCH_TOKENS[kind]
+        return length_batches(lengths, budget, CALL_TOKENS[kind])
+
+    def run(self, chunks: Sequence[Sequence[int]]) -> Tensor:
+        """One batch through the model: float32 [chunk, dim] on the CPU. Counts the call."""
+        ids, mask, own = self.rows(chunks)
+        with torch.inference_mode():
+            vectors = self.network.vectors(self.module, ids, mask, own)  # [row dim]
+        self.calls += 1
+        self.chunks_encoded += len(chunks)
+        return vectors.float().cpu()
+
+    def rows(self, chunks: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, mask and own, each [row, token], padded on the right; see `Network`."""
+        prefix, suffix = self.network.prefix, self.network.suffix
+        longest = max(len(chunk) for chunk in chunks) + len(prefix) + len(suffix)
+        ids = torch.full((len(chunks), longest), self.network.pad)
+        mask = torch.zeros(ids.shape, dtype=torch.bool)
+        own = torch.zeros_like(mask)
+        for row, chunk in enumerate(chunks):
+            whole = (*prefix, *chunk, *suffix)
+            ids[row, : len(whole)] = torch.tensor(whole)
+            mask[row, : len(whole)] = True
+            own[row, len(prefix) : len(prefix) + len(chunk)] = True
+        return ids.to(self.device), mask.to(self.device), own.to(self.device)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0][:120]
+        raise InputError(f"encoder device {device}", reason, "give cpu, or auto") from error

@@ -1,0 +1,1 @@
+"""Training: labelled pairs as tensors (`pairs`) and the loop over them (`loop`)."""

@@ -1,0 +1,52 @@
+"""Labelled pairs as tensors: both sides' chunk vectors, and which document each pair takes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jdcv_core.types import TARGETS, ChunkVectors, Pair
+
+
+@dataclass(frozen=True)
+class PairTensors:
+    """What a scorer is trained and tested on.
+
+    jd, cv:             every document of a side once
+    jd_index, cv_index: int [pair], rows of `jd` and `cv`
+    labels:             int [pair], into LABELS
+    """
+
+    jd: ChunkVectors
+    cv: ChunkVectors
+    jd_index: Tensor
+    cv_index: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], matrices: Mapping[str, np.ndarray]) -> "PairTensors":
+        """matrices: document id → [chunk, dim]; a KeyError names a document without."""
+        jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
+        cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
+        return cls(
+            ChunkVectors.pad(matrices, jds.tolist()),
+            ChunkVectors.pad(matrices, cvs.tolist()),
+            torch.as_tensor(jd_index),
+            torch.as_tensor(cv_index),
+            torch.tensor([p.label for p in pairs]),
+        )
+
+    def chunk_counts(self) -> np.ndarray:
+        """Chunks of both sides together, int [pair]: what a pair costs."""
+        jd, cv = self.jd.mask.sum(1)[self.jd_index], self.cv.mask.sum(1)[self.cv_index]
+        return (jd + cv).numpy()
+
+    def sides(self, index: Tensor) -> tuple[ChunkVectors, ChunkVectors]:
+        """The JD and the CV of each pair at `index`, for a scorer's call."""
+        return self.jd.take(self.jd_index[index]), self.cv.take(self.cv_index[index])
+
+    def targets(self, index: Tensor) -> Tensor:
+        """0, 0.5 or 1 for each pair at `index`."""
+        return torch.tensor(TARGETS)[self.labels[index]]

@@ -1,0 +1,179 @@
+"""Each unique document, and each unique chunk, goes through the encoder once; then never again."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from tiny_models import TEXTS, gpt2_model, save_gpt2
+
+from jdcv_core.chunking import chunk_document
+from jdcv_core.encoding import encode
+from jdcv_core.encoding.encode import encode_documents
+from jdcv_core.encoding.models import gpt2
+from jdcv_core.encoding.store import VectorStore
+from jdcv_core.errors import InputError
+from jdcv_core.types import Document
+
+DOCUMENTS = [
+    Document(f"{side}:{n}", f"{side} {n}. " + text * (n + 1), f"pairs.csv, row {n + 2}")
+    for n, text in enumerate(TEXTS)
+    for side in ("cv", "jd")
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_gpt2(tmp_path_factory.mktemp("gpt2"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    with VectorStore(tmp_path / "vectors.db") as opened:
+        yield opened
+
+
+def encoder_from(folder, **arguments):
+    return gpt2(path=str(folder), **{"precision": "fp32", "device": "cpu", **arguments})
+
+
+def test_the_matrices_are_the_chunks_vectors_in_order(folder, store):
+    encoder = encoder_from(folder)
+    matrices, report = encode_documents(DOCUMENTS, encoder, store, size=32, overlap=4)
+    assert list(matrices) == [d.id for d in DOCUMENTS]
+    unique = set()
+    for document in DOCUMENTS:
+        chunks = chunk_document(document, encoder.tokenizer, 32, 4)
+        alone = np.concatenate([encoder.encode_chunks([c.tokens]) for c in chunks])
+        np.testing.assert_allclose(matrices[document.id], alone, atol=1e-5)
+        assert matrices[document.id].dtype == np.float32
+        unique |= {c.tokens for c in chunks}
+    assert report.chunks_encoded == len(unique)
+    assert report.tokens == sum(len(tokens) for tokens in unique)
+    assert report.chunk_counts == {
+        side: [len(matrices[d.id]) for d in DOCUMENTS if d.side == side] for side in ("cv", "jd")
+    }
+
+
+def test_what_is_stored_is_not_encoded_again_nor_the_model_loaded(folder, store):
+    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    assert (report.documents, report.documents_encoded, report.found_in_store) == (6, 6, 0)
+    assert report.encoder_calls > 0
+    fresh = encoder_from(folder)
+    second, report = encode_documents(DOCUMENTS[::-1], fresh, store, size=32)
+    assert (report.documents, report.documents_encoded, report.found_in_store) == (6, 0, 6)
+    assert (report.encoder_calls, report.chunks_encoded, report.tokens) == (0, 0, 0)
+    assert fresh._module is None
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_only_what_is_missing_is_encoded(folder, store):
+    encode_documents(DOCUMENTS[:4], encoder_from(folder), store, size=32)
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    assert (report.documents_encoded, report.found_in_store) == (2, 4)
+
+
+def test_any_change_misses(folder, store, tmp_path):
+    other = save_gpt2(tmp_path / "other")
+    gpt2_model(seed=1).save_pretrained(other)
+
+    def found(encoder=None, size=32, overlap=0, text=""):
+        documents = [Document(d.id, d.text + text) for d in DOCUMENTS]
+        encoder = encoder or encoder_from(folder)
+        return encode_documents(documents, encoder, store, size, overlap)[1].found_in_store
+
+    assert found() == 0
+    assert found() == 6
+    assert found(size=31) == 0
+    assert found(overlap=1) == 0
+    assert found(text="!") == 0
+    assert found(encoder_from(folder, pooling="last")) == 0
+    assert found(encoder_from(folder, precision="bf16")) == 0
+    assert found(encoder_from(other)) == 0
+    assert found() == 6
+
+
+@pytest.mark.parametrize("group", [64, 1])
+def test_chunks_that_documents_share_are_encoded_once(folder, store, monkeypatch, group):
+    monkeypatch.setattr(encode, "GROUP", group)
+    page = "abcdefgh" * 40  # 32-token windows of one page repeat, within and across documents
+    documents = [Document("cv:1", page), Document("jd:1", page), Document("cv:2", page + "!")]
+    encoder = encoder_from(folder)
+    matrices, report = encode_documents(documents, encoder, store, size=32)
+    chunks = [c.tokens for d in documents for c in chunk_document(d, encoder.tokenizer, 32)]
+    assert len(set(chunks)) < len(chunks)
+    assert report.chunks_encoded == len(set(chunks))
+    np.testing.assert_array_equal(matrices["cv:1"], matrices["jd:1"])
+
+
+def test_the_usual_size_is_what_the_encoder_can_read_and_no_more_is_taken(folder, store):
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store)
+    assert report.size == 64
+    with pytest.raises(InputError, match=r"chunk size 65: .* reads at most 64 tokens"):
+        encode_documents(DOCUMENTS, encoder_from(folder), store, size=65)
+
+
+def test_a_document_without_a_token_is_named_and_nothing_of_it_is_stored(folder, store):
+    empty = Document("cv:9", "", "pairs.csv, row 9")
+    with pytest.raises(InputError, match="pairs.csv, row 9"):
+        encode_documents([empty], encoder_from(folder), store, size=32)
+    assert len(store) == 0
+
+
+def test_an_id_that_comes_twice_is_refused(folder, store):
+    with pytest.raises(ValueError, match="twice"):
+        encode_documents(DOCUMENTS[:1] * 2, encoder_from(folder), store)
+
+
+def test_the_report_is_plain_numbers(folder, store):
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    facts = report.facts()
+    counts = report.chunk_counts["cv"]
+    assert facts["chunk_counts"]["cv"]["max"] == max(counts)
+    assert facts["chunk_counts"]["cv"]["of_one_chunk"] == counts.count(1)
+    assert facts["encoder_calls"] == report.encoder_calls
+    assert facts["precision"] == "fp32"
+
+
+def test_no_documents_are_no_work(folder, store):
+    matrices, report = encode_documents([], encoder_from(folder), store)
+    assert (matrices, report.documents, report.encoder_calls) == ({}, 0, 0)
+    assert report.facts()["chunk_counts"] == {}
+
+
+def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path):
+    code = """
+        import os, signal, sys
+        from jdcv_core.encoding import encode
+        from jdcv_core.encoding.models import gpt2
+        from jdcv_core.encoding.store import VectorStore
+        from jdcv_core.types import Document
+
+        encode.GROUP = 2
+        store = VectorStore(sys.argv[2])
+        documents = [Document(f"cv:{n}", f"the ledger of month {n}") for n in range(6)]
+        encoder = gpt2(path=sys.argv[1], precision="fp32", device="cpu")
+        whole = encoder.encode_chunks
+
+        def dies_in_the_third_group(chunks, advance):
+            if len(store) == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return whole(chunks, advance)
+
+        encoder.encode_chunks = dies_in_the_third_group
+        encode.encode_documents(documents, encoder, store)
+        """
+    path = tmp_path / "vectors.db"
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(folder), str(path)],
+        timeout=60,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == -9, done.stderr.decode()
+    documents = [Document(f"cv:{n}", f"the ledger of month {n}") for n in range(6)]
+    with VectorStore(path) as store:
+        _, report = encode_documents(documents, encoder_from(folder), store)
+    assert (report.found_in_store, report.documents_encoded) == (4, 2)

@@ -1,0 +1,82 @@
+"""Small models with random weights, saved as transformers saves real ones."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaModel,
+    PreTrainedTokenizerFast,
+)
+
+from jdcv_core.encoding.mini import train_tokenizer
+
+TEXTS = [
+    "Senior Accountant 08/2014-05/2015: general ledger, month-end close, reporting.",
+    "Python developer; built data pipelines and led a team of four 😀",
+    "We look for an accountant with five years of experience.",
+]
+
+
+def save(folder: Path, model: torch.nn.Module, tokenizer: Tokenizer, **special: str) -> Path:
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return folder
+
+
+def gpt2_model(seed: int = 0) -> GPT2LMHeadModel:
+    """Two layers x 32, 64 positions, wide weights so that mistakes show; with a head to drop."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        shape = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 64}
+        special = {"bos_token_id": 0, "eos_token_id": 0}
+        config = GPT2Config(vocab_size=300, initializer_range=0.2, **shape, **special)
+        return GPT2LMHeadModel(config).eval()
+
+
+def save_gpt2(folder: Path) -> Path:
+    """A tiny GPT-2 with language-model head and a byte-level tokenizer."""
+    return save(folder, gpt2_model(), train_tokenizer(TEXTS, 300), eos_token="<|endoftext|>")
+
+
+def save_llama(folder: Path) -> Path:
+    """A tiny Llama whose tokenizer sets a token before each text, which must not be pooled."""
+    tokenizer = train_tokenizer(TEXTS, 300)
+    begin = [("<|endoftext|>", 0)]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=begin
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        shape = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64}
+        heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+        config = LlamaConfig(vocab_size=300, max_position_embeddings=64, **shape, **heads)
+        model = LlamaModel(config)
+    return save(folder, model, tokenizer, bos_token="<|endoftext|>")
+
+
+def save_bert(folder: Path) -> Path:
+    """A tiny BERT of 40 positions whose tokenizer file asks for truncation and padding at 8."""
+    pieces = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
+    pieces += [f"{head}{chr(c)}" for c in range(97, 123) for head in ("", "##")]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    ends = [("[CLS]", 1), ("[SEP]", 2)]
+    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8, pad_id=0, pad_token="[PAD]")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        shape = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64}
+        limits = {"vocab_size": len(pieces), "max_position_embeddings": 40}
+        config = BertConfig(num_attention_heads=4, initializer_range=0.2, **shape, **limits)
+        model = BertModel(config)
+    special = {"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"}
+    return save(folder, model, tokenizer, unk_token="[UNK]", **special)

@@ -1,0 +1,130 @@
+"""Slow scorers of one pair, one number at a time. They share no code with the real ones.
+
+A document is a list of chunk vectors, which are lists of numbers; nothing is padded. `weights` maps
+the names of a scorer's parameters to nested lists; a term without weights is switched off.
+"""
+
+import math
+
+
+def times(matrix, vector):
+    return [sum(w * x for w, x in zip(row, vector, strict=True)) for row in matrix]
+
+
+def dot(u, v):
+    return sum(a * b for a, b in zip(u, v, strict=True))
+
+
+def softmax(logits):
+    exponentials = [math.exp(x - max(logits)) for x in logits]
+    return [e / sum(exponentials) for e in exponentials]
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def layer_norm(vector):
+    mean = sum(vector) / len(vector)
+    variance = sum((x - mean) ** 2 for x in vector) / len(vector)
+    return [(x - mean) / math.sqrt(variance + 1e-5) for x in vector]
+
+
+def head(weights, jd, cv):
+    """scale * cos(A jd, B cv) + bias"""
+    u, v = times(weights["head.jd.weight"], jd), times(weights["head.cv.weight"], cv)
+    cosine = dot(u, v) / math.sqrt(dot(u, u) * dot(v, v))
+    return weights["head.scale"] * cosine + weights["head.bias"]
+
+
+def mean_pairs(weights, jd, cv):
+    """The score, not the logit."""
+    scores = [sigmoid(head(weights, a, b)) for a in jd for b in cv]
+    return sum(scores) / len(scores)
+
+
+def place(weights, document):
+    """Add the position of each chunk; chunks after the last position share it."""
+    if "position" not in weights:
+        return document
+    last = len(weights["position"]) - 1
+    return [
+        [x + p for x, p in zip(chunk, weights["position"][min(index, last)], strict=True)]
+        for index, chunk in enumerate(document)
+    ]
+
+
+def normed(weights, name, chunk):
+    scale, shift = weights[f"terms.{name}.norm.weight"], weights[f"terms.{name}.norm.bias"]
+    return [s * x + b for s, x, b in zip(scale, layer_norm(chunk), shift, strict=True)]
+
+
+def attention(weights, name, heads, chunk, source):
+    """How much one chunk attends to each chunk of the source: one list a head."""
+    query = times(weights[f"terms.{name}.query.weight"], normed(weights, name, chunk))
+    matrix = weights[f"terms.{name}.key.weight"]
+    keys = [times(matrix, normed(weights, name, other)) for other in source]
+    width = len(query) // heads
+    shares = []
+    for at in range(0, len(query), width):
+        part = slice(at, at + width)
+        shares.append(softmax([dot(query[part], key[part]) / math.sqrt(width) for key in keys]))
+    return shares
+
+
+def term(weights, name, heads, document, source):
+    """x + O sum_k weight_k V norm(source_k) for every chunk x; the chunks as they are if off."""
+    if f"terms.{name}.query.weight" not in weights:
+        return document
+    matrix = weights[f"terms.{name}.value.weight"]
+    values = [times(matrix, normed(weights, name, other)) for other in source]
+    result = []
+    for chunk in document:
+        shares = attention(weights, name, heads, chunk, source)
+        width = len(chunk) // heads
+        gathered = [
+            sum(share * value[d] for share, value in zip(shares[d // width], values, strict=True))
+            for d in range(len(chunk))
+        ]
+        change = times(weights[f"terms.{name}.out.weight"], gathered)
+        result.append([x + c for x, c in zip(chunk, change, strict=True)])
+    return result
+
+
+def pooled(weights, name, document):
+    """sum_k a_k x_k with a = softmax of w . tanh(V x_k + b)"""
+    logits = []
+    for chunk in document:
+        hidden = times(weights[f"{name}.hidden.weight"], chunk)
+        bias = weights[f"{name}.hidden.bias"]
+        squashed = [math.tanh(h + b) for h, b in zip(hidden, bias, strict=True)]
+        logits.append(dot(weights[f"{name}.importance.weight"][0], squashed))
+    shares = softmax(logits)
+    return [
+        sum(share * chunk[d] for share, chunk in zip(shares, document, strict=True))
+        for d in range(len(document[0]))
+    ]
+
+
+def own_side_read(weights, heads, jd, cv):
+    """Both sides after positions and self attention."""
+    jd, cv = place(weights, jd), place(weights, cv)
+    return term(weights, "self_jd", heads, jd, jd), term(weights, "self_cv", heads, cv, cv)
+
+
+def chunk_attention(weights, heads, jd, cv):
+    """The logit."""
+    x_jd, x_cv = own_side_read(weights, heads, jd, cv)
+    y_jd = term(weights, "cross_jd", heads, x_jd, x_cv)
+    y_cv = term(weights, "cross_cv", heads, x_cv, x_jd)
+    return head(weights, pooled(weights, "pool_jd", y_jd), pooled(weights, "pool_cv", y_cv))
+
+
+def cross_attention(weights, heads, jd, cv):
+    """[JD chunk][CV chunk]: the mean over heads of cross_jd's weights."""
+    x_jd, x_cv = own_side_read(weights, heads, jd, cv)
+    rows = []
+    for chunk in x_jd:
+        shares = attention(weights, "cross_jd", heads, chunk, x_cv)
+        rows.append([sum(one[k] for one in shares) / heads for k in range(len(x_cv))])
+    return rows
