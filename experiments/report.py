@@ -118,8 +118,8 @@ def show_facts(facts: dict[str, Any], folder: Path) -> None:
 def show(table: Table, folder: Path) -> None:
     """The table on the terminal."""
     console = Console()
-    if console.width < 132:  # a table that wraps cannot be read; a long line can be scrolled
-        console = Console(width=132)
+    if console.width < 136:  # a table that wraps cannot be read; a long line can be scrolled
+        console = Console(width=136)
     console.print()
     grid = RichTable(title=f"{table.experiment}: test figures", title_justify="left", box=None)
     grid.add_column("", no_wrap=True)
@@ -199,12 +199,13 @@ def _spread(values: list[float]) -> str:
     mean, deviation = spread(values)
     if np.isnan(mean):
         return "n/a"
-    return f"{_short(mean)}" if np.isnan(deviation) else f"{_short(mean)} ±{_short(deviation)}"
+    return _short(mean) if np.isnan(deviation) else f"{_short(mean)}±{_short(deviation, 2)}"
 
 
-def _short(value: float) -> str:
+def _short(value: float, digits: int = 3) -> str:
     """.512 for 0.512, -.034 for -0.034, 1.000 for 1."""
-    return f"{value:.3f}".replace("0.", ".", 1)
+    text = f"{value:.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
 def _difference(figures: dict[str, float]) -> str:

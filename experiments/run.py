@@ -3,7 +3,6 @@
 python experiments/run.py --help
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -45,7 +44,6 @@ def refuse(fault: InputError) -> None:
 
 
 def main() -> None:
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     arguments = sys.argv[1:]
     try:
         check_faiss()

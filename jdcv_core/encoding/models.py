@@ -239,6 +239,7 @@ def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
     """
     from transformers import AutoModel
 
+    hide_progress()
     model, found = AutoModel.from_pretrained(
         folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **source
     )
@@ -260,6 +261,13 @@ def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
             "use encoder=sentence-transformer for it",
         )
     return model
+
+
+def hide_progress() -> None:
+    """Switch off transformers' own bars for files; what takes long has one of ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def fuse_gelu(model: nn.Module) -> None:

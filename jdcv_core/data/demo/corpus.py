@@ -1,8 +1,8 @@
 """The demo corpus: a seeded Dataset with known truth, for a first run without downloads. Ours.
 
-Each CV is paired with JDs of its sector such that the labels of every CV stand in the asked
-proportion exactly, and those of every JD nearly so. A model that reads only one side can therefore
-not beat chance by much; what is left to learn is the fit.
+Each CV is paired with JDs of its sector such that the labels of every CV, and of every JD, are as
+if drawn at random in the asked proportion. A model that reads only one side can therefore not beat
+chance; what is left to learn is the fit.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -135,56 +135,44 @@ def write_documents(
 def balanced_pairs(
     labels: np.ndarray, balance: np.ndarray, per_cv: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """(CV, JD) pairs such that every CV has its labels in the shares of `balance`, exactly.
+    """(CV, JD) pairs such that the labels of a CV, and of a JD, are as if drawn from `balance`.
 
     labels: int [cv, jd], -1 where a pair may not be taken
-    Each class is a bipartite graph of its own; a maximum flow gives each CV its quota of JDs while
-    no JD gets more than its own. A CV that falls short in one class is cut down
-    in the others; a CV that lacks a class altogether has no pairs.
+    Every CV draws how many pairs of each class it gets, `per_cv` in all, and every JD how many it
+    may get at most. Each class is then a bipartite graph of its own, and a maximum flow takes as
+    many of the CVs' pairs as the JDs allow. A CV that falls short in one class is cut down in the
+    others alike. The numbers are drawn, not fixed: were they the same for each CV, a Good Fit in
+    train would make one in test less likely, and a model that knew the CV by heart would do worse
+    than chance.
     """
-    unit = smallest_set(balance, per_cv)
-    sets = per_cv // int(unit.sum())
     cvs, jds = labels.shape
-    taken = []
-    for label, share in enumerate(unit):
-        cap = int(np.ceil(sets * share * cvs / jds))
-        taken.append(_flow(labels == label, sets * int(share), cap, rng))
-    degree = np.stack([t.sum(1) for t in taken])  # [label cv]
-    complete = (degree // np.maximum(unit, 1)[:, None])[unit > 0].min(0)
+    wanted = rng.multinomial(per_cv, balance, size=cvs)  # [cv label]
+    most = rng.multinomial(-(-per_cv * cvs // jds), balance, size=jds)  # [jd label]
+    taken = [_flow(labels == c, wanted[:, c], most[:, c], rng) for c in range(len(balance))]
+    degree = np.stack([t.sum(1) for t in taken], axis=1)  # [cv label]
+    filled = np.where(wanted > 0, degree / np.maximum(wanted, 1), 1.0).min(1)
+    keep = np.floor(filled[:, None] * wanted + 0.5).astype(int)
     return [
         (cv, int(jd))
         for cv in range(cvs)
-        for t, share in zip(taken, unit, strict=True)
-        for jd in rng.permutation(np.flatnonzero(t[cv]))[: share * complete[cv]]
+        for c, t in enumerate(taken)
+        for jd in rng.permutation(np.flatnonzero(t[cv]))[: keep[cv, c]]
     ]
 
 
-def smallest_set(balance: np.ndarray, most: int) -> np.ndarray:
-    """The fewest pairs of each class, at most `most` in all, that stand in the shares of `balance`.
-
-    Raises InputError if there are none.
-    """
-    for size in range(1, most + 1):
-        if np.allclose(size * balance, np.rint(size * balance), atol=1e-6):
-            return np.rint(size * balance).astype(int)
-    what = f"no set of at most {most} pairs has the shares {', '.join(map(str, balance))}"
-    cure = "raise pairs_per_cv, or round the shares"
-    raise InputError("data.balance, data.pairs_per_cv", what, cure)
-
-
 def _flow(
-    allowed: np.ndarray, row_cap: int, column_cap: int, rng: np.random.Generator
+    allowed: np.ndarray, row_caps: np.ndarray, column_caps: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The largest set of allowed cells with at most so many in a row and in a column, as bools.
+    """The largest set of allowed cells with at most so many in each row and column, as bools.
 
     Rows and columns are shuffled first, as the solver would favour the first ones.
     """
     rows, columns = rng.permutation(allowed.shape[0]), rng.permutation(allowed.shape[1])
     n, m = allowed.shape
     capacity = np.zeros((n + m + 2, n + m + 2), dtype=np.int32)  # source, rows, columns, sink
-    capacity[0, 1 : n + 1] = row_cap
+    capacity[0, 1 : n + 1] = row_caps[rows]
     capacity[1 : n + 1, n + 1 : n + m + 1] = allowed[np.ix_(rows, columns)]
-    capacity[n + 1 : n + m + 1, -1] = column_cap
+    capacity[n + 1 : n + m + 1, -1] = column_caps[columns]
     flow = maximum_flow(csr_matrix(capacity), 0, n + m + 1).flow
     used = np.zeros_like(allowed)
     used[np.ix_(rows, columns)] = flow[1 : n + 1, n + 1 : n + m + 1].toarray() > 0
