@@ -23,7 +23,5 @@ SHARED = ROOT.parent / "shared" / "data"
 def shared_data() -> Path:
     """The folder of real documents, read only."""
     if not SHARED.is_dir():
-        pytest.skip(
-            f"needs real documents in {SHARED.relative_to(ROOT.parent)} beside the clone"
-        )
+        pytest.skip(f"needs real documents in {SHARED.relative_to(ROOT.parent)} beside the clone")
     return SHARED

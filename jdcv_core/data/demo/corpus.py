@@ -44,8 +44,8 @@ class DemoSettings:
     """
 
     cvs: int = 360
-    jds: int = 240
-    pairs_per_cv: int = 16
+    jds: int = 400
+    pairs_per_cv: int = 24
     evidence_spread: float = 1.0
     half_life: float = 96.0
     label_noise: float = 0.05
@@ -140,24 +140,15 @@ def balanced_pairs(
     labels: int [cv, jd], -1 where a pair may not be taken
     Every CV draws how many pairs of each class it gets, `per_cv` in all, and every JD how many it
     may get at most. Each class is then a bipartite graph of its own, and a maximum flow takes as
-    many of the CVs' pairs as the JDs allow. A CV that falls short in one class is cut down in the
-    others alike. The numbers are drawn, not fixed: were they the same for each CV, a Good Fit in
-    train would make one in test less likely, and a model that knew the CV by heart would do worse
-    than chance.
+    many of the CVs' pairs as the JDs allow. The numbers are drawn, not fixed: were they the same
+    for each CV, a Good Fit in train would make one in test less likely, and a model that knew the
+    CV by heart would do worse than chance.
     """
     cvs, jds = labels.shape
     wanted = rng.multinomial(per_cv, balance, size=cvs)  # [cv label]
     most = rng.multinomial(-(-per_cv * cvs // jds), balance, size=jds)  # [jd label]
     taken = [_flow(labels == c, wanted[:, c], most[:, c], rng) for c in range(len(balance))]
-    degree = np.stack([t.sum(1) for t in taken], axis=1)  # [cv label]
-    filled = np.where(wanted > 0, degree / np.maximum(wanted, 1), 1.0).min(1)
-    keep = np.floor(filled[:, None] * wanted + 0.5).astype(int)
-    return [
-        (cv, int(jd))
-        for cv in range(cvs)
-        for c, t in enumerate(taken)
-        for jd in rng.permutation(np.flatnonzero(t[cv]))[: keep[cv, c]]
-    ]
+    return [(int(cv), int(jd)) for t in taken for cv, jd in zip(*np.nonzero(t), strict=True)]
 
 
 def _flow(

@@ -1,0 +1,134 @@
+"""The command as a user types it: what it leaves behind, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as parquet
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from experiments import checks
+from jdcv_core.errors import InputError
+
+TINY = (
+    "+data.cvs=48", "+data.jds=48", "+data.pairs_per_cv=6", "seeds=[0]",
+    "+encoder.layers=1", "+encoder.width=32", "+encoder.heads=2", "+encoder.vocabulary=600",
+    "+encoder.train_tokens=4000", "training.steps=3",
+)  # fmt: skip
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = checks.choices("exp")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_exp_file_composes_instantiates_and_runs_a_tiny_step(name, run, tmp_path):
+    done = run(f"+exp={name}", *TINY)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / name).iterdir()
+    assert not folder.name.endswith(".partial")
+    lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    rows = {line["variant"] for line in lines}
+    with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+        config = compose("config", [f"+exp={name}"])
+    assert set(config.variants) | {"majority class", "TF-IDF cosine", "CV-only probe"} <= rows
+    for line in lines:
+        assert line["config_hash"]
+        assert line["data_fingerprint"]
+        assert line["versions"]["torch"]
+        assert {"weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg"} <= line["metrics"].keys()
+    table = (folder / "table.md").read_text()
+    assert all(row in table and row in done.stdout for row in rows)
+    predictions = parquet.read_table(folder / "predictions.parquet")
+    assert set(predictions["variant"].to_pylist()) == rows
+    for figure in ("labels", "tokens", "comparison", "confusion", "scores", "attention"):
+        assert (folder / f"{figure}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_repeated_experiment_never_calls_the_encoder_and_gives_the_same_figures(run, tmp_path):
+    records = []
+    for _ in range(2):
+        assert run("+exp=chunk_attention", *TINY).returncode == 0
+        folder = max((tmp_path / "runs" / "chunk_attention").iterdir())
+        lines = (folder / "record.jsonl").read_text().splitlines()
+        records.append([json.loads(line) for line in lines])
+    first, second = records
+    assert second[0]["encoder"]["encoder_calls"] == 0
+    assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
+    for a, b in zip(first, second, strict=True):
+        assert (a["variant"], a["metrics"], a["ndcg_per_jd"]) == (
+            b["variant"],
+            b["metrics"],
+            b["ndcg_per_jd"],
+        )
+
+
+def test_multirun_runs_every_value(run, tmp_path):
+    done = run("-m", "+exp=chunk_attention", "data.seed=0,1", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "runs" / "chunk_attention").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "+exp=NAME"),
+        (["+exp=chunk_atention"], "did you mean 'chunk_attention'"),
+        (["+exp=chunk_attention", "data=dmeo"], "did you mean 'demo'"),
+        (["+exp=chunk_attention", "training.step=3"], "did you mean 'training.steps'"),
+        (["+exp=chunk_attention", "trainning.steps=3"], "did you mean 'training.steps'"),
+        (["+exp=chunk_attention", "+seed=3"], "did you mean 'seeds'"),
+        (["+exp=chunk_attention", "+data.evidence_sprad=0"], "did you mean 'evidence_spread'"),
+        (["+exp=chunk_attention", "+encoder.wdth=8"], "did you mean 'width'"),
+        (["+exp=chunk_attention", "training.steps=many"], "training.steps"),
+        (["+exp=chunk_attention", "data=csv"], "data.path=VALUE"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments, said):
+    with pytest.raises(InputError) as refused:
+        checks.overrides(arguments)
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_variant_with_an_unknown_argument_is_refused():
+    with pytest.raises(InputError, match="did you mean 'heads'"):
+        checks.overrides(
+            [
+                "+exp=chunk_attention",
+                "+variants.mine._target_=research.chunk_attention.ChunkAttention",
+                "+variants.mine.head=2",
+            ]
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"resume_text,job_description_text,label\nme,you,Maybe\n", "row 1"),
+        (b"resume,job_description_text,label\nme,you,Good Fit\n", "resume_text"),
+        (b"resume_text,job_description_text,label\n", "no pair"),
+    ],
+)
+def test_bad_input_is_one_line_exit_2_and_no_record(content, said, run, tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_bytes(content)
+    done = run("+exp=chunk_attention", "data=csv", f"data.path={path}")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "pairs.csv" in line
+    assert said in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_scorers_of_all_exp_files_are_made_for_any_width():
+    for name in EXPERIMENTS:
+        with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+            config = compose("config", [f"+exp={name}"])
+        for variant in config.variants.values():
+            assert sum(p.numel() for p in instantiate(variant, dim=48).parameters()) > 0
+
+
+def test_the_readme_names_only_experiments_that_exist():
+    text = (ROOT / "README.md").read_text()
+    named = {part.split()[0].strip("`") for part in text.split("+exp=")[1:]}
+    assert {n for n in named if n not in ("NAME", "…")} <= set(EXPERIMENTS)

@@ -1,0 +1,149 @@
+"""Learning tests: what must be learnt is learnt, and what is not there is not."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from jdcv_core.scoring import MeanPairs
+from jdcv_core.training.loop import TrainingSettings, endless_batches, score_pairs, train_scorer
+from jdcv_core.training.pairs import PairTensors
+from jdcv_core.types import Pair
+from research.chunk_attention import ChunkAttention
+
+DIM = 32
+
+
+def planted(cvs: int, jds: int, seed: int, length: tuple[int, int] = (1, 8)) -> PairTensors:
+    """Pairs whose label needs both documents whole.
+
+    Every document has one chunk that speaks of its topic, a direction of its own kind, among
+    chunks of noise. Good Fit: the topics are the same; No Fit: they are not. The more noise chunks
+    a document has, the further averaging over chunk pairs is diluted.
+    """
+    rng = np.random.default_rng(seed)
+    topics = np.linalg.qr(rng.normal(size=(DIM, DIM)))[0][:8]
+    about: dict[str, int] = {}
+    matrices: dict[str, np.ndarray] = {}
+    for side, count in (("cv", cvs), ("jd", jds)):
+        for i in range(count):
+            name, topic = f"{side}:{i}", int(rng.integers(8))
+            chunks = rng.normal(size=(int(rng.integers(*length)), DIM)) * 0.15
+            chunks[rng.integers(len(chunks))] += topics[topic]
+            about[name], matrices[name] = topic, chunks.astype(np.float32)
+    pairs = []
+    for i in range(jds):
+        for j in rng.permutation(cvs)[:16]:
+            cv, jd = f"cv:{j}", f"jd:{i}"
+            pairs.append(Pair(cv, jd, 2 if about[cv] == about[jd] else 0))
+    return PairTensors.of(pairs, matrices)
+
+
+def auc(scorer: torch.nn.Module, data: PairTensors, index: torch.Tensor) -> float:
+    return roc_auc_score(data.labels[index] == 2, score_pairs(scorer, data, index))
+
+
+@pytest.mark.parametrize("kind", [MeanPairs, ChunkAttention])
+def test_sixteen_pairs_are_learnt_by_heart(kind):
+    """Random labels on random vectors: only memory can help, and there is enough of it."""
+    rng = np.random.default_rng(0)
+    pairs = [Pair(f"cv:{i}", f"jd:{i}", int(rng.integers(3))) for i in range(16)]
+    names = [name for p in pairs for name in (p.cv, p.jd)]
+    matrices = {n: rng.normal(size=(2, DIM)).astype(np.float32) for n in names}
+    data, every = PairTensors.of(pairs, matrices), torch.arange(16)
+    settings = TrainingSettings(steps=300, batch=16, learning_rate=1e-2, evaluate_every=100)
+    torch.manual_seed(0)
+    trained = train_scorer(scorer := kind(DIM), data, every, every, settings, seed=0)
+    assert trained.validation_weighted_f1 == 1.0
+    error = np.abs(score_pairs(scorer, data, every) - data.targets(every).numpy())
+    assert error.max() < 0.25
+
+
+@pytest.mark.parametrize("kind", [MeanPairs, ChunkAttention])
+def test_shuffled_labels_teach_nothing(kind):
+    """With labels shuffled among the pairs, new JDs are ranked by chance."""
+    data = planted(cvs=80, jds=80, seed=1)
+    shuffled = data.labels[torch.randperm(len(data.labels), generator=torch.manual_seed(1))]
+    data = PairTensors(data.jd, data.cv, data.jd_index, data.cv_index, shuffled)
+    train, test = torch.where(data.jd_index < 50)[0], torch.where(data.jd_index >= 60)[0]
+    validation = torch.where((data.jd_index >= 50) & (data.jd_index < 60))[0]
+    torch.manual_seed(0)
+    train_scorer(scorer := kind(DIM), data, train, validation, TrainingSettings(), seed=0)
+    good = int((shuffled[test] == 2).sum())
+    noise = np.sqrt((len(test) + 1) / (12 * good * (len(test) - good)))  # of an AUC without signal
+    assert abs(auc(scorer, data, test) - 0.5) < 4 * noise
+
+
+def test_a_planted_cross_chunk_effect_is_found():
+    """Chunk attention finds the one chunk that matters; averaging over pairs is diluted."""
+    data = planted(cvs=150, jds=150, seed=2)
+    train, test = torch.where(data.jd_index < 100)[0], torch.where(data.jd_index >= 120)[0]
+    validation = torch.where((data.jd_index >= 100) & (data.jd_index < 120))[0]
+    figures = {}
+    for kind in (MeanPairs, ChunkAttention):
+        torch.manual_seed(0)
+        settings = TrainingSettings(steps=300, learning_rate=2e-3)
+        train_scorer(scorer := kind(DIM), data, train, validation, settings, seed=0)
+        figures[kind] = auc(scorer, data, test)
+    assert figures[ChunkAttention] > 0.95
+    assert figures[ChunkAttention] > figures[MeanPairs] + 0.02
+
+
+def test_training_is_repeatable_and_leaves_the_global_generator():
+    data = planted(cvs=40, jds=40, seed=3)
+    every, settings = torch.arange(len(data.labels)), TrainingSettings(steps=12, evaluate_every=5)
+
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        train_scorer(scorer := ChunkAttention(DIM), data, every, every, settings, seed)
+        return scorer.state_dict()
+
+    first = weights(1)
+    state = torch.get_rng_state()
+    assert all(torch.equal(a, b) for a, b in zip(first.values(), weights(1).values(), strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not all(
+        torch.equal(a, b) for a, b in zip(first.values(), weights(2).values(), strict=True)
+    )
+
+
+def test_the_best_look_at_validation_is_kept():
+    """The weights afterwards give the figure that was recorded as the best."""
+    data = planted(cvs=60, jds=60, seed=4)
+    train, validation = torch.where(data.jd_index < 40)[0], torch.where(data.jd_index >= 40)[0]
+    settings = TrainingSettings(steps=60, learning_rate=3e-2, evaluate_every=10)  # far too fast
+    torch.manual_seed(0)
+    trained = train_scorer(scorer := ChunkAttention(DIM), data, train, validation, settings, 0)
+    course = [look["validation_weighted_f1"] for look in trained.course]
+    assert [look["step"] for look in trained.course] == [10, 20, 30, 40, 50, 60]
+    assert trained.validation_weighted_f1 == max(course)
+    assert trained.step == 10 * (course.index(max(course)) + 1)
+    from jdcv_core.training.loop import _validate
+
+    cuts, figure = _validate(scorer, data, validation)
+    assert (cuts, figure) == (trained.thresholds, trained.validation_weighted_f1)
+
+
+def test_each_pass_has_every_pair_once_and_like_lengths_together():
+    rng = np.random.default_rng(0)
+    index, lengths = np.arange(100, 350), rng.integers(1, 30, size=400)
+    batches = endless_batches(index, lengths, 16, np.random.default_rng(1))
+    taken: list[np.ndarray] = []
+    while sum(map(len, taken)) < len(index):
+        taken.append(next(batches))
+    assert sorted(np.concatenate(taken)) == index.tolist()
+    inside = np.mean([np.ptp(lengths[b]) for b in taken])
+    assert inside < np.ptp(lengths) / 3
+    assert not np.array_equal(np.concatenate(taken), np.sort(np.concatenate(taken)))
+
+
+def test_scores_come_in_the_order_asked_for():
+    data = planted(cvs=40, jds=60, seed=5)
+    every = torch.arange(len(data.labels))
+    torch.manual_seed(0)
+    scorer = ChunkAttention(DIM)
+    whole = score_pairs(scorer, data, every)
+    order = torch.randperm(len(every), generator=torch.manual_seed(2))
+    np.testing.assert_allclose(score_pairs(scorer, data, order), whole[order.numpy()], atol=1e-6)
+    alone = [score_pairs(scorer, data, torch.tensor([i]))[0] for i in (0, 7, 300)]
+    np.testing.assert_allclose(alone, whole[[0, 7, 300]], atol=1e-6)
