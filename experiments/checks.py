@@ -13,12 +13,14 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import Config
+from experiments.schema import Chunking, Config, Splitting
 from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.encoding.mini import MiniSettings
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.training.loop import TrainingSettings
 
 CONFIGS = Path(__file__).parent / "configs"
+NESTED: dict[str, Any] = {"split": Splitting, "chunking": Chunking, "training": TrainingSettings}
 GIVEN_BY_RECIPE = {"documents", "dim"}
 
 
@@ -50,6 +52,8 @@ def overrides(arguments: list[str]) -> None:
 
 def settings(config: DictConfig) -> None:
     """Refuse arguments that a `_target_` does not take, and values that are still missing."""
+    for place in ("", *NESTED):
+        _check_keys(config, place)
     for missing in sorted(OmegaConf.missing_keys(config)):
         raise InputError("configuration", f"{missing} is not given", f"add {missing}=VALUE")
     _check_arguments("data", config.data)
@@ -84,7 +88,7 @@ def _check_group(override: Override) -> None:
     if group not in ("exp", "data", "encoder"):
         return
     values = override.value()
-    for value in values.list if hasattr(values, "list") else [values]:
+    for value in getattr(values, "list", [values]):
         if str(value) not in choices(group):
             cure = nearest(str(value), choices(group))
             raise InputError(f"{group}={value}", f"there is no such {group}", cure)
@@ -97,6 +101,16 @@ def _first_value(override: Override) -> str:
     value = next(iter(override.sweep_string_iterator()))
     prefix = str(override.input_line).split("=", 1)[0]
     return f"{prefix}={value}"
+
+
+def _check_keys(config: DictConfig, place: str) -> None:
+    """Refuse keys that `+key=value` added beside the schema."""
+    node = config[place] if place else config
+    schema: Any = NESTED[place] if place else Config
+    for key in node:
+        if key not in schema.__dataclass_fields__:
+            name = f"{place}.{key!s}".lstrip(".")
+            raise InputError("configuration", f"there is no key {name}", nearest(name, _keys()))
 
 
 def _check_arguments(where: str, node: Any) -> None:
@@ -139,10 +153,9 @@ def _explain(fault: Exception) -> tuple[str, str]:
 
 def _keys() -> list[str]:
     """The dotted names of all settings that have a fixed name."""
-    schema = OmegaConf.structured(Config)
-    names = [str(key) for key in schema]
-    for group in ("split", "chunking", "training"):
-        names += [f"{group}.{key}" for key in schema[group]]
+    names = list(Config.__dataclass_fields__)
+    for place, schema in NESTED.items():
+        names += [f"{place}.{key}" for key in schema.__dataclass_fields__]
     return names
 
 

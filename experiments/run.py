@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from experiments import checks
@@ -25,8 +25,7 @@ def experiment(config: DictConfig) -> None:
         checks.settings(config)
         from experiments.recipes import match  # torch and transformers: after the checks
 
-        resolved = OmegaConf.to_container(config, resolve=True)
-        match.run(OmegaConf.to_object(config), resolved)
+        match.run(config)
     except InputError as fault:
         refuse(fault)
     except KeyboardInterrupt:

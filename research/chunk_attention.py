@@ -4,6 +4,8 @@ After multi-head attention (Vaswani et al. 2017) over chunk vectors instead of t
 attention pooling of Yang et al. 2016. papers/chunk_attention.md says what is taken from where.
 """
 
+from typing import cast
+
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Bool, Float
@@ -78,7 +80,8 @@ class ChunkAttention(nn.Module):
         if "cross_jd" not in self.terms:
             raise ValueError("this ChunkAttention has no term cross_jd")
         x_jd, x_cv = self._read_own(jd, cv)
-        return self.terms["cross_jd"].weights(x_jd, x_cv, cv.mask).mean(1)
+        term = cast(Attention, self.terms["cross_jd"])
+        return term.weights(x_jd, x_cv, cv.mask).mean(1)
 
     def _read_own(self, jd: ChunkVectors, cv: ChunkVectors) -> tuple[Tensor, Tensor]:
         """The chunks of each side after reading their own document, each [pair chunk dim]."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from experiments import checks, figures, report
 from experiments.schema import Config
@@ -50,14 +51,16 @@ class Cell:
     course: list[dict[str, float]] | None = None
 
 
-def run(config: Config, resolved: dict[str, Any]) -> Path:
+def run(composed: DictConfig) -> Path:
     """The whole experiment; returns its folder of records.
 
-    config:   validated; resolved: the same as plain data, for the record
+    composed: a checked composition of `experiments.schema.Config`
     Raises InputError before anything is written if data, split or configuration are at fault.
     """
+    config = cast(Config, OmegaConf.to_object(composed))
+    resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     checks.variants(config)
-    dataset: Dataset = instantiate(config.data)
+    dataset: Dataset = make(config.data)
     groups = near_duplicate_groups(dataset.documents.values())
     splits = {}
     for seed in config.seeds:
@@ -71,7 +74,7 @@ def run(config: Config, resolved: dict[str, Any]) -> Path:
         check_leaks(dataset, split, groups)
         splits[seed] = split
     documents = [*dataset.side("cv"), *dataset.side("jd")]
-    encoder = instantiate(config.encoder, documents=documents)
+    encoder = make(config.encoder, documents=documents)
     store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
     chunking = config.chunking
     matrices, encoded = encode_documents(documents, encoder, store, chunking.size, chunking.overlap)
@@ -109,6 +112,15 @@ def run(config: Config, resolved: dict[str, Any]) -> Path:
     return folder
 
 
+def make(node: dict[str, Any], **arguments: Any) -> Any:
+    """Call a `_target_` with its configured arguments and these.
+
+    The call is made here and not by Hydra, which would wrap an InputError in one of its own and
+    turn dataclasses among the arguments into configurations.
+    """
+    return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+
+
 def cells(
     config: Config,
     dataset: Dataset,
@@ -134,7 +146,7 @@ def cells(
     for name, variant in config.variants.items():
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            scorer = instantiate(variant, dim=data.cv.vectors.shape[-1])
+            scorer = make(variant, dim=data.cv.vectors.shape[-1])
         with progress(f"Seed {seed}: {name}", steps) as advance:
             trained = train_scorer(
                 scorer, data, index["train"], index["validation"], config.training, seed, advance

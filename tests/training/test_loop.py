@@ -28,7 +28,7 @@ def planted(cvs: int, jds: int, seed: int, length: tuple[int, int] = (1, 8)) -> 
     for side, count in (("cv", cvs), ("jd", jds)):
         for i in range(count):
             name, topic = f"{side}:{i}", int(rng.integers(8))
-            chunks = rng.normal(size=(int(rng.integers(*length)), DIM)) * 0.15
+            chunks = rng.normal(size=(int(rng.integers(*length)), DIM)) * 0.08
             chunks[rng.integers(len(chunks))] += topics[topic]
             about[name], matrices[name] = topic, chunks.astype(np.float32)
     pairs = []
@@ -85,8 +85,8 @@ def test_a_planted_cross_chunk_effect_is_found():
         settings = TrainingSettings(steps=300, learning_rate=2e-3)
         train_scorer(scorer := kind(DIM), data, train, validation, settings, seed=0)
         figures[kind] = auc(scorer, data, test)
-    assert figures[ChunkAttention] > 0.95
-    assert figures[ChunkAttention] > figures[MeanPairs] + 0.02
+    assert figures[ChunkAttention] > 0.9
+    assert figures[ChunkAttention] > figures[MeanPairs] + 0.1
 
 
 def test_training_is_repeatable_and_leaves_the_global_generator():

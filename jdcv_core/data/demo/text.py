@@ -136,9 +136,9 @@ def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], token
         until = still if place == 0 else write_month(job.end)
         dates = f"{write_month(job.start)}{between}{until}"
         headers.append(f"{job.title.title()}, {dates}, {job.employer}")
-        lines = int(rng.integers(3, 6))
+        paragraph = int(rng.integers(3, 6))
         duties.append(
-            ["\n".join(writer.show("evidence", s) for _ in range(lines)) for s in job.skills]
+            ["\n".join(writer.show("evidence", s) for _ in range(paragraph)) for s in job.skills]
         )
     title = person.experiences[0].title
     head = [
