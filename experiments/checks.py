@@ -143,10 +143,18 @@ def _parameters(function: Any) -> list[str]:
 def _explain(fault: Exception) -> tuple[str, str]:
     """What is wrong and what to do, out of an error of Hydra or OmegaConf."""
     text = str(fault.__cause__ or fault)
+    if already := re.search(r"already at '([^']+)'", str(fault) + text):
+        return (
+            f"{already.group(1)} is there already",
+            f"write {already.group(1)}=VALUE without the +",
+        )
     found = re.search(r"(?:Key|key) '([^']+)'", text) or re.search(r"override '?([\w.]+)", text)
     if found:
         path = re.search(r"full_key: (\S+)", text)
         key = path.group(1) if path else found.group(1)
+        if key.startswith(("data.", "encoder.", "variants.")):
+            cure = f"write +{key}=VALUE for an argument that its file in configs does not list"
+            return f"{key} is not listed there", cure
         return f"there is no key {key}", nearest(key, _keys())
     return _first_line(fault), "see python experiments/run.py --help"
 

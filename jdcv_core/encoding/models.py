@@ -186,6 +186,7 @@ def sentence_transformer(
         local_files_only=True,
         model_kwargs={"use_safetensors": True, "dtype": torch.float32},
     )
+    hide_progress()
     model = load()
     window, dim = model.max_seq_length, model.get_embedding_dimension()
     if window is None or dim is None:

@@ -1,18 +1,21 @@
 """The command as a user types it: what it leaves behind, and what it refuses."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from experiments import checks
+from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.errors import InputError
 
 TINY = (
-    "+data.cvs=48", "+data.jds=48", "+data.pairs_per_cv=6", "seeds=[0]",
+    "data.cvs=48", "data.jds=48", "data.pairs_per_cv=6", "seeds=[0]",
     "+encoder.layers=1", "+encoder.width=32", "+encoder.heads=2", "+encoder.vocabulary=600",
     "+encoder.train_tokens=4000", "training.steps=3",
 )  # fmt: skip
@@ -62,6 +65,7 @@ def test_a_repeated_experiment_never_calls_the_encoder_and_gives_the_same_figure
         )
 
 
+@pytest.mark.slow
 def test_multirun_runs_every_value(run, tmp_path):
     done = run("-m", "+exp=chunk_attention", "data.seed=0,1", *TINY)
     assert done.returncode == 0, done.stderr
@@ -81,6 +85,8 @@ def test_multirun_runs_every_value(run, tmp_path):
         (["+exp=chunk_attention", "+encoder.wdth=8"], "did you mean 'width'"),
         (["+exp=chunk_attention", "training.steps=many"], "training.steps"),
         (["+exp=chunk_attention", "data=csv"], "data.path=VALUE"),
+        (["+exp=chunk_attention", "encoder.width=64"], "write +encoder.width=VALUE"),
+        (["+exp=chunk_attention", "+data.jds=64"], "write data.jds=VALUE without the +"),
     ],
 )
 def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments, said):
@@ -88,6 +94,12 @@ def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments,
         checks.overrides(arguments)
     assert said.lower() in str(refused.value).lower()
     assert "\n" not in str(refused.value)
+
+
+def test_the_demo_configuration_lists_every_setting_with_its_default():
+    config = OmegaConf.load(checks.CONFIGS / "data" / "demo.yaml")
+    listed = {k: v for k, v in OmegaConf.to_container(config).items() if k != "_target_"}
+    assert {**listed, "balance": tuple(listed["balance"])} == asdict(DemoSettings())
 
 
 def test_a_variant_with_an_unknown_argument_is_refused():
