@@ -17,7 +17,7 @@ from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, check_leaks, make_split, split_facts
 from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.store import VectorStore
-from jdcv_core.encoding.whitening import whiten
+from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.evaluation.classification import (
     GOOD,
     apply_thresholds,
@@ -61,18 +61,7 @@ def run(composed: DictConfig) -> Path:
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     checks.variants(config)
     dataset: Dataset = make(config.data)
-    groups = near_duplicate_groups(dataset.documents.values())
-    splits = {}
-    for seed in config.seeds:
-        split = make_split(
-            dataset,
-            config.split.kind,
-            seed=seed,
-            fractions=config.split.fractions,
-            groups=groups,
-        )
-        check_leaks(dataset, split, groups)
-        splits[seed] = split
+    splits, about_splits = split_by_seed(config, dataset)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     encoder = make(config.encoder, documents=documents)
     store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
@@ -87,7 +76,7 @@ def run(composed: DictConfig) -> Path:
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
         "encoding": encoded.facts(),
-        "splits": {str(seed): split_facts(dataset, s, groups) for seed, s in splits.items()},
+        "splits": about_splits,
     }
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     report.show_facts(facts, folder)
@@ -95,7 +84,7 @@ def run(composed: DictConfig) -> Path:
     predictions: dict[str, list[Any]] = {}
     scorers: dict[str, torch.nn.Module] = {}
     for seed, split in splits.items():
-        white = whiten(matrices, _documents(dataset, split.train))
+        white = Whitening.fit(matrices, _documents(dataset, split.train))(matrices)
         for cell in cells(config, dataset, split, white, seed, scorers):
             line = measure(cell, dataset, split, seed, predictions)
             records.append_record(folder, {**line, **_provenance(facts)})
@@ -110,6 +99,20 @@ def run(composed: DictConfig) -> Path:
     folder = records.finish_record(folder)
     report.show(table, folder)
     return folder
+
+
+def split_by_seed(
+    config: Config, dataset: Dataset
+) -> tuple[dict[int, Split], dict[str, dict[str, Any]]]:
+    """The split of each seed, checked for leaks, and what a reader must know of it."""
+    groups = near_duplicate_groups(dataset.documents.values())
+    splits, facts = {}, {}
+    for seed in config.seeds:
+        kind, fractions = config.split.kind, config.split.fractions
+        split = make_split(dataset, kind, seed=seed, fractions=fractions, groups=groups)
+        check_leaks(dataset, split, groups)
+        splits[seed], facts[str(seed)] = split, split_facts(dataset, split, groups)
+    return splits, facts
 
 
 def make(node: dict[str, Any], **arguments: Any) -> Any:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jdcv_core.encoding.whitening import RIDGE, whiten
+from jdcv_core.encoding.whitening import RIDGE, Whitening
 
 DIM = 6
 SEEDS = st.integers(0, 2**32 - 1)
@@ -19,6 +19,10 @@ def corpus(seed, documents=30):
         f"cv:{row}": rng.normal(size=(rng.integers(1, 5), DIM)) @ mixing + rng.normal(size=DIM)
         for row in range(documents)
     }
+
+
+def whiten(matrices, fit_on, ridge=RIDGE):
+    return Whitening.fit(matrices, fit_on, ridge)(matrices)
 
 
 def rotation(seed):
