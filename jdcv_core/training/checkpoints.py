@@ -1,0 +1,290 @@
+"""Checkpoints of training: weights, optimiser and random states, exact and safe from kills.
+
+A checkpoint is a folder that `folders.write_folder` writes: `<stem>.safetensors` for each group of
+tensors, `state.json` for everything else that training needs to go on, and a manifest with the
+hashes, the step and the resolved config. There is no pickle in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from jdcv_core.errors import InputError
+from jdcv_core.folders import (
+    Listed,
+    byte_progress,
+    json_bytes,
+    read_listed,
+    read_manifest,
+    remove_folder,
+    remove_leftovers,
+    sync_folder,
+    verify_folder,
+    write_folder,
+)
+
+KIND = "checkpoint"
+FORMAT = 1  # raise when a file or the meaning of an entry changes
+NAME = re.compile(r"checkpoint-([0-9]{8,})")
+TENSORS, STATE = ".safetensors", "state.json"
+OPTIMIZER = "the optimiser's state"  # what messages about a part of it begin with
+CURE = "go on with the model and settings that it was saved with"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was saved after `step` updates.
+
+    tensors: file stem → name → tensor, on the CPU
+    state:   the rest, plain values; tuples have become lists, nan None
+    config:  the resolved config
+    """
+
+    folder: Path
+    step: int
+    tensors: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    config: dict[str, Any]
+
+
+def save_checkpoint(
+    parent: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    config: Mapping[str, Any],
+    unchanged: Mapping[str, Path] = {},
+) -> Path:
+    """Write `parent/checkpoint-<step>`, then remove the older ones; returns its folder.
+
+    tensors:       file stem → name → tensor, of any device; each is saved whole, also where two
+                   share memory
+    state, config: plain values as in `folders.json_bytes`
+    unchanged:     file stem → a tensor file of an earlier checkpoint (such as the best weights so
+                   far), taken over without being written again
+
+    A kill at any moment leaves the older checkpoint or the new one, whole. A checkpoint of this
+    step that is already there is verified and left as it is. The same tensors give the same bytes.
+    Raises InputError where something cannot be written (the older checkpoint is still there) and
+    where `parent` holds a later step, which belongs to other training.
+    """
+    folder = parent / f"checkpoint-{step:08d}"
+    remove_leftovers(parent)
+    newest = latest_checkpoint(parent)
+    if newest is not None and _step(newest) > step:
+        what = f"there is a later checkpoint than step {step}"
+        raise InputError(str(newest), what, "go on from it, or give another folder")
+    if newest == folder:
+        verify_folder(folder, KIND, FORMAT)
+        sync_folder(parent)  # the process that wrote it may have been killed before this
+    else:
+        _write(folder, step, tensors, state, config, unchanged)
+    for older in _checkpoints(parent)[:-1]:
+        remove_folder(older)
+    return folder
+
+
+def latest_checkpoint(parent: Path) -> Path | None:
+    """The checkpoint of the highest step in a folder, or None. It is not looked into."""
+    found = _checkpoints(parent)
+    return found[-1] if found else None
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint; nothing is parsed before its hash is compared.
+
+    Raises InputError naming the file that is missing, truncated, altered or not listed. Nothing is
+    returned then, and no older checkpoint is looked for.
+    """
+    manifest = read_manifest(folder, KIND, FORMAT)
+    files = dict(manifest.files)
+    state = json.loads(read_listed(files.pop(STATE)))
+    tensors: dict[str, dict[str, Tensor]] = {}
+    with byte_progress(f"Reading {folder.name}", sum(f.size for f in files.values())) as advance:
+        for name, file in files.items():
+            content = read_listed(file)  # once: what is hashed is what is parsed
+            tensors[name.removesuffix(TENSORS)] = safetensors.torch.load(content)
+            advance(file.size)
+    return Checkpoint(folder, manifest.facts["step"], tensors, state, manifest.facts["config"])
+
+
+def flatten_optimizer(state_dict: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state as tensors "<parameter>.<key>" and plain facts.
+
+    state_dict: {"state": {parameter: {key: tensor}}, "param_groups": [{"params": [parameter], …}]}
+        with names of parameters, as `get_optimizer_state_dict` of torch.distributed.checkpoint
+        gives it
+    Returns tensors for a file of a checkpoint, and for its state {"shapes": {parameter: {key:
+    shape}}, "groups": […]}. `unflatten_optimizer` gives back the same, exactly.
+    Raises TypeError for an entry that is no tensor, and for a setting that is no plain value.
+    """
+    tensors: dict[str, Tensor] = {}
+    shapes: dict[str, dict[str, list[int]]] = {}
+    for name, entries in state_dict["state"].items():
+        shapes[name] = {}
+        for key, value in entries.items():
+            if not isinstance(value, Tensor):
+                raise TypeError(f"{name}.{key}: expected a tensor, got {type(value).__name__}")
+            tensors[f"{name}.{key}"] = value
+            shapes[name][key] = list(value.shape)
+    groups = [dict(group) for group in state_dict["param_groups"]]
+    json_bytes(groups)  # a setting without a form in JSON is reported here
+    return tensors, {"shapes": shapes, "groups": groups}
+
+
+def unflatten_optimizer(
+    tensors: Mapping[str, Tensor],
+    facts: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Any]:
+    """The state dict that `flatten_optimizer` was given, for `set_optimizer_state_dict`.
+
+    shapes: name → shape of each parameter that the optimiser has now (of the whole one, where it
+        is sharded). Default: the parameters are not compared
+    Raises InputError naming the tensor or parameter that is missing, too many, or of another shape.
+    """
+    saved = facts["shapes"]
+    _same({f"{name}.{key}" for name in saved for key in saved[name]}, tensors, "tensor")
+    groups = [
+        # torch holds pairs of settings (betas) as tuples, which JSON has not
+        {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()}
+        for group in facts["groups"]
+    ]
+    if shapes is not None:
+        _same(shapes, {name for group in groups for name in group["params"]}, "parameter")
+    state: dict[str, dict[str, Tensor]] = {name: {} for name in saved}
+    for name, entries in saved.items():
+        for key, shape in entries.items():
+            tensor = state[name][key] = tensors[f"{name}.{key}"]
+            _same_shape(f"{name}.{key}", tensor, shape)
+            if shapes is not None and key != "step":  # a count, where others are as the parameter
+                _same_shape(f"{name}.{key}", tensor, shapes[name])
+    return {"state": state, "param_groups": groups}
+
+
+def random_state() -> dict[str, Any]:
+    """Where the global random generators stand: Python's, numpy's, torch's on the CPU and on GPUs.
+
+    Plain values for JSON. Our own code draws from generators of its own where it can; the global
+    ones are for dropout and for libraries. GPUs count once this process has used one.
+    """
+    version, words, gauss = random.getstate()
+    used = torch.cuda.is_available() and torch.cuda.is_initialized()
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": _lists(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "torch": _text(torch.get_rng_state()),
+        "cuda": [_text(state) for state in torch.cuda.get_rng_state_all()] if used else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Put the global random generators where `random_state` found them.
+
+    Raises InputError, before any is changed, where the number of GPUs differs.
+    """
+    gpus = torch.cuda.device_count() if state["cuda"] else 0
+    if gpus != len(state["cuda"]):
+        what = f"they are of {len(state['cuda'])} GPUs, this process sees {gpus}"
+        raise InputError(
+            "the random states", what, "go on with as many GPUs (CUDA_VISIBLE_DEVICES)"
+        )
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    np.random.set_state(state["numpy"])  # noqa: NPY002
+    torch.set_rng_state(_bytes(state["torch"]))
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all([_bytes(text) for text in state["cuda"]])
+
+
+def _write(
+    folder: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: Mapping[str, Any],
+    config: Mapping[str, Any],
+    unchanged: Mapping[str, Path],
+) -> None:
+    twice = sorted(tensors.keys() & unchanged.keys())
+    if twice:
+        raise ValueError(f"{twice[0]} is given both as tensors and as unchanged")
+    files: dict[str, bytes | Path | Listed] = {
+        stem + TENSORS: safetensors.torch.save(_separate(group)) for stem, group in tensors.items()
+    }
+    files |= {stem + TENSORS: _listed(path) for stem, path in unchanged.items()}
+    files[STATE] = json_bytes(state)
+    write_folder(folder, KIND, FORMAT, files, {"step": step, "config": config})
+
+
+def _listed(path: Path) -> Listed:
+    """A file of a checkpoint with its hash of then: it is not read, its damage would be passed."""
+    files = read_manifest(path.parent, KIND, FORMAT).files
+    if path.name not in files:
+        raise InputError(str(path), "it is no file of a checkpoint", "save its tensors instead")
+    return files[path.name]
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, each whole and in memory of its own, which safetensors asks for."""
+    found, seen = {}, set()
+    for name, tensor in tensors.items():
+        whole = tensor.detach().to("cpu").contiguous()
+        if whole.untyped_storage().data_ptr() in seen:
+            whole = whole.clone()
+        seen.add(whole.untyped_storage().data_ptr())
+        found[name] = whole
+    return found
+
+
+def _checkpoints(parent: Path) -> list[Path]:
+    """The checkpoints in a folder, in order of step."""
+    if not parent.is_dir():
+        return []
+    return sorted((p for p in parent.iterdir() if NAME.fullmatch(p.name) and p.is_dir()), key=_step)
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _same(expected: Any, found: Any, what: str) -> None:
+    """Both sets of names are equal, or an InputError names one that is not in both."""
+    for names, fault in (
+        (set(expected) - set(found), "is missing"),
+        (set(found) - set(expected), "is not expected"),
+    ):
+        if names:
+            raise InputError(OPTIMIZER, f"{what} {min(names)} {fault}", CURE)
+
+
+def _same_shape(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
+    if tuple(tensor.shape) != tuple(shape):
+        what = f"{name} has shape {tuple(tensor.shape)}, expected is {tuple(shape)}"
+        raise InputError(OPTIMIZER, what, CURE)
+
+
+def _lists(value: Any) -> Any:
+    """A generator's state with lists in place of numpy's arrays; both can be set again."""
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _text(state: Tensor) -> str:
+    return base64.b64encode(state.numpy().tobytes()).decode("ascii")
+
+
+def _bytes(text: str) -> Tensor:
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)

@@ -1,0 +1,432 @@
+"""A folder is whole or not there, whatever call fails; and a changed byte is named."""
+
+import errno
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jdcv_core.folders as folders
+from jdcv_core.errors import InputError
+from jdcv_core.folders import (
+    MANIFEST,
+    json_bytes,
+    read_listed,
+    read_manifest,
+    remove_folder,
+    remove_leftovers,
+    verify_folder,
+    write_folder,
+)
+
+CALLS = ("open", "write", "fsync", "close", "rename", "mkdir", "link", "unlink", "rmdir")
+FILES = {"weights.bin": bytes(range(256)), "encoder/config.json": b'{"a": 1}', "encoder/empty": b""}
+FACTS = {"step": 3, "rate": 0.1, "note": "größer"}
+FAULTS = [(errno.ENOSPC, "once"), (errno.EIO, "from then on")]
+
+
+@contextmanager
+def watched_os(act):
+    """Calls of `os` that change files become `act(number, name, arguments, do)`, counted from 1."""
+    numbers = itertools.count(1)
+
+    def watched(name, real):
+        return lambda *args, **options: act(
+            next(numbers), name, args, lambda: real(*args, **options)
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in CALLS:
+            patch.setattr(os, name, watched(name, getattr(os, name)))
+        yield
+
+
+@contextmanager
+def failing_os(at, code, how):
+    """The call number `at` fails with `code`; yields the list of the calls that did."""
+    failed = []
+
+    def act(number, name, _args, do):
+        if number != at and not (number > at and how == "from then on"):
+            return do()
+        if name == "close":
+            do()  # a close that fails has closed
+        failed.append(name)
+        raise OSError(code, os.strerror(code))
+
+    with watched_os(act):
+        yield failed
+
+
+def error_of(do):
+    """The message of the InputError that `do` raises; none: an empty text."""
+    try:
+        do()
+    except InputError as fault:
+        return str(fault)
+    return ""
+
+
+def write(folder, files=FILES, facts=FACTS):
+    return write_folder(folder, "model", 2, files, facts)
+
+
+def verify(folder):
+    return verify_folder(folder, "model", 2)
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def test_what_was_written_is_read(tmp_path):
+    folder = write(tmp_path / "new" / "deeper" / "a")
+    assert folder == tmp_path / "new" / "deeper" / "a"
+    assert verify(folder) == FACTS
+    manifest = read_manifest(folder, "model", 2)
+    assert {name: read_listed(file) for name, file in manifest.files.items()} == FILES
+    assert [p.name for p in folder.parent.iterdir()] == ["a"]
+    write(tmp_path / "b", facts={})
+    assert verify(tmp_path / "b") == {}
+    assert verify(write(tmp_path / "c", files={})) == FACTS
+
+
+def test_a_write_may_take_less_than_it_is_given(tmp_path, monkeypatch):
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, bytes(data[:7])))
+    monkeypatch.setattr(folders, "PIECE", 100)
+    assert contents(write(tmp_path / "a"))["weights.bin"] == FILES["weights.bin"]
+    verify(tmp_path / "a")
+
+
+def test_a_long_write_and_read_show_progress(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(folders, "BIG", 1)
+    verify(write(tmp_path / "a"))
+    shown = capsys.readouterr().err
+    assert "Writing a, MB" in shown
+    assert "Verifying a, MB" in shown
+
+
+def test_a_file_is_taken_over_by_a_link(tmp_path):
+    source = tmp_path / "best.bin"
+    source.write_bytes(b"best")
+    (tmp_path / "link").symlink_to(source)
+    folder = write(tmp_path / "a", {"best.bin": tmp_path / "link", "x/again.bin": source})
+    for name in ("best.bin", "x/again.bin"):
+        assert (folder / name).stat().st_ino == source.stat().st_ino
+        assert not (folder / name).is_symlink()
+    verify(folder)
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP])
+def test_a_file_is_copied_where_links_are_refused(tmp_path, monkeypatch, code):
+    source = tmp_path / "best.bin"
+    source.write_bytes(bytes(1000))
+
+    def refuse(*_args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = write(tmp_path / "a", {"best.bin": source})
+    assert (folder / "best.bin").stat().st_ino != source.stat().st_ino
+    assert read_listed(read_manifest(folder, "model", 2).files["best.bin"]) == bytes(1000)
+
+
+def test_damage_of_a_file_is_not_passed_on_when_it_is_taken_over(tmp_path):
+    first = write(tmp_path / "a")
+    listed = read_manifest(first, "model", 2).files["weights.bin"]
+    flip(first / "weights.bin", 100)
+    second = write(tmp_path / "b", {"best.bin": listed})
+    with pytest.raises(InputError, match=r"b/best\.bin: it is altered"):
+        verify(second)
+    (first / "weights.bin").write_bytes(b"short")
+    with pytest.raises(InputError, match=r"a/weights\.bin: it is truncated"):
+        write(tmp_path / "c", {"best.bin": listed})
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
+    before = contents(write(tmp_path / "a"))
+    with pytest.raises(InputError, match=r"/a: it exists already. Give another name"):
+        write(tmp_path / "a", {"other": b""})
+    assert contents(tmp_path / "a") == before
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        write(tmp_path / "file")
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "file"}
+
+
+def test_the_faster_of_two_processes_stays(tmp_path):
+    def act(_number, name, args, do):
+        if name == "rename":
+            other = tmp_path / "a"
+            other.mkdir()
+            (other / "theirs").write_text("x")
+        return do()
+
+    with watched_os(act), pytest.raises(InputError, match="exists already"):
+        write(tmp_path / "a")
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "theirs"]
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", ".", "", "a//b", "a\\b", MANIFEST])
+def test_a_name_that_leads_out_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="no name for a file inside"):
+        write(tmp_path / "a", {name: b""})
+    folder = write(tmp_path / "a", {})
+    (tmp_path / "x").write_bytes(b"")
+    fields = json.loads((folder / MANIFEST).read_bytes())
+    fields.pop("sha256")
+    fields["files"] = {name: {"size": 0, "sha256": ""}}
+    (folder / MANIFEST).write_bytes(folders._manifest_bytes(fields))
+    with pytest.raises(InputError, match=r"a/manifest\.json: it lists .* no file inside"):
+        verify(folder)
+
+
+@pytest.mark.parametrize(("code", "how"), FAULTS)
+def test_at_whatever_call_writing_fails_nothing_is_left_or_all_of_it(tmp_path, code, how):
+    (tmp_path / "best.bin").write_bytes(b"best")
+    files = {"x/a.bin": b"123", "best.bin": tmp_path / "best.bin"}
+    message = rf": it cannot be written \({os.strerror(code)}\). Free space .* is whole\.$"
+    seen = set()
+    for at in itertools.count(1):
+        folder = tmp_path / str(at) / "a"
+        with failing_os(at, code, how) as failed:
+            report = error_of(lambda to=folder: write(to, files))
+        assert re.search(message, report) if failed else not report
+        seen |= {*failed[:1]}
+        if how == "once":
+            assert {p.name for p in tmp_path.rglob("*.jdcv-tmp")} == set()
+        if folder.exists():
+            assert verify(folder) == FACTS
+        else:
+            write(folder, files)  # also beside what is left of the attempt
+            assert [*folder.parent.iterdir()] == [folder]
+        assert (tmp_path / "best.bin").read_bytes() == b"best"
+        if not failed:
+            break
+    assert seen == {"open", "write", "fsync", "close", "rename", "mkdir", "link"}
+
+
+def test_all_is_on_the_disk_before_the_name_is_there(tmp_path):
+    """A model of a power cut: what was not fsynced before the rename may be lost after it."""
+    paths, dirty, events = {}, set(), []
+
+    def act(_number, name, args, do):
+        result = do()
+        if name == "open":
+            paths[result] = str(args[0])
+        elif name in ("mkdir", "link"):
+            path = os.fspath(args[-1] if name == "link" else args[0])
+            dirty.update({os.path.dirname(path)} | ({path} if name == "mkdir" else set()))
+        elif name == "write":
+            dirty.update({paths[args[0]], os.path.dirname(paths[args[0]])})
+        elif name == "fsync":
+            dirty.discard(paths[args[0]])
+            events.append(("fsync", paths[args[0]]))
+        elif name == "rename":
+            events.append(("rename", str(args[1]), {*dirty}))
+        return result
+
+    (tmp_path / "best.bin").write_bytes(b"best")
+    with watched_os(act):
+        write(tmp_path / "a" / "b", FILES | {"deep/er/best.bin": tmp_path / "best.bin"})
+    at = next(i for i, event in enumerate(events) if event[0] == "rename")
+    # Only the folder that holds the temporary name itself may still wait.
+    assert events[at] == ("rename", str(tmp_path / "a" / "b"), {str(tmp_path / "a")})
+    assert events[at + 1 :] == [("fsync", str(tmp_path / "a"))]
+    assert any(event[1].endswith("deep/er/best.bin") for event in events[:at])
+    assert events[at - 1][0] == "fsync"
+    files = [e[1] for e in events[:at] if os.path.basename(e[1]) in {"weights.bin", MANIFEST}]
+    assert [os.path.basename(f) for f in files] == ["weights.bin", MANIFEST]
+
+
+def test_a_file_system_that_cannot_sync_folders_will_do(tmp_path):
+    def act(_number, name, args, do):
+        if name == "fsync" and os.path.isdir(f"/proc/self/fd/{args[0]}"):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return do()
+
+    with watched_os(act):
+        verify(write(tmp_path / "a"))
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.unlink()  # not in place: another folder may share the file
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "encoder/config.json", MANIFEST])
+def test_each_damage_names_its_file(tmp_path, name):
+    folder = write(tmp_path / "a")
+    path, whole = folder / name, (folder / name).read_bytes()
+    named = f"a/{name}: it ".replace(".", r"\.")
+    for at in range(0, len(whole), 3):
+        flip(path, at)
+        with pytest.raises(InputError, match=rf"a/{name}: (it|this) "):
+            verify(folder)
+        path.write_bytes(whole)
+    for damaged in (whole[:-1], whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=named + r"(is truncated|cannot be read|is altered)"):
+            verify(folder)
+    path.write_bytes(whole + b" ")
+    with pytest.raises(InputError, match=named + "is altered"):
+        verify(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=named + "is missing. Put a whole copy"):
+        verify(folder)
+    path.write_bytes(whole)
+    assert verify(folder) == FACTS
+
+
+def test_a_link_in_place_of_a_file_is_refused(tmp_path):
+    folder = write(tmp_path / "a")
+    (folder / "weights.bin").rename(tmp_path / "elsewhere")
+    (folder / "weights.bin").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"a/weights\.bin: it is altered: it is no plain file"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("name", ["added.txt", "encoder/added.txt", ".hidden"])
+def test_a_file_that_is_not_listed_is_named(tmp_path, name):
+    folder = write(tmp_path / "a")
+    (folder / name).write_text("")
+    with pytest.raises(InputError, match=rf"a/{name}: manifest\.json does not list it"):
+        verify(folder)
+
+
+def test_a_file_is_compared_again_when_it_is_read(tmp_path):
+    folder = write(tmp_path / "a")
+    listed = read_manifest(folder, "model", 2).files["weights.bin"]
+    flip(folder / "weights.bin", 0)
+    with pytest.raises(InputError, match=r"weights\.bin: it is altered"):
+        read_listed(listed)
+    (folder / "weights.bin").unlink()
+    with pytest.raises(InputError, match=r"weights\.bin: it is missing"):
+        read_listed(listed)
+
+
+def test_another_kind_or_format_is_refused_and_says_what_to_do(tmp_path):
+    folder = write(tmp_path / "a")
+    with pytest.raises(InputError, match="this is a model, not a checkpoint"):
+        verify_folder(folder, "checkpoint", 2)
+    with pytest.raises(InputError, match="it has format 2, this version reads 1. Update"):
+        verify_folder(folder, "model", 1)
+    with pytest.raises(InputError, match="it has format 2, this version reads 3. .*older toolkit"):
+        verify_folder(folder, "model", 3)
+    with pytest.raises(InputError, match="there is no such folder"):
+        verify(tmp_path / "b")
+
+
+def ended_process():
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
+def test_only_leftovers_of_ended_writers_are_removed(tmp_path):
+    gone = [f".a.{ended_process()}.jdcv-tmp", f".b.c.{os.getpid()}.jdcv-tmp"]
+    kept = [
+        f".a.{os.getppid()}.jdcv-tmp", ".a.1.jdcv-tmp", ".a.0.jdcv-tmp", ".a.jdcv-tmp",
+        f"a.{ended_process()}.jdcv-tmp", f".a.{ended_process()}.tmp", ".a.99999999999.jdcv-tmp",
+        "a", ".a.x.jdcv-tmp",
+    ]  # fmt: skip
+    for name in gone + kept:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("")
+    (tmp_path / f".link.{os.getpid()}.jdcv-tmp").symlink_to(tmp_path / "a")
+    (tmp_path / f".file.{os.getpid()}.jdcv-tmp").write_text("")
+    remove_leftovers(tmp_path)
+    assert {p.name for p in tmp_path.iterdir() if not p.name.startswith((".link", ".file"))} == {
+        *kept
+    }
+    assert len([*tmp_path.iterdir()]) == len(kept) + 2
+    remove_leftovers(tmp_path / "missing")
+
+
+def test_a_leftover_of_our_own_number_is_in_nobodys_way(tmp_path):
+    stale = tmp_path / f".a.{os.getpid()}.jdcv-tmp"
+    for use in (write, remove_folder):
+        stale.mkdir()
+        (stale / "old").write_text("")
+        use(tmp_path / "a")
+        assert not stale.exists()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_loses_its_name_before_its_files(tmp_path):
+    write(tmp_path / "a")
+
+    def act(_number, name, args, do):
+        if name in ("unlink", "rmdir"):
+            assert not (tmp_path / "a").exists()
+            renamed.append(events[-1] if not renamed else "")
+        events.append(name)
+        return do()
+
+    events, renamed = [], []
+    with watched_os(act):
+        remove_folder(tmp_path / "a")
+    assert events[:4] == ["rename", "open", "fsync", "close"]
+    assert not [*tmp_path.iterdir()]
+    with pytest.raises(InputError, match=r"/a: it cannot be removed \(No such file"):
+        remove_folder(tmp_path / "a")
+
+
+def test_processes_write_into_one_parent_at_once(tmp_path):
+    children = []
+    for child in range(3):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for n in range(10):
+                    write(tmp_path / f"{child}-{n}", facts={"who": [child, n]})
+                    remove_leftovers(tmp_path)  # takes nothing from the others
+                    if n % 2:
+                        remove_folder(tmp_path / f"{child}-{n}")
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(pid)
+    assert [os.waitpid(pid, 0)[1] for pid in children] == [0, 0, 0]
+    assert len([*tmp_path.iterdir()]) == 15
+    for child, n in itertools.product(range(3), range(0, 10, 2)):
+        assert verify(tmp_path / f"{child}-{n}") == {"who": [child, n]}
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(PLAIN)
+def test_plain_values_come_back_exactly(value):
+    assert json.loads(json_bytes(value)) == value
+    assert repr(json.loads(json_bytes(value))) == repr(value)
+
+
+def test_what_json_has_no_form_for_is_reported_with_its_place(tmp_path):
+    assert json.loads(json_bytes({"a": (float("nan"), 2**200)})) == {"a": [None, 2**200]}
+    with pytest.raises(ValueError, match=r"\.a\[1\]: JSON has no form for inf"):
+        json_bytes({"a": [0, float("inf")]})
+    with pytest.raises(TypeError, match=r"\.a: set is not a plain value"):
+        json_bytes({"a": set()})
+    with pytest.raises(TypeError, match=r"\.a: keys must be texts, got 1"):
+        json_bytes({"a": {1: 2}})
+    with pytest.raises(TypeError):
+        write(tmp_path / "a", facts={"x": object()})
+    assert not [*tmp_path.iterdir()]
