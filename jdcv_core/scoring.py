@@ -6,11 +6,15 @@ A scorer never sees text, an encoder or an id. The baseline is here; `research` 
 from typing import Protocol
 
 import torch
-from einops import rearrange
-from jaxtyping import Float
+from einops import einsum, rearrange, repeat
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from jdcv_core.types import ChunkVectors
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.losses import OBJECTIVES, squared_error
+from jdcv_core.types import TARGETS, ChunkVectors
+
+TRAIN_ON = ("mean", "chunk_pairs")
 
 
 class Scorer(Protocol):
@@ -18,70 +22,166 @@ class Scorer(Protocol):
 
     jd, cv: the two sides of the same pairs, ChunkVectors of equal length [pair, chunk, dim]
     Returns the logit of each pair, [pair]; its sigmoid is the score. Padding never changes it.
+    A scorer may also have `losses(jd, cv, labels) -> [pair]` (see `pair_losses`).
     """
 
     def __call__(self, jd: ChunkVectors, cv: ChunkVectors) -> Tensor: ...
 
 
 class MatchHead(nn.Module):
-    """Two vectors → logit: scale * cos(A u, B v) + bias. Ours.
+    """Two vectors → logits: logit_k = scale_k * cos(A_k u, B_k v) + bias_k. Ours.
 
-    A and B start as the identity and scale and bias at fixed values, so before any training the
-    score is the cosine similarity of the two vectors, and training bends it. With a few thousand
-    pairs that matters: a head that starts at random (an MLP over u, v, u * v, |u - v|) learnt the
-    training pairs by heart and stayed at chance on new ones (docs/LOG.md, 2026-11-23).
+    Every A and B starts as the identity and scales and biases at fixed values, so before any
+    training the logits rise with the cosine similarity of the two vectors, and training bends
+    that. With a few thousand pairs it matters: a head that starts at random (an MLP over u, v,
+    u * v, |u - v|) learnt the training pairs by heart and stayed at chance on new ones
+    (docs/LOG.md, 2026-11-23).
 
-    dim: width of both vectors
+    dim:     width of both vectors
+    outputs: logits per pair. One: scale 5, bias -0.5. Several: the biases start evenly from 0 down
+             to -1, as for ordered ranks; the scales rise evenly around 5, so that the expected
+             class rises with the cosine under a softmax, too
+    shared:  one A, B and scale for all outputs, which then differ by their biases alone. CORAL
+             needs it (Cao, Mirjalili & Raschka 2020, theorem 1): while the biases fall with k, so
+             do the logits, for every pair
+
+    With outputs=1 the logits are [*pair], else [*pair outputs].
+    Raises ValueError for less than one output.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, outputs: int = 1, shared: bool = False) -> None:
         super().__init__()
-        self.jd = nn.Linear(dim, dim, bias=False)
-        self.cv = nn.Linear(dim, dim, bias=False)
-        nn.init.eye_(self.jd.weight)
-        nn.init.eye_(self.cv.weight)
-        self.scale = nn.Parameter(torch.tensor(5.0))
-        self.bias = nn.Parameter(torch.tensor(-0.5))
+        if outputs < 1:
+            raise ValueError(f"a match head needs at least 1 output, got {outputs}")
+        self.outputs = outputs
+        self.copies = 1 if shared else outputs
+        self.jd = nn.Linear(dim, self.copies * dim, bias=False)
+        self.cv = nn.Linear(dim, self.copies * dim, bias=False)
+        for layer in (self.jd, self.cv):
+            layer.weight = nn.Parameter(torch.eye(dim).repeat(self.copies, 1))
+        scales = 10 * torch.arange(1, self.copies + 1) / (self.copies + 1)
+        biases = torch.linspace(0, -1, outputs) if outputs > 1 else torch.tensor([-0.5])
+        self.scale = nn.Parameter(scales)
+        self.bias = nn.Parameter(biases)
 
     def forward(
         self, jd: Float[Tensor, "*pair dim"], cv: Float[Tensor, "*pair dim"]
-    ) -> Float[Tensor, "*pair"]:
-        return self.compare(self.project(jd, self.jd), self.project(cv, self.cv))
+    ) -> Float[Tensor, "*pair"] | Float[Tensor, "*pair output"]:
+        cosines = (self._project(jd, self.jd) * self._project(cv, self.cv)).sum(-1)
+        return self._logits(cosines)
 
     def all_pairs(
         self, jd: Float[Tensor, "pair i dim"], cv: Float[Tensor, "pair k dim"]
-    ) -> Float[Tensor, "pair i k"]:
-        """The logit of every (JD chunk i, CV chunk k)."""
-        jd = rearrange(self.project(jd, self.jd), "pair i dim -> pair i 1 dim")
-        cv = rearrange(self.project(cv, self.cv), "pair k dim -> pair 1 k dim")
-        return self.compare(jd, cv)
+    ) -> Float[Tensor, "pair i k"] | Float[Tensor, "pair i k output"]:
+        """The logits of every (JD chunk i, CV chunk k): `forward` on each, as a matrix product."""
+        jd, cv = self._project(jd, self.jd), self._project(cv, self.cv)
+        return self._logits(einsum(jd, cv, "pair i copy dim, pair k copy dim -> pair i k copy"))
 
-    @staticmethod
-    def project(vectors: Tensor, layer: nn.Linear) -> Tensor:
-        return nn.functional.normalize(layer(vectors), dim=-1)
+    def _project(self, vectors: Tensor, layer: nn.Linear) -> Tensor:
+        """Unit vectors [... copy dim]."""
+        projected = rearrange(layer(vectors), "... (copy dim) -> ... copy dim", copy=self.copies)
+        return nn.functional.normalize(projected, dim=-1)
 
-    def compare(self, jd: Tensor, cv: Tensor) -> Tensor:
-        return self.scale * (jd * cv).sum(-1) + self.bias
+    def _logits(self, cosines: Tensor) -> Tensor:
+        """[... copy] → [... output], or [...] for a single output."""
+        logits = self.scale * cosines + self.bias
+        return logits[..., 0] if self.outputs == 1 else logits
 
 
 class MeanPairs(nn.Module):
-    """The baseline: score = mean over (JD chunk i, CV chunk k) of sigmoid(head(jd_i, cv_k)).
+    """The baseline: score = mean over (JD chunk i, CV chunk k) of score(head(jd_i, cv_k)).
 
-    Equals the match head alone when both documents have one chunk. Returned as a logit, so that
-    its sigmoid is the mean score. Source: the prototype's avg over i, j of score(JD_i, CV_j).
+    The inner score is the objective's, for mse the sigmoid. Equals the match head alone when both
+    documents have one chunk. Source: the prototype's avg over i, j of score(JD_i, CV_j).
 
-    dim: width of the chunk vectors
+    dim:       width of the chunk vectors
+    objective: name in `losses.OBJECTIVES`: what the head gives out and how it is trained
+    train_on:  "mean": the squared error of the averaged score (objective mse alone has it).
+               "chunk_pairs": every chunk pair is trained on the pair's label, as the original did
+
+    Raises InputError for an unknown name, and for train_on="mean" without objective="mse".
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, objective: str = "mse", train_on: str = "mean") -> None:
         super().__init__()
-        self.head = MatchHead(dim)
+        _check_names(objective, train_on)
+        self.objective = OBJECTIVES[objective]
+        self.train_on = train_on
+        self.head = MatchHead(dim, self.objective.outputs, self.objective.shared)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        scores = torch.sigmoid(self.head.all_pairs(jd.vectors, cv.vectors))  # [pair i k]
+        """The logit whose sigmoid is the score; the score is kept 1e-6 away from 0 and 1."""
+        return torch.logit(self._mean_score(jd, cv), eps=1e-6)
+
+    def losses(
+        self, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
+    ) -> Float[Tensor, " pair"]:
+        """The loss of each pair, according to `objective` and `train_on`.
+
+        On chunk pairs: the mean of the objective's loss over the pair's own real chunk pairs, so
+        a pair counts once however long its documents are. The original averaged over all chunk
+        pairs of a batch, so that a pair counted as often as it had chunk pairs; then a pair's
+        weight hangs on what else is in its batch, and sums over micro-batches and processes do
+        not add up. For mse this is never below the loss on the mean: what lies between is the
+        variance of the scores of the chunk pairs.
+        """
+        if self.train_on == "mean":
+            return (self._mean_score(jd, cv) - jd.vectors.new_tensor(TARGETS)[labels]) ** 2
+        logits, real = self._chunk_pairs(jd, cv)
+        every = repeat(labels, "pair -> (pair i k)", i=real.shape[1], k=real.shape[2])
+        logits = rearrange(logits, "pair i k output -> (pair i k) output")
+        errors = self.objective.loss(logits, every)
+        return _mean_over_real(errors.reshape(real.shape), real)
+
+    def _mean_score(self, jd: ChunkVectors, cv: ChunkVectors) -> Tensor:
+        logits, real = self._chunk_pairs(jd, cv)
+        return _mean_over_real(self.objective.score(logits), real)
+
+    def _chunk_pairs(self, jd: ChunkVectors, cv: ChunkVectors) -> tuple[Tensor, Tensor]:
+        """The logits [pair i k output] of all chunk pairs, and which are real [pair i k].
+
+        Padding is set to 0 first: whatever lies there, its logits are finite and no gradient
+        flows back to it.
+        """
+        u, v = (x.vectors.masked_fill(~x.mask[..., None], 0) for x in (jd, cv))
         real = rearrange(jd.mask, "pair i -> pair i 1") & rearrange(cv.mask, "pair k -> pair 1 k")
-        mean = (scores * real).sum((1, 2)) / real.sum((1, 2))
-        return torch.logit(mean, eps=1e-6)
+        return self.head.all_pairs(u, v).reshape(*real.shape, self.objective.outputs), real
+
+
+def pair_losses(
+    scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
+) -> Float[Tensor, " pair"]:
+    """What a scorer is trained by: its own `losses(jd, cv, labels)` if it has them, else the
+    squared error of its score, (sigmoid(scorer(jd, cv)) - target) ** 2.
+
+    A wrapper such as DistributedDataParallel hides the `losses` of the scorer inside, and would
+    silently train by another loss: wrap a module that calls this function instead.
+    Raises TypeError for such a wrapper.
+    """
+    own = getattr(scorer, "losses", None)
+    if callable(own):
+        return own(jd, cv, labels)
+    inner = getattr(scorer, "module", None)
+    if hasattr(inner, "losses"):
+        raise TypeError(f"{type(scorer).__name__} hides the losses of {type(inner).__name__}")
+    return squared_error(rearrange(scorer(jd, cv), "pair -> pair 1"), labels)
+
+
+def _mean_over_real(values: Tensor, real: Tensor) -> Tensor:
+    """[pair i k] → [pair]"""
+    return (values * real).sum((1, 2)) / real.sum((1, 2))
+
+
+def _check_names(objective: str, train_on: str) -> None:
+    if objective not in OBJECTIVES:
+        cure = nearest(objective, list(OBJECTIVES))
+        raise InputError(f"objective={objective}", "there is no such objective", cure)
+    if train_on not in TRAIN_ON:
+        cure = nearest(train_on, list(TRAIN_ON))
+        raise InputError(f"train_on={train_on}", "there is no such way to train", cure)
+    if train_on == "mean" and objective != "mse":
+        what = f"the objective {objective} has no loss on an averaged score"
+        raise InputError("train_on=mean", what, "write train_on: chunk_pairs, or objective: mse")
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -17,8 +17,33 @@ from random_chunks import (
     weights_of,
 )
 from reference import scorers as slow
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from jdcv_core.scoring import MatchHead, MeanPairs, count_parameters
+from jdcv_core.errors import InputError
+from jdcv_core.losses import OBJECTIVES, squared_error
+from jdcv_core.scoring import MatchHead, MeanPairs, count_parameters, pair_losses
+from jdcv_core.types import ChunkVectors
+
+WAYS = [("mse", "mean"), *[(name, "chunk_pairs") for name in OBJECTIVES]]
+HEADS = [{}, {"outputs": 3}, {"outputs": 2}, {"outputs": 2, "shared": True}]
+each_objective = pytest.mark.parametrize("objective", list(OBJECTIVES))
+each_way = pytest.mark.parametrize(("objective", "train_on"), WAYS)
+each_head = pytest.mark.parametrize("form", HEADS)
+
+
+def labels_of(count, seed):
+    return torch.from_numpy(np.random.default_rng(seed).integers(0, 3, count))
+
+
+def at_angle(cosines):
+    """Documents of one chunk: the JD along the first axis, each CV at its cosine from it."""
+    cosines = torch.as_tensor(cosines, dtype=torch.float64)
+    cv = torch.zeros(len(cosines), 1, DIM, dtype=torch.float64)
+    cv[:, 0, 0], cv[:, 0, 1] = cosines, (1 - cosines**2).clamp_min(0).sqrt()
+    jd = torch.eye(DIM, dtype=torch.float64)[:1].expand(len(cosines), 1, DIM)
+    mask = torch.ones(len(cosines), 1, dtype=torch.bool)
+    ids = tuple(map(str, range(len(cosines))))
+    return ChunkVectors(ids, 3 * jd, mask), ChunkVectors(ids, 0.5 * cv, mask)
 
 
 @settings(max_examples=40)
@@ -92,20 +117,281 @@ def test_an_untrained_head_is_a_cosine():
     torch.testing.assert_close(MatchHead(DIM)(u, v), expected)
 
 
-def test_all_pairs_are_the_pairs_one_by_one():
-    head = random_weights(MatchHead(DIM))
+@each_objective
+def test_an_untrained_score_rises_with_the_cosine(objective):
+    """As far as with one output: what training bends is the same for all objectives."""
+    model = MeanPairs(DIM, objective, "chunk_pairs").double()
+    scores = torch.sigmoid(model(*at_angle(np.linspace(-1, 1, 41))))
+    assert (scores.diff() > 1e-4).all()
+    assert scores[0] < 0.05
+    assert 0.3 < scores[20] < 0.4
+    assert scores[-1] > 0.9
+    assert 0.7 < (scores[21] - scores[19]) / 0.1 < 1.2
+
+
+def test_a_head_with_one_output_starts_where_it_always_did():
+    torch.manual_seed(0)
+    head = MatchHead(DIM)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    for _ in range(2):
+        torch.nn.Linear(DIM, DIM, bias=False)
+    assert torch.equal(drawn, torch.rand(3))  # and leaves random generators where it did
+    expected = {"jd.weight": torch.eye(DIM), "cv.weight": torch.eye(DIM)}
+    expected |= {"scale": torch.tensor(5.0), "bias": torch.tensor(-0.5)}
+    found = head.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert set(MeanPairs(DIM).state_dict()) == {f"head.{name}" for name in expected}
+
+
+@each_head
+def test_heads_have_matrices_for_each_output_unless_shared(form):
+    head = MatchHead(DIM, **form)
+    outputs = form.get("outputs", 1)
+    copies = 1 if form.get("shared") else outputs
+    assert count_parameters(head) == copies * (2 * DIM**2 + 1) + outputs
+    u, v = torch.randn(2, 5, 4, DIM, generator=torch.Generator().manual_seed(0))
+    assert head(u, v).shape == ((5, 4, outputs) if outputs > 1 else (5, 4))
+    assert head(u[0, 0], v[0, 0]).shape == ((outputs,) if outputs > 1 else ())
+
+
+def test_without_an_output_there_is_no_head():
+    with pytest.raises(ValueError, match="at least 1 output, got 0"):
+        MatchHead(DIM, outputs=0)
+
+
+@settings(max_examples=20)
+@given(SEEDS)
+def test_shared_ranks_are_consistent_for_every_pair(seed):
+    """Trained or not, as long as the biases fall: the logits differ by them alone."""
+    head = random_weights(MatchHead(DIM, outputs=2, shared=True), seed)
+    u, v = torch.randn(2, 20, DIM, generator=torch.Generator().manual_seed(seed))
+    apart = head(u, v).diff(dim=-1)[:, 0]
+    torch.testing.assert_close(apart, head.bias.diff().expand(20), atol=1e-5, rtol=0)
+    assert (MatchHead(DIM, outputs=2, shared=True).bias.diff() < 0).all()
+
+
+def test_outputs_that_are_not_shared_are_heads_of_their_own():
+    head = random_weights(MatchHead(DIM, outputs=3))
+    u, v = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(0))
+    for k in range(3):
+        alone, rows = MatchHead(DIM), slice(k * DIM, (k + 1) * DIM)
+        alone.load_state_dict(
+            {
+                name: value[rows if value.ndim > 1 else k]
+                for name, value in head.state_dict().items()
+            }
+        )
+        torch.testing.assert_close(head(u, v)[:, k], alone(u, v))
+
+
+@each_head
+def test_all_pairs_are_the_pairs_one_by_one(form):
+    head = random_weights(MatchHead(DIM, **form))
     jd, cv = padded(documents([3, 3], 0)).vectors, padded(documents([4, 4], 1)).vectors
     logits = head.all_pairs(jd, cv)
-    assert logits.shape == (2, 3, 4)
+    outputs = form.get("outputs", 1)
+    assert logits.shape == ((2, 3, 4, outputs) if outputs > 1 else (2, 3, 4))
     for pair, i, k in np.ndindex(2, 3, 4):
         one = head(jd[pair, i], cv[pair, k])
         torch.testing.assert_close(logits[pair, i, k], one, atol=1e-5, rtol=0)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the largest number of values that any operation inside gives out."""
+
+    values = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                stored = tensor.untyped_storage().nbytes() // tensor.element_size()
+                self.values = max(self.values, stored)
+        return out
+
+
+@each_head
+def test_all_pairs_never_hold_every_width_of_every_chunk_pair(form):
+    """Neither forward nor backward: 20 x 20 chunk pairs of width 64 would be 25,600 values."""
+    head = MatchHead(64, **form)
+    jd, cv = torch.randn(2, 1, 20, 64)
+    with LargestTensor() as largest:
+        head.all_pairs(jd, cv).sum().backward()
+    assert 20 * 20 <= largest.values < 20 * 20 * 64 / 2
 
 
 def test_the_sides_have_their_own_matrices():
     head = random_weights(MatchHead(DIM))
     u, v = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(head(u, v), head(v, u), atol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(LENGTHS, SEEDS, st.sampled_from(WAYS))
+def test_scores_and_losses_equal_plain_loops(lengths, seed, way):
+    model = random_weights(MeanPairs(DIM, *way), seed).double()
+    jds, cvs = two_sides(lengths, seed)
+    labels = labels_of(len(jds), seed)
+    sides = scattered(jds, 5, seed), scattered(cvs, 6, seed)
+    rows = [(jd.tolist(), cv.tolist()) for jd, cv in zip(jds, cvs, strict=True)]
+    weights = weights_of(model)
+    scores = [slow.mean_pairs(weights, *row, way[0]) for row in rows]
+    np.testing.assert_allclose(torch.sigmoid(model(*sides)).detach(), scores, atol=1e-10)
+    losses = [
+        slow.mean_pairs_loss(weights, *row, *way, label)
+        for row, label in zip(rows, labels.tolist(), strict=True)
+    ]
+    np.testing.assert_allclose(model.losses(*sides, labels).detach(), losses, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(LENGTHS, SEEDS, st.sampled_from(WAYS), st.randoms(use_true_random=False))
+def test_each_pair_has_its_own_loss(lengths, seed, way, random):
+    """Micro-batches, the order of pairs and how far they are padded change nothing."""
+    model = random_weights(MeanPairs(DIM, *way), seed)
+    jds, cvs = two_sides(lengths, seed)
+    labels = labels_of(len(jds), seed)
+    whole = model.losses(padded(jds), padded(cvs), labels)
+    assert whole.shape == (len(jds),)
+    order = random.sample(range(len(jds)), len(jds))
+    alone = [model.losses(padded([jds[i]]), padded([cvs[i]]), labels[[i]]) for i in order]
+    torch.testing.assert_close(torch.cat(alone), whole[order], atol=1e-5, rtol=1e-5)
+
+
+@each_way
+def test_a_pair_counts_once_however_long_its_documents_are(objective, train_on):
+    model = random_weights(MeanPairs(DIM, objective, train_on))
+    (jd,), (cv,) = documents([2], 0), documents([3], 1)
+    label = torch.tensor([2])
+    once = model.losses(padded([jd]), padded([cv]), label)
+    longer = padded([np.concatenate([jd] * 3)]), padded([np.concatenate([cv] * 2)])
+    torch.testing.assert_close(model.losses(*longer, label), once)
+
+
+@each_way
+@pytest.mark.parametrize("garbage", [torch.inf, -torch.inf, torch.nan, 3e38, 0.0])
+def test_padding_gives_neither_value_nor_gradient(objective, train_on, garbage):
+    lengths, labels = [(1, 3), (4, 1), (2, 2)], torch.tensor([0, 1, 2])
+    results = []
+    for more, filling in ((0, 0.0), (2, garbage)):
+        model = random_weights(MeanPairs(DIM, objective, train_on))
+        sides = [padded(side, more=more) for side in two_sides(lengths, 0)]
+        for side in sides:
+            side.vectors[~side.mask] = filling
+            side.vectors.requires_grad_()
+        losses, logits = model.losses(*sides, labels), model(*sides)
+        (losses.sum() + logits.sum()).backward()
+        assert all((side.vectors.grad[~side.mask] == 0).all() for side in sides)
+        results.append(
+            [losses, logits]
+            + [side.vectors.grad[side.mask] for side in sides]
+            + [p.grad for p in model.parameters()]
+        )
+    for plain, spoilt in zip(*results, strict=True):
+        torch.testing.assert_close(spoilt, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_on_the_mean_is_that_of_the_score():
+    model = random_weights(MeanPairs(DIM))
+    jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 2], 1))
+    labels = torch.tensor([2, 1])
+    expected = (torch.sigmoid(model(jd, cv)) - torch.tensor([1.0, 0.5])) ** 2
+    torch.testing.assert_close(model.losses(jd, cv, labels), expected)
+
+
+def test_what_lies_between_the_two_ways_is_the_variance_of_the_scores():
+    on_mean, on_pairs = (random_weights(MeanPairs(DIM, "mse", way)) for way in ("mean", WAYS[1][1]))
+    jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 1], 1))
+    labels = torch.tensor([2, 0])
+    scores = torch.sigmoid(on_mean.head.all_pairs(jd.vectors[:1], cv.vectors[:1]))
+    spread = torch.stack([scores.var(correction=0), torch.tensor(0.0)])  # of one chunk pair: none
+    difference = on_pairs.losses(jd, cv, labels) - on_mean.losses(jd, cv, labels)
+    torch.testing.assert_close(difference, spread, atol=1e-6, rtol=0)
+    assert spread[0] > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("corall", "chunk_pairs"), "objective=corall: .* did you mean 'coral'"),
+        (("mse", "chunk_pair"), "train_on=chunk_pair: .* did you mean 'chunk_pairs'"),
+        (
+            ("corn", "mean"),
+            "objective corn has no loss on an averaged score. Write train_on: chunk",
+        ),
+        (("softmax",), "objective softmax has no loss on an averaged score"),
+    ],
+)
+def test_wrong_names_are_refused_with_the_nearest(arguments, message):
+    with pytest.raises(InputError, match=f"(?i){message}"):
+        MeanPairs(DIM, *arguments)
+
+
+class LogitOnly(torch.nn.Module):
+    """A scorer that has no losses of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = MatchHead(DIM)
+
+    def forward(self, jd, cv):
+        return self.head(jd.vectors[:, 0], cv.vectors[:, 0])
+
+
+def test_a_scorer_is_trained_by_its_own_losses_or_by_the_error_of_its_score():
+    jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 2], 1))
+    labels = torch.tensor([2, 1])
+    for way in WAYS:
+        model = random_weights(MeanPairs(DIM, *way))
+        assert torch.equal(pair_losses(model, jd, cv, labels), model.losses(jd, cv, labels))
+    model = LogitOnly()
+    expected = (torch.sigmoid(model(jd, cv)) - torch.tensor([1.0, 0.5])) ** 2
+    torch.testing.assert_close(pair_losses(model, jd, cv, labels), expected)
+    torch.testing.assert_close(squared_error(model(jd, cv)[:, None], labels), expected)
+
+
+def test_a_wrapper_that_hides_the_losses_is_refused():
+    """DistributedDataParallel keeps its scorer in `module`, as DataParallel does."""
+    jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 2], 1))
+    labels = torch.tensor([2, 1])
+    hidden = torch.nn.DataParallel(MeanPairs(DIM, "coral", "chunk_pairs"))
+    with pytest.raises(TypeError, match="DataParallel hides the losses of MeanPairs"):
+        pair_losses(hidden, jd, cv, labels)
+    assert pair_losses(torch.nn.DataParallel(LogitOnly()), jd, cv, labels).shape == (2,)
+
+
+@each_way
+def test_the_gradient_reaches_every_parameter_from_the_start(objective, train_on):
+    model = MeanPairs(DIM, objective, train_on)
+    jd, cv = padded(documents([2, 1, 3], 0)), padded(documents([3, 1, 2], 1))
+    model.losses(jd, cv, torch.tensor([0, 1, 2])).sum().backward()
+    for name, parameter in model.named_parameters():
+        blocks = parameter.grad.view(model.head.copies, -1) if "weight" in name else parameter.grad
+        assert (blocks.abs().amax(-1) > 1e-6).all(), name
+
+
+@each_way
+def test_a_planted_order_is_learnt(objective, train_on):
+    """The label hangs on one axis that the cosine of whole vectors drowns in noise."""
+    rng = np.random.default_rng(0)
+    labels = labels_of(240, 0)
+    jds, cvs = two_sides([(2, 3)] * 240, 1)
+    for jd, cv, label in zip(jds, cvs, labels.tolist(), strict=True):
+        jd[:, 0], cv[:, 0] = 2, 2 * (label - 1) + 0.3 * rng.normal(size=len(cv))
+    sides = padded(jds), padded(cvs)
+    train, test = torch.arange(200), torch.arange(200, 240)
+    model = MeanPairs(DIM, objective, train_on)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        optimizer.zero_grad()
+        pair_losses(model, *(x.take(train) for x in sides), labels[train]).mean().backward()
+        optimizer.step()
+    scores = torch.sigmoid(model(*(x.take(test) for x in sides)))
+    means = [scores[labels[test] == label].mean().item() for label in range(3)]
+    assert means[0] + 0.2 < means[1] < means[2] - 0.2
+    assert np.corrcoef(scores.detach(), labels[test])[0, 1] > 0.9
 
 
 def test_gradients_reach_every_parameter_and_stay_finite_at_the_ends():
@@ -119,6 +405,18 @@ def test_gradients_reach_every_parameter_and_stay_finite_at_the_ends():
         logits = model(jd, cv)
         logits.sum().backward()
         assert logits.isfinite().all()
+        assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@each_way
+def test_losses_and_their_gradients_stay_finite_at_the_ends(objective, train_on):
+    jd, cv = padded(documents([2, 1, 3], 0)), padded(documents([3, 1, 2], 1))
+    for scale in (1e4, -1e4):
+        model = random_weights(MeanPairs(DIM, objective, train_on))
+        model.head.scale.data.fill_(scale)
+        losses = model.losses(jd, cv, torch.tensor([0, 1, 2]))
+        losses.sum().backward()
+        assert losses.isfinite().all()
         assert all(p.grad.isfinite().all() for p in model.parameters())
 
 

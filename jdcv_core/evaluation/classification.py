@@ -7,6 +7,8 @@ from sklearn.metrics import roc_auc_score
 from jdcv_core.types import LABELS
 
 NO, POTENTIAL, GOOD = range(len(LABELS))
+NAMES = ("no", "potential", "good")
+"""The classes in the names of figures."""
 ABOVE_ALL = float(np.nextafter(1.0, 2.0))
 """The cut that no score reaches: scores end at 1."""
 
@@ -80,7 +82,9 @@ def classification_metrics(
     >>> figures = classification_metrics([0, 1, 1, 2], [0, 1, 2, 2], [0.1, 0.5, 0.7, 0.9])
     >>> {name: round(value, 3) for name, value in figures.items()}  # doctest: +NORMALIZE_WHITESPACE
     {'weighted_f1': 0.75, 'macro_f1': 0.778, 'f1_no': 1.0, 'f1_potential': 0.667, 'f1_good': 0.667,
-     'qwk': 0.8, 'auc_good': 1.0}
+     'qwk': 0.8, 'mae_classes': 0.25, 'distant': 0.0, 'precision_no': 1.0, 'recall_no': 1.0,
+     'precision_potential': 1.0, 'recall_potential': 0.5, 'precision_good': 0.5,
+     'recall_good': 1.0, 'auc_good': 1.0}
     """
     y, s = as_labels(labels), _scores(scores)
     _same_length(s, y)
@@ -111,15 +115,21 @@ def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
       macro_f1:    their plain mean over the three classes, absent ones included as 0
       qwk: quadratic weighted kappa, 1 - Σ d² observed / Σ d² expected by chance, where d is the
            distance between the classes; 0 if 0/0, as when one class is all there is
+      mae_classes: mean distance between the predicted class and the label, in classes, 0 to 2
+      distant:     share of pairs predicted No for Good or Good for No
+      precision_no, recall_no and those of potential and good: TP / pairs predicted so, and TP /
+           pairs with the label; 0 if 0/0
     All agree with scikit-learn at `zero_division=0`. Source: Cohen 1968 for qwk.
     """
     pairs = matrix.sum((-2, -1))
     actual, guessed = matrix.sum(-1), matrix.sum(-2)  # [..., label]
-    f1 = _divide(2 * np.diagonal(matrix, axis1=-2, axis2=-1), actual + guessed)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    f1 = _divide(2 * hits, actual + guessed)
     k = np.arange(len(LABELS))
-    distance = (k[:, None] - k) ** 2
-    observed = (distance * matrix).sum((-2, -1)) * pairs
-    expected = (distance * actual[..., :, None] * guessed[..., None, :]).sum((-2, -1))
+    distance = abs(k[:, None] - k)
+    squared = distance**2
+    observed = (squared * matrix).sum((-2, -1)) * pairs
+    expected = (squared * actual[..., :, None] * guessed[..., None, :]).sum((-2, -1))
     return {
         "weighted_f1": _divide((f1 * actual).sum(-1), pairs),
         "macro_f1": f1.mean(-1),
@@ -127,6 +137,9 @@ def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
         "f1_potential": f1[..., POTENTIAL],
         "f1_good": f1[..., GOOD],
         "qwk": _divide(expected - observed, expected),
+        "mae_classes": _divide((distance * matrix).sum((-2, -1)), pairs),
+        "distant": _divide(matrix[..., NO, GOOD] + matrix[..., GOOD, NO], pairs),
+        **_by_class(precision=_divide(hits, guessed), recall=_divide(hits, actual)),
     }
 
 
@@ -138,6 +151,15 @@ def as_labels(labels: ArrayLike) -> np.ndarray:
     if not np.isin(y, range(len(LABELS))).all():
         raise ValueError(f"labels must be 0 to {len(LABELS) - 1}, indices into {LABELS}")
     return y.astype(np.int64)
+
+
+def _by_class(**figures: np.ndarray) -> dict[str, np.ndarray]:
+    """{figure}_{class} → [...] out of figures [..., label], class by class."""
+    return {
+        f"{figure}_{name}": values[..., k]
+        for k, name in enumerate(NAMES)
+        for figure, values in figures.items()
+    }
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -102,6 +102,14 @@ def test_figures_agree_with_the_slow_reference(rows):
         "f1_potential": slow.f1(labels, predicted, 1),
         "f1_good": slow.f1(labels, predicted, 2),
         "qwk": slow.quadratic_kappa(labels, predicted),
+        "mae_classes": slow.mean_distance(labels, predicted),
+        "distant": slow.distant(labels, predicted),
+        "precision_no": slow.precision(labels, predicted, 0),
+        "precision_potential": slow.precision(labels, predicted, 1),
+        "precision_good": slow.precision(labels, predicted, 2),
+        "recall_no": slow.recall(labels, predicted, 0),
+        "recall_potential": slow.recall(labels, predicted, 1),
+        "recall_good": slow.recall(labels, predicted, 2),
         "auc_good": np.nan if auc is None else auc,
     }
     assert figures == pytest.approx(expected, abs=1e-9, nan_ok=True)
@@ -123,6 +131,48 @@ def test_figures_agree_with_scikit_learn(rows):
             labels, predicted, labels=[0, 1, 2], weights="quadratic", replace_undefined_by=0.0
         )
     assert figures["qwk"] == pytest.approx(kappa, abs=1e-9)
+    distance = sklearn_metrics.mean_absolute_error(labels, predicted)
+    assert figures["mae_classes"] == pytest.approx(distance, abs=1e-9)
+    precision, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
+        labels, predicted, **known
+    )
+    for k, name in enumerate(("no", "potential", "good")):
+        found = [figures[f"{figure}_{name}"] for figure in ("precision", "recall", "f1")]
+        assert found == pytest.approx([precision[k], recall[k], f1[k]], abs=1e-9)
+
+
+@settings(max_examples=50, deadline=None)
+@given(judged)
+def test_distances_of_classes_hang_together(rows):
+    labels, predicted, scores = columns(rows)
+    figures = classification_metrics(labels, predicted, scores)
+    wrong = np.mean(np.not_equal(labels, predicted))
+    # Every wrong class is at least one away, a distant one two.
+    assert figures["mae_classes"] == pytest.approx(wrong + figures["distant"], abs=1e-12)
+    upside_down = classification_metrics(
+        [2 - y for y in labels], [2 - y for y in predicted], [1 - s for s in scores]
+    )
+    for name, other in (
+        ("mae_classes", "mae_classes"),
+        ("distant", "distant"),
+        ("precision_no", "precision_good"),
+        ("recall_potential", "recall_potential"),
+    ):
+        assert figures[name] == pytest.approx(upside_down[other], abs=1e-12)
+
+
+def test_the_figures_of_a_planted_table():
+    """Three each of No, Potential, Good; one Good taken for No, one No for Potential."""
+    figures = classification_metrics(
+        [0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 0, 1, 1, 1, 1, 2, 2, 0], [0.5] * 9
+    )
+    assert figures["distant"] == pytest.approx(1 / 9)
+    assert figures["mae_classes"] == pytest.approx(3 / 9)
+    assert figures["precision_no"] == pytest.approx(2 / 3)
+    assert figures["precision_potential"] == pytest.approx(3 / 4)
+    assert figures["recall_potential"] == 1
+    assert figures["precision_good"] == 1
+    assert figures["recall_good"] == pytest.approx(2 / 3)
 
 
 @settings(deadline=None)

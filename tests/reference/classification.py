@@ -16,6 +16,24 @@ def f1(labels, predicted, which):
     return 2 * precision * recall / (precision + recall)
 
 
+def precision(labels, predicted, which):
+    named = [label for label, guess in zip(labels, predicted, strict=True) if guess == which]
+    return named.count(which) / len(named) if named else 0.0
+
+
+def recall(labels, predicted, which):
+    return precision(predicted, labels, which)
+
+
+def mean_distance(labels, predicted):
+    return sum(abs(a - b) for a, b in zip(labels, predicted, strict=True)) / len(labels)
+
+
+def distant(labels, predicted):
+    both = list(zip(labels, predicted, strict=True))
+    return (both.count((0, 2)) + both.count((2, 0))) / len(both)
+
+
 def weighted_f1(labels, predicted):
     return sum(f1(labels, predicted, label) for label in labels) / len(labels)
 

@@ -6,6 +6,8 @@ the names of a scorer's parameters to nested lists; a term without weights is sw
 
 import math
 
+from reference import losses
+
 
 def times(matrix, vector):
     return [sum(w * x for w, x in zip(row, vector, strict=True)) for row in matrix]
@@ -37,10 +39,35 @@ def head(weights, jd, cv):
     return weights["head.scale"] * cosine + weights["head.bias"]
 
 
-def mean_pairs(weights, jd, cv):
+def head_outputs(weights, jd, cv, shared):
+    """One logit for each bias; without `shared`, each by its own block of rows and its scale."""
+    logits = []
+    for k, bias in enumerate(weights["head.bias"]):
+        rows = slice(0, len(jd)) if shared else slice(k * len(jd), (k + 1) * len(jd))
+        own = {f"head.{side}.weight": weights[f"head.{side}.weight"][rows] for side in ("jd", "cv")}
+        scale = weights["head.scale"] if shared else weights["head.scale"][k]
+        logits.append(head({**own, "head.scale": scale, "head.bias": bias}, jd, cv))
+    return logits
+
+
+def chunk_pairs(weights, objective, jd, cv):
+    """The logits of each chunk pair, one list a pair."""
+    if objective == "mse":
+        return [[head(weights, a, b)] for a in jd for b in cv]
+    return [head_outputs(weights, a, b, objective == "coral") for a in jd for b in cv]
+
+
+def mean_pairs(weights, jd, cv, objective="mse"):
     """The score, not the logit."""
-    scores = [sigmoid(head(weights, a, b)) for a in jd for b in cv]
+    scores = [losses.score(objective, x) for x in chunk_pairs(weights, objective, jd, cv)]
     return sum(scores) / len(scores)
+
+
+def mean_pairs_loss(weights, jd, cv, objective, train_on, label):
+    if train_on == "mean":
+        return (mean_pairs(weights, jd, cv) - label / 2) ** 2
+    each = [losses.loss(objective, x, label) for x in chunk_pairs(weights, objective, jd, cv)]
+    return sum(each) / len(each)
 
 
 def place(weights, document):
