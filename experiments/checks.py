@@ -9,18 +9,21 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.utils import get_object
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import Chunking, Config, Splitting
+from experiments.schema import ROW_KEYS, Chunking, Config, Splitting
 from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.encoding.mini import MiniSettings
+from jdcv_core.encoding.tuning import TUNINGS
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.training.loop import TrainingSettings
+from jdcv_core.training.settings import TrainingSettings
 
 CONFIGS = Path(__file__).parent / "configs"
 NESTED: dict[str, Any] = {"split": Splitting, "chunking": Chunking, "training": TrainingSettings}
+TRIAL = 48  # a width that any number of heads up to 4 divides, and 6, 8, 12, 16
+GROUPS = ("exp", "data", "encoder", "training")
 GIVEN_BY_RECIPE = {"documents", "dim"}
 
 
@@ -59,7 +62,9 @@ def settings(config: DictConfig) -> None:
     _check_arguments("data", config.data)
     _check_arguments("encoder", config.encoder)
     for name, variant in config.variants.items():
-        _check_arguments(f"variants.{name}", variant)
+        scorer = {key: value for key, value in variant.items() if key not in ROW_KEYS}
+        _check_arguments(f"variants.{name}", scorer)
+        _check_row(f"variants.{name}", variant)
 
 
 def variants(config: Config) -> None:
@@ -69,6 +74,20 @@ def variants(config: Config) -> None:
         raise InputError(
             "configuration", "there is no variant or no seed", "give both in the exp file"
         )
+    for name, known in (("resume", ["auto"]), ("tracker", ["local", "wandb", "tensorboard"])):
+        value = getattr(config, name)
+        if value is not None and value not in known:
+            raise InputError(f"{name}={value}", "it is unknown", nearest(value, known))
+    for name, variant in config.variants.items():  # before hours of encoding, not after
+        scorer = {key: value for key, value in variant.items() if key not in ROW_KEYS}
+        try:
+            instantiate(scorer, _partial_=True, _convert_="all")(dim=TRIAL)
+        except (TypeError, ValueError) as fault:
+            raise (
+                fault
+                if isinstance(fault, InputError)
+                else InputError(f"variants.{name}", _first_line(fault), "mend its arguments")
+            ) from fault
     if config.baseline not in names:
         what = f"the baseline {config.baseline!r} is no variant"
         raise InputError("configuration", what, nearest(config.baseline, names))
@@ -85,7 +104,7 @@ def _known(group: str) -> str:
 
 def _check_group(override: Override) -> None:
     group = override.key_or_group
-    if group not in ("exp", "data", "encoder"):
+    if group not in GROUPS:
         return
     values = override.value()
     for value in getattr(values, "list", [values]):
@@ -111,6 +130,19 @@ def _check_keys(config: DictConfig, place: str) -> None:
         if key not in schema.__dataclass_fields__:
             name = f"{place}.{key!s}".lstrip(".")
             raise InputError("configuration", f"there is no key {name}", nearest(name, _keys()))
+
+
+def _check_row(where: str, row: Any) -> None:
+    """What a row says beside its scorer: how its encoder is trained, settings, another encoder."""
+    if (tuning := row.get("tuning", "frozen")) not in TUNINGS:
+        raise InputError(f"{where}.tuning={tuning}", "it is unknown", nearest(tuning, [*TUNINGS]))
+    known = list(TrainingSettings.__dataclass_fields__)
+    for key in row.get("training", {}):
+        if key not in known:
+            what = "there is no such setting"
+            raise InputError(f"{where}.training.{key}", what, nearest(key, known))
+    if "encoder" in row:
+        _check_arguments(f"{where}.encoder", row.encoder)
 
 
 def _check_arguments(where: str, node: Any) -> None:

@@ -20,15 +20,19 @@ METRICS = (
     ("f1_potential", "F1 Pot"),
     ("f1_good", "F1 Good"),
     ("qwk", "QWK"),
+    ("mae_classes", "MAE"),
+    ("distant", "far"),
     ("auc_good", "AUC"),
     ("ndcg", "nDCG@10"),
 )
 COMPARED = (("weighted_f1", "wF1"), ("auc_good", "AUC"), ("ndcg", "nDCG@10"))
+WIDTH = 158
 LEGEND = (
     "Mean ± sample standard deviation over seeds, on test pairs. wF1, mF1: F1 weighted by class "
-    "frequency, and unweighted. QWK: quadratic weighted kappa. AUC: Good Fit against the rest. "
-    "nDCG@10: per JD, over its test pairs, grades 0 to 2. Cuts between classes are tuned on "
-    "validation."
+    "frequency, and unweighted. QWK: quadratic weighted kappa. MAE: mean error in classes. far: "
+    "share of pairs with No for Good or Good for No. AUC: Good Fit against the rest. nDCG@10: per "
+    "JD, over its test pairs, grades 0 to 2. Cuts between classes are tuned on validation. train "
+    "s: seconds of training; trained: numbers that it changed."
 )
 DIFFERENCES = (
     "Difference to the baseline with its 95% interval over seeds and JDs (paired bootstrap, 2,000 "
@@ -72,29 +76,15 @@ def table(
 
 def notes(facts: dict[str, Any]) -> list[str]:
     """What data, chunks and split mean for the table, one sentence each."""
-    data, encoding = facts["data"], facts["encoding"]
+    data = facts["data"]
     labels = ", ".join(f"{name} {count:,}" for name, count in data["label_counts"].items())
     said = [
         f"Data: {data['name']}, {data['pairs']:,} pairs of {data['cvs']} CVs and {data['jds']} JDs "
         f"({labels}); {data['duplicates_merged']} duplicates merged, {data['conflicts_dropped']} "
         "pairs with conflicting labels dropped."
     ]
-    chunks = encoding["chunk_counts"]
-    said.append(
-        f"Chunks of at most {encoding['size']} tokens of {encoding['encoder']}: "
-        + ", ".join(
-            f"a {side.upper()} has {chunks[side]['median']:g} (median; most {chunks[side]['max']})"
-            for side in ("cv", "jd")
-        )
-        + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
-        f"{encoding['encoder_calls']} calls of the encoder."
-    )
-    single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
-    if single > 0.5 * encoding["documents"]:
-        said.append(
-            "Most documents have one chunk: a comparison of ways to combine chunks shows little "
-            "here. Give a smaller chunking.size."
-        )
+    for encoding in facts["encodings"]:
+        said += _encoding_notes(encoding)
     for seed, split in facts["splits"].items():
         said.append(
             f"Split '{split['kind']}', seed {seed}: "
@@ -103,6 +93,27 @@ def notes(facts: dict[str, Any]) -> list[str]:
             f"{split['test']['labels']['Good Fit']} Good Fit; of its CVs "
             f"{split['test_cvs_in_train']:.0%} are also in train, of its JDs "
             f"{split['test_jds_in_train']:.0%}."
+        )
+    return said
+
+
+def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
+    """What one encoder made of the documents."""
+    chunks = encoding["chunk_counts"]
+    said = [
+        f"Chunks of at most {encoding['size']} tokens of {encoding['encoder']}: "
+        + ", ".join(
+            f"a {side.upper()} has {chunks[side]['median']:g} (median; most {chunks[side]['max']})"
+            for side in ("cv", "jd")
+        )
+        + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
+        f"{encoding['encoder_calls']} calls of the encoder."
+    ]
+    single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
+    if single > 0.5 * encoding["documents"]:
+        said.append(
+            "Most documents have one chunk: a comparison of ways to combine chunks shows little "
+            "here. Give a smaller chunking.size."
         )
     return said
 
@@ -118,8 +129,8 @@ def show_facts(facts: dict[str, Any], folder: Path) -> None:
 def show(table: Table, folder: Path) -> None:
     """The table on the terminal."""
     console = Console()
-    if console.width < 136:  # a table that wraps cannot be read; a long line can be scrolled
-        console = Console(width=136)
+    if console.width < WIDTH:  # a table that wraps cannot be read; a long line can be scrolled
+        console = Console(width=WIDTH)
     console.print()
     grid = RichTable(title=f"{table.experiment}: test figures", title_justify="left", box=None)
     grid.add_column("", no_wrap=True)
@@ -180,7 +191,7 @@ def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _headings() -> list[str]:
-    return [*(heading for _, heading in METRICS), "train s", "params"]
+    return [*(heading for _, heading in METRICS), "train s", "trained"]
 
 
 def _label(table: Table, name: str) -> str:

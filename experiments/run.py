@@ -3,6 +3,9 @@
 python experiments/run.py --help
 """
 
+import os
+import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from experiments import checks
+from jdcv_core import progress
 from jdcv_core.environment import check_faiss
 from jdcv_core.errors import InputError
 
@@ -24,16 +28,34 @@ def experiment(config: DictConfig) -> None:
     try:
         checks.settings(config)
         from experiments.recipes import match  # torch and transformers: after the checks
+        from jdcv_core.training.distributed import processes, rank
 
-        match.run(config)
+        with processes():
+            if rank() > 0:
+                be_quiet()
+            match.run(config)
     except InputError as fault:
         refuse(fault)
     except KeyboardInterrupt:
+        words = " ".join(shlex.quote(a) for a in sys.argv if not a.startswith("resume="))
         console.print(
-            f"Stopped. What was finished is in {config.runs_dir}/{config.experiment}/*.partial; "
-            "chunk vectors are kept, so the next run starts from them."
+            f"Stopped; what was finished is kept. Go on with: python {words} resume=auto",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
         )
         sys.exit(130)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """SIGTERM stops an experiment as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def be_quiet() -> None:
+    """What process 0 prints is enough."""
+    progress.console.quiet = True
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
 
 
 def refuse(fault: InputError) -> None:
@@ -52,6 +74,7 @@ def main() -> None:
             checks.overrides(arguments)
     except InputError as fault:
         refuse(fault)
+    signal.signal(signal.SIGTERM, interrupt)
     experiment()
 
 

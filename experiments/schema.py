@@ -6,7 +6,13 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from jdcv_core.training.loop import TrainingSettings
+from jdcv_core.training.settings import TrainingSettings
+
+ROW_KEYS = ("tuning", "training", "encoder")
+"""What a row may say beside its scorer."""
+
+NOT_THE_RESULT = ("resume", "estimate", "gpu_tflops", "tracker", "runs_dir", "cache_dir")
+"""Keys that change what is shown or where it is kept, and no figure: not in the hash."""
 
 
 @dataclass
@@ -32,9 +38,15 @@ class Config:
 
     experiment: its name, the folder under runs_dir
     data, encoder: a `_target_` of jdcv_core with its arguments
-    variants:   row name → the `_target_` of a scorer with its arguments, without `dim`
+    variants:   row name → the `_target_` of a scorer with its arguments, without `dim`; and, where
+                the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
+                trained), `training` (settings), `encoder`
     baseline:   the row that the others are compared with
     seeds:      one training of every variant each; a seed also fixes the split
+    save_models: keep each row's trained model of the first seed, for `jdcv score`
+    resume:     auto: go on with the newest unfinished experiment of the same configuration
+    tracker:    local, wandb or tensorboard; local files are written in any case
+    estimate:   only say what it will cost, on this machine and on a GPU of gpu_tflops TFLOP/s
     runs_dir:   where records go
     cache_dir:  where trained encoders and chunk vectors are kept
     """
@@ -48,6 +60,11 @@ class Config:
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     baseline: str = ""
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    save_models: bool = False
+    resume: str | None = None
+    tracker: str = "local"
+    estimate: bool = False
+    gpu_tflops: float | None = None
     runs_dir: str = "runs"
     cache_dir: str = "~/.cache/jdcv"
 

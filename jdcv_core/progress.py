@@ -15,6 +15,8 @@ from rich.progress import (
 )
 
 console = Console(stderr=True)
+if not console.is_terminal:  # a log file has no width to keep to
+    console = Console(stderr=True, width=120)
 
 
 @contextmanager
@@ -28,7 +30,7 @@ def progress(description: str, total: int | None) -> Iterator[Any]:
     """
     columns = (
         TextColumn("{task.description:<28}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

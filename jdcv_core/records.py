@@ -28,6 +28,11 @@ import pyarrow.parquet
 
 from jdcv_core.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # Windows: nothing keeps two processes out of one folder there
+    fcntl = None  # type: ignore[assignment]
+
 PARTIAL = ".partial"
 LINES = "record.jsonl"
 PREDICTIONS = "predictions.parquet"
@@ -105,7 +110,25 @@ def start_record(
     except OSError as fault:
         cure = "choose another folder for the records, or free its name or its rights"
         raise InputError(str(parent), f"cannot be made ({fault.strerror})", cure) from fault
+    _lock(folder)
     return folder
+
+
+def unfinished(root: Path | str, experiment: str, config: Mapping[str, Any]) -> Path | None:
+    """The newest `<id>.partial` folder of an experiment with this config; None where there is none.
+
+    It is this process's until it ends; raises InputError if it is another's at the moment.
+    """
+    pattern = f"*-{config_hash(config)[:8]}*{PARTIAL}"
+    found = sorted((Path(root) / experiment).glob(pattern))
+    if found:
+        _lock(found[-1])
+    return found[-1] if found else None
+
+
+def lines_so_far(folder: Path | str) -> list[dict[str, Any]]:
+    """`read_records`, and no line where the file is not there yet."""
+    return read_records(folder) if (Path(folder) / LINES).is_file() else []
 
 
 def append_record(folder: Path | str, line: Mapping[str, Any]) -> None:
@@ -172,6 +195,24 @@ def finish_record(folder: Path | str) -> Path:
             with path.open("r+b") as file:
                 os.fsync(file.fileno())
     return folder.rename(_finished(folder))
+
+
+_locks: list[Any] = []
+"""Open as long as the process lives: the operating system frees them however it ends."""
+
+
+def _lock(folder: Path) -> None:
+    """Claim an unfinished folder. Raises InputError if another process works in it."""
+    if fcntl is None:
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        os.close(descriptor)
+        cure = "wait for it, or start anew without resume=auto"
+        raise InputError(str(folder), "another process is working in it", cure) from fault
+    _locks.append(descriptor)
 
 
 def _finished(folder: Path) -> Path:

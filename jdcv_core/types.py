@@ -133,6 +133,10 @@ class ChunkVectors:
         vectors = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         return cls(ids, vectors, torch.arange(vectors.shape[1]) < lengths[:, None])
 
+    def to(self, device: str) -> ChunkVectors:
+        """The same on a device."""
+        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device))
+
     def take(self, index: Tensor) -> ChunkVectors:
         """The documents at `index` [pair] (repeats allowed), trimmed to their longest."""
         mask = self.mask[index]

@@ -41,6 +41,8 @@ class Network:
     identity:   content of weights and configuration, pooling: what the fingerprint is made from
     prefix, suffix: special tokens that stand around each chunk
     pad:        the id that fills a row
+    skeleton:   () -> a module like the one that `load` gives, its tensors on the meta device: they
+                have shapes and no memory; None where none can be made
     """
 
     load: Callable[[], nn.Module]
@@ -52,6 +54,7 @@ class Network:
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = ()
     pad: int = 0
+    skeleton: Callable[[], nn.Module] | None = None
 
 
 @dataclass
@@ -129,6 +132,10 @@ class Encoder:
             dtype = DTYPES.get(self.precision, torch.float32)
             self._module = self.network.load().to(self.device, dtype).eval()
         return self._module
+
+    def release(self) -> None:
+        """Free the model's memory; it is loaded again when it is needed."""
+        self._module = None
 
     def set_precision(self, precision: Precision) -> None:
         """Change it. Out of bf16 the model is loaded anew, as its weights have lost bits."""

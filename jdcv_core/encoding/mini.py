@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.files import fingerprint
-from jdcv_core.encoding.models import causal_lm
+from jdcv_core.encoding.models import causal_lm, hide_progress
 from jdcv_core.encoding.pooling import Pooling
 from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.errors import InputError, nearest
@@ -230,10 +230,19 @@ def train_model(
 
 
 def new_model(vocabulary: int, settings: MiniSettings) -> Any:
-    """A GPT2LMHeadModel with random weights, without dropout; the seed leaves torch's own alone."""
-    from transformers import GPT2Config, GPT2LMHeadModel
+    """A GPT2LMHeadModel with random weights; the seed leaves torch's own generator alone."""
+    from transformers import GPT2LMHeadModel
 
-    config = GPT2Config(
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return GPT2LMHeadModel(mini_config(vocabulary, settings))
+
+
+def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
+    """The GPT2Config, without dropout: it is trained for less than a pass or two."""
+    from transformers import GPT2Config
+
+    return GPT2Config(
         vocab_size=vocabulary,
         n_positions=settings.context,
         n_layer=settings.layers,
@@ -247,9 +256,6 @@ def new_model(vocabulary: int, settings: MiniSettings) -> Any:
         bos_token_id=0,
         eos_token_id=0,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        return GPT2LMHeadModel(config)
 
 
 def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer]:
@@ -281,6 +287,7 @@ def save(folder: Path, model: Any, tokenizer: Tokenizer) -> None:
     """Write the model without its head, and the tokenizer, as transformers reads them."""
     from transformers import PreTrainedTokenizerFast
 
+    hide_progress()
     model.transformer.save_pretrained(folder)
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END)
     wrapped.save_pretrained(folder)

@@ -113,7 +113,7 @@ def causal_lm(
     Raises InputError for a folder, package or hub id that is not there, a folder with several GGUF
     files, and, when the first chunk is encoded, for what `load_decoder` refuses.
     """
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     if pooling not in POOLINGS:
         raise InputError(f"pooling {pooling}", "it is unknown", nearest(pooling, list(POOLINGS)))
@@ -133,8 +133,7 @@ def causal_lm(
     source: dict[str, Any] = {} if gguf_file is None else {"gguf_file": gguf_file}
     config = _read(AutoConfig, folder, source)
     tokenizer = _read(AutoTokenizer, folder, source)
-    with torch.device("meta"):
-        skeleton = AutoModel.from_config(config)
+    skeleton = partial(meta_module, config)
     prefix, suffix = special_tokens(tokenizer)
     weights = [folder / gguf_file] if gguf_file else weight_files(folder)
     settings = config.to_diff_dict()
@@ -143,7 +142,7 @@ def causal_lm(
         vectors=partial(decoder_vectors, pooling=pooling),
         dim=config.hidden_size,
         window=config.max_position_embeddings,
-        parameters=sum(p.numel() for p in skeleton.parameters()),
+        parameters=sum(p.numel() for p in skeleton().parameters()),
         identity={
             "model_type": config.model_type,
             "weights": files_fingerprint(weights),
@@ -152,6 +151,7 @@ def causal_lm(
         },
         prefix=prefix,
         suffix=suffix,
+        skeleton=skeleton,
     )
     plain = plain_tokenizer(tokenizer)
     return Encoder(name, network, plain, precision, device, batch_tokens)
@@ -196,6 +196,7 @@ def sentence_transformer(
             "set max_seq_length in its sentence_bert_config.json",
         )
     prefix, suffix = special_tokens(model.tokenizer)
+    inner = getattr(model[0], "auto_model", None)
     settings = sorted(p for p in folder.rglob("*.json") if "tokenizer" not in p.name)
     network = Network(
         load=load,
@@ -207,9 +208,20 @@ def sentence_transformer(
         prefix=prefix,
         suffix=suffix,
         pad=model.tokenizer.pad_token_id,
+        skeleton=partial(meta_module, inner.config) if inner is not None else None,
     )
     name = str(path) if path else "all-MiniLM-L6-v2"
     return Encoder(name, network, plain_tokenizer(model.tokenizer), precision, device, batch_tokens)
+
+
+def meta_module(config: Any) -> nn.Module:
+    """A module of transformers' AutoModel on the meta device: shapes, no weights, no memory."""
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        module = AutoModel.from_config(config)
+    fuse_gelu(module)
+    return module
 
 
 def decoder_vectors(

@@ -5,6 +5,7 @@ COLUMNS. A row is one test pair under one seed, as in `predictions.parquet`.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,25 +75,65 @@ def paired_bootstrap(
     or metric, a score that is nan.
     Source: Efron 1979; resampling both factors, Owen 2007 (the pigeonhole bootstrap).
     """
+    rows = _sorted(variant), _sorted(baseline)
+    _check_same_rows(*rows)
+    found = _intervals(rows, metrics, replicates, random_seed, level, k)
+    return {
+        metric: {"difference": value, "low": low, "high": high}
+        for metric, (value, low, high) in found.items()
+    }
+
+
+def bootstrap(
+    variant: Table,
+    *,
+    metrics: Sequence[str] = METRICS,
+    replicates: int = 2000,
+    random_seed: int = 0,
+    level: float = 0.95,
+    k: int = 10,
+) -> dict[str, dict[str, float]]:
+    """Percentile intervals for the metrics of one variant alone, resampled as `paired_bootstrap`
+    does; with the predictions of one seed they are over JDs, for that one training.
+
+    Returns metric → {"value": on all rows, "low": …, "high": …}, nan where undefined. Arguments and
+    errors are those of `paired_bootstrap`.
+    """
+    rows = _sorted(variant)
+    _check_no_repeat(rows)
+    found = _intervals((rows,), metrics, replicates, random_seed, level, k)
+    return {
+        metric: {"value": value, "low": low, "high": high}
+        for metric, (value, low, high) in found.items()
+    }
+
+
+def _intervals(
+    tables: tuple[Columns, ...],
+    metrics: Sequence[str],
+    replicates: int,
+    random_seed: int,
+    level: float,
+    k: int,
+) -> dict[str, tuple[float, float, float]]:
+    """Metric → figure, low, high: of the first table, minus that of the second if there is one."""
     unknown = set(metrics) - set(METRICS)
     if unknown:
         raise ValueError(f"unknown metrics {sorted(unknown)}; known: {', '.join(METRICS)}")
-    rows = _sorted(variant), _sorted(baseline)
-    _check_same_rows(*rows)
-    shape = len(np.unique(rows[0]["seed"])), len(np.unique(rows[0]["jd"]))
+    shape = len(np.unique(tables[0]["seed"])), len(np.unique(tables[0]["jd"]))
     every = np.ones((1, shape[0])), np.ones((1, shape[1]))  # each seed and each JD once
     drawn = draw_counts(*shape, replicates, random_seed)
     result = {}
     for metric in metrics:
-        cells = [_cells(table, metric, k) for table in rows]
+        cells = [_cells(table, metric, k) for table in tables]
         whole, resampled = (
-            np.subtract(*[_mean_over_seeds(_figures(c, metric, jds), seeds) for c in cells])
+            reduce(np.subtract, [_mean_over_seeds(_figures(c, metric, jds), seeds) for c in cells])
             for seeds, jds in (every, drawn)
         )
         defined = resampled[~np.isnan(resampled)]
         tails = (1 - level) / 2, (1 + level) / 2
         low, high = np.quantile(defined, tails) if len(defined) else (np.nan, np.nan)
-        result[metric] = {"difference": float(whole[0]), "low": float(low), "high": float(high)}
+        result[metric] = float(whole[0]), float(low), float(high)
     return result
 
 
@@ -128,6 +169,10 @@ def _check_same_rows(a: Columns, b: Columns) -> None:
     for name in ("seed", "jd", "cv", "label"):
         if not np.array_equal(a[name], b[name]):
             raise ValueError(f"the two variants must have the same rows; their '{name}' differ")
+    _check_no_repeat(a)
+
+
+def _check_no_repeat(a: Columns) -> None:
     same = [a[name][1:] == a[name][:-1] for name in ("seed", "jd", "cv")]
     if np.logical_and.reduce(same).any():
         raise ValueError("a (seed, jd, cv) row occurs twice")

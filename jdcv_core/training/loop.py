@@ -1,187 +1,395 @@
-"""The training loop of a scorer on stored chunk vectors."""
+"""The training loop. It can be killed at any instruction and ends in the same weights.
 
-import copy
+What an update does follows from the seed, the step and the weights alone: its pairs are planned
+(`sampling`), its rates computed (`optimizer`), and its random numbers (dropout) seeded anew.
+So a checkpoint needs the weights, the optimiser's state and what validation has shown so far, and a
+resumed training begins at once where the checkpoint was made.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
+from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import (
     apply_thresholds,
     classification_metrics,
     tune_thresholds,
 )
-from jdcv_core.losses import sigmoid_mse
-from jdcv_core.training.pairs import PairTensors
+from jdcv_core.training import checkpoints
+from jdcv_core.training.distributed import (
+    gather_rows,
+    gradients_later,
+    rank,
+    share,
+    total,
+    wait,
+    world,
+    wrap,
+)
+from jdcv_core.training.optimizer import make_optimizer, set_rate
+from jdcv_core.training.sampling import balanced_plan, natural_plan
+from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.trainable import Trainable
+from jdcv_core.types import TARGETS
 
-SCORING_BATCH = 256
-BUCKET = 8
-
-
-@dataclass
-class TrainingSettings:
-    """How a scorer is trained.
-
-    steps:         updates
-    batch:         pairs in one
-    learning_rate: the highest, reached after `warmup` and falling linearly to 0
-    warmup:        share of the steps
-    weight_decay:  AdamW's, of matrices only
-    clip:          the largest norm of the gradient
-    evaluate_every: steps between two looks at validation; the best one is kept
-    """
-
-    steps: int = 150
-    batch: int = 64
-    learning_rate: float = 3e-4
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    evaluate_every: int = 30
+Weights = Mapping[str, Tensor]
 
 
 @dataclass
 class Trained:
-    """What training found: the cuts between classes, tuned on validation, and its course.
+    """What training found so far, in plain values; a checkpoint holds it as it is.
 
-    course: one entry per look at validation: step, train_loss (mean since the last look),
-            validation_weighted_f1
+    step:       updates done
+    thresholds: cuts between classes, tuned on validation at the best look
+    validation_weighted_f1, best_step: of the best look
+    looks_without_better: since then
+    course:     a line every `log_every` steps (step, train_loss: mean since the last line,
+                learning_rate, gradient_norm) and at every look (step, validation_loss: mean squared
+                error of the score, validation_weighted_f1)
+    losses:     of the updates since the last line
+    work:       tokens (of each document once a batch), or pairs, that went through in training;
+                `unit` says which
+    seconds:    of training, kills and pauses not counted
     """
 
+    step: int = 0
     thresholds: tuple[float, float] = (0.0, 0.0)
     validation_weighted_f1: float = -1.0
-    step: int = 0
-    seconds: float = 0.0
+    best_step: int = 0
+    looks_without_better: int = 0
     course: list[dict[str, float]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    work: int = 0
+    unit: str = "pairs"
+    seconds: float = 0.0
+
+    def finished(self, settings: TrainingSettings) -> bool:
+        """Whether all steps are done, or `patience` has run out."""
+        patience = settings.patience
+        return self.step >= settings.steps or 0 < patience <= self.looks_without_better
 
 
-def train_scorer(
-    scorer: nn.Module,
-    data: PairTensors,
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came during training; the checkpoint is written."""
+
+
+def train(
+    model: Trainable,
     train: Tensor,
     validation: Tensor,
     settings: TrainingSettings,
     seed: int,
+    folder: Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    start: Callable[[int], None] = lambda step: None,
+    report: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
     advance: Callable[..., None] = lambda steps=1, note=None: None,
 ) -> Trained:
-    """Train by mean squared error of the sigmoid; keep the weights that validate best.
+    """Train; keep the weights that validate best.
 
-    scorer:            in place; afterwards it has the weights of the best look at validation
-    train, validation: int [pair], indices into `data`
-    seed:              of the order of pairs and of dropout. torch's global generator is left as
-                       it was
+    model:             in place; afterwards it has the weights of the best look at validation and is
+                       in eval mode
+    train, validation: int [pair], indices into the model's pairs
+    seed:              of the order of pairs and of dropout. The global generators are left as they
+                       were
+    folder:            of checkpoints; where it holds one, training goes on from there. None: none
+    config:            written into each checkpoint; a checkpoint with another one is refused
+    start:             told the step at which training begins: 0, or that of the checkpoint
+    report:            told step and figures every `log_every` steps and at every look
     advance:           told after each step, for a progress bar
 
     The best look is that of the highest weighted F1 on validation, with the cuts between classes
     tuned on validation, too; of equal ones the earliest. The test pairs play no part.
+
+    Under several processes (`distributed.processes`) each takes its share of every batch, and the
+    losses are those of one process, to rounding, where there is no dropout.
+
+    Raises InputError for settings out of range and for a checkpoint that is damaged or of another
+    training; Stopped, after a checkpoint, where SIGINT or SIGTERM came.
     """
-    started = time.perf_counter()
-    order = np.random.default_rng(seed)
-    optimizer = torch.optim.AdamW(_groups(scorer, settings.weight_decay), settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _rate(s, settings))
-    trained, best, losses = Trained(), {}, []
-    batches = endless_batches(train.numpy(), data.chunk_counts(), settings.batch, order)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for step in range(1, settings.steps + 1):
-            index = torch.from_numpy(next(batches))
-            losses.append(_update(scorer, data, index, optimizer, settings.clip))
-            schedule.step()
-            advance(1, f"loss {losses[-1]:.3f}")
-            if step % settings.evaluate_every == 0 or step == settings.steps:
-                cuts, figure = _validate(scorer, data, validation)
-                trained.course.append(
-                    {
-                        "step": step,
-                        "train_loss": float(np.mean(losses)),
-                        "validation_weighted_f1": figure,
-                    }
-                )
-                losses = []
-                if figure > trained.validation_weighted_f1:
-                    trained.validation_weighted_f1, trained.thresholds = figure, cuts
-                    trained.step, best = step, copy.deepcopy(scorer.state_dict())
-    scorer.load_state_dict(best)
-    scorer.eval()
-    trained.seconds = time.perf_counter() - started
+    settings.check()
+    if settings.batch < world():
+        raise InputError(
+            f"training.batch={settings.batch}", f"there are {world()} processes to share it", "more"
+        )
+    plan = make_plan(model, train.numpy(), settings, seed)
+    whole = wrap(model, settings.sharded)
+    optimizer = make_optimizer(whole, settings)
+    trained, best = Trained(unit=model.unit), cast(Weights, {})
+    kept = {"settings": asdict(settings), "seed": seed, **(config or {})}
+    with _own_randomness(), _signals() as stop:
+        if folder is not None and (found := checkpoints.latest_checkpoint(folder)):
+            trained, best = _restore(found, whole, model, optimizer, kept)
+            advance(trained.step, "resumed")
+        start(trained.step)
+        while not trained.finished(settings):
+            started = time.perf_counter()
+            torch.manual_seed(_step_seed(seed, trained.step))
+            rate = set_rate(optimizer, trained.step, settings)
+            batches = batches_of(model, plan[trained.step], settings.batch)
+            done, norm, asked = _update(whole, model, batches, optimizer, settings, bool(stop))
+            _check_finite(done, trained.step)
+            trained.step += 1
+            work = sum(model.work(batch) for batch in batches)
+            trained.work += work
+            trained.losses.append(done)
+            seconds = time.perf_counter() - started
+            last = trained.step == settings.steps
+            speed = work / seconds
+            advance(1, f"loss {done:.3f}  rate {rate:.1e}  {speed:,.0f} {model.unit}/s")
+            if trained.step % settings.log_every == 0 or last:
+                line = {
+                    "step": trained.step,
+                    "train_loss": float(np.mean(trained.losses)),
+                    "learning_rate": rate,
+                    "gradient_norm": norm,
+                }
+                trained.course.append(line)
+                trained.losses = []
+                report(trained.step, {**line, f"{model.unit}_per_second": speed})
+            if trained.step % settings.evaluate_every == 0 or last:
+                if _look(whole, model, validation, trained):
+                    best = trained_weights(whole)
+                report(trained.step, trained.course[-1])
+            trained.seconds += time.perf_counter() - started
+            due = trained.step % settings.checkpoint_every == 0 or trained.finished(settings)
+            if folder is not None and (due or asked):
+                _save(folder, whole, optimizer, trained, best, kept)
+            if asked:
+                raise Stopped if folder is not None else KeyboardInterrupt
+        _load(whole, best)
+    whole.eval()
     return trained
 
 
-def endless_batches(
-    index: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Batches of `index`, pass after pass, each pass every pair once, in an order of `rng`.
+def make_plan(
+    model: Trainable, train: np.ndarray, settings: TrainingSettings, seed: int
+) -> list[np.ndarray]:
+    """The pairs of each update: a function of labels, settings and seed; see `sampling`."""
+    size = settings.batch * settings.accumulation
+    if settings.balance is None:
+        return natural_plan(train, model.costs(), size, settings.steps, seed)
+    return balanced_plan(
+        train,
+        model.labels.numpy(),
+        size,
+        settings.steps,
+        seed,
+        settings.balance,
+        settings.balance_until,
+    )
 
-    Pairs of like length share a batch, so that less is padding: each pass is shuffled, every
-    BUCKET batches' worth of it is sorted by length and cut up, and all its batches are shuffled.
-    A pass's last batch may be smaller.
 
-    lengths: of every pair of the data, by which `index` counts
+def batches_of(model: Trainable, index: np.ndarray, size: int) -> tuple[Tensor, ...]:
+    """The pairs of one update in batches of `size`, those that share much in one batch."""
+    pairs = torch.from_numpy(index)
+    return pairs[model.arrange(pairs)].split(size)
+
+
+@torch.no_grad()
+def score_pairs(model: Trainable, index: Tensor) -> np.ndarray:
+    """The scores in [0, 1] of the pairs at `index`, float64 [pair]. `model` stays in eval mode.
+
+    Under several processes each scores a part, and all get the whole.
     """
-    while True:
-        shuffled = rng.permutation(index)
-        batches = []
-        for start in range(0, len(shuffled), BUCKET * size):
-            window = shuffled[start : start + BUCKET * size]
-            window = window[np.argsort(lengths[window], kind="stable")]
-            batches += [window[at : at + size] for at in range(0, len(window), size)]
-        for at in rng.permutation(len(batches)):
-            yield batches[at]
+    model.eval()
+    order = model.arrange(index)
+    mine = order.tensor_split(world())[rank()]
+    scores = np.zeros(len(index))
+    logits = model(index[mine if len(mine) else order[:1]])  # in step with the others
+    scores[mine.numpy()] = torch.sigmoid(logits.double()).cpu().numpy()[: len(mine)]
+    return gather_rows(scores)
 
 
-@torch.inference_mode()
-def score_pairs(scorer: nn.Module, data: PairTensors, index: Tensor) -> np.ndarray:
-    """The scores in [0, 1] of the pairs at `index`, float64 [pair]. `scorer` stays in eval mode."""
-    scorer.eval()
-    scores = np.empty(len(index))
-    order = np.argsort(data.chunk_counts()[index.numpy()], kind="stable")  # less padding
-    for at in np.split(order, range(SCORING_BATCH, len(order), SCORING_BATCH)):
-        scores[at] = torch.sigmoid(scorer(*data.sides(index[torch.from_numpy(at)]))).numpy()
-    return scores
+def trained_weights(whole: nn.Module) -> dict[str, Any]:
+    """A copy of what is trained, by name, whole and on the CPU; {} on all processes but 0."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    found = cast(dict[str, Tensor], get_model_state_dict(whole, options=options))
+    return {name: weight.detach().clone() for name, weight in found.items()}
 
 
 def _update(
-    scorer: nn.Module,
-    data: PairTensors,
-    index: Tensor,
+    whole: nn.Module,
+    model: Trainable,
+    batches: Sequence[Tensor],
     optimizer: torch.optim.Optimizer,
-    clip: float,
-) -> float:
-    scorer.train()
-    loss = sigmoid_mse(scorer(*data.sides(index)), data.targets(index))
+    settings: TrainingSettings,
+    stop: bool,
+) -> tuple[float, float, bool]:
+    """One update by the mean loss of the pairs in all batches.
+
+    Returns that loss, the norm of the gradient before clipping, and whether a process is to stop.
+    """
+    whole.train()
     optimizer.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(scorer.parameters(), clip)
+    pairs, loss = sum(map(len, batches)), 0.0
+    for at, batch in enumerate(batches):
+        mine, real = share(batch)
+        with gradients_later(whole, later=at + 1 < len(batches)):
+            losses = whole(mine, model.labels[mine])  # [pair]
+            # Gradients are averaged over the processes: each sum counts `world` times.
+            (losses.sum() * (world() / pairs * real)).backward()
+        loss += losses.detach().double().sum().item() * real
+    norm: Any = nn.utils.clip_grad_norm_(whole.parameters(), settings.clip)
     optimizer.step()
-    return loss.item()
+    loss, stops = total([loss, float(stop)])
+    norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return loss / pairs, float(norm), stops > 0
 
 
-def _validate(
-    scorer: nn.Module, data: PairTensors, validation: Tensor
-) -> tuple[tuple[float, float], float]:
-    scores = score_pairs(scorer, data, validation)
-    labels = data.labels[validation].numpy()
+def _check_finite(loss: float, step: int) -> None:
+    if not np.isfinite(loss):
+        raise InputError(
+            f"training, step {step + 1}",
+            f"the loss is {loss}",
+            "give a lower training.learning_rate, or training.precision=fp32",
+        )
+
+
+def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Trained) -> bool:
+    """Score the validation pairs and add a line to the course; whether it is the best so far."""
+    scores = score_pairs(model, validation)
+    labels = model.labels[validation].numpy()
     cuts = tune_thresholds(scores, labels)
-    metrics = classification_metrics(labels, apply_thresholds(scores, cuts), scores)
-    return cuts, metrics["weighted_f1"]
+    figures = classification_metrics(labels, apply_thresholds(scores, cuts), scores)
+    trained.course.append(
+        {
+            "step": trained.step,
+            "validation_loss": float(np.mean((scores - np.array(TARGETS)[labels]) ** 2)),
+            "validation_weighted_f1": figures["weighted_f1"],
+        }
+    )
+    trained.looks_without_better += 1
+    if figures["weighted_f1"] <= trained.validation_weighted_f1:
+        return False
+    trained.validation_weighted_f1, trained.thresholds = figures["weighted_f1"], cuts
+    trained.best_step, trained.looks_without_better = trained.step, 0
+    return True
 
 
-def _groups(scorer: nn.Module, decay: float) -> list[dict]:
-    """Matrices with weight decay; vectors and numbers without."""
-    matrices = [p for p in scorer.parameters() if p.ndim >= 2]
-    others = [p for p in scorer.parameters() if p.ndim < 2]
-    return [
-        {"params": matrices, "weight_decay": decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+def _load(whole: nn.Module, weights: Mapping[str, Any]) -> None:
+    """Give all processes the weights that process 0 has; the others' argument is not looked at."""
+    options = StateDictOptions(full_state_dict=True, strict=False, broadcast_from_rank0=world() > 1)
+    set_model_state_dict(whole, dict(weights), options=options)
 
 
-def _rate(step: int, settings: TrainingSettings) -> float:
-    """The share of the learning rate at a step: up in the warm-up, then down to 0."""
-    warmup = max(1, round(settings.warmup * settings.steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return max(0.0, (settings.steps - step) / max(1, settings.steps - warmup))
+def _save(
+    folder: Path,
+    whole: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    trained: Trained,
+    best: Weights,
+    config: Mapping[str, Any],
+) -> None:
+    """A checkpoint by process 0; the others wait for it. The best weights are linked if unchanged.
+
+    Raises InputError where it cannot be written; the one before is whole then.
+    """
+    weights = trained_weights(whole)
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    state = get_optimizer_state_dict(whole, optimizer, options=options)
+    if rank() == 0:
+        tensors, groups = checkpoints.flatten_optimizer(state)
+        before = checkpoints.latest_checkpoint(folder)
+        files: dict[str, Weights] = {"weights": weights, "optimizer": tensors}
+        unchanged = {}
+        if best and before is not None and trained.best_step <= _step_of(before):
+            unchanged["best"] = before / "best.safetensors"
+        elif best:
+            files["best"] = best
+        facts = {
+            "trained": asdict(trained),
+            "optimizer": groups,
+            "random": checkpoints.random_state(),
+        }
+        checkpoints.save_checkpoint(folder, trained.step, files, facts, config, unchanged)
+    wait()
+
+
+def _restore(
+    found: Path,
+    whole: nn.Module,
+    model: Trainable,
+    optimizer: torch.optim.Optimizer,
+    config: Mapping[str, Any],
+) -> tuple[Trained, Weights]:
+    """Everything out of a verified checkpoint; InputError where it is of another training."""
+    checkpoint = checkpoints.load_checkpoint(found)
+    for key, value in config.items():
+        if checkpoint.config.get(key) != value:
+            raise InputError(
+                str(found),
+                f"it was made with another {key}",
+                "remove the folder, or give the settings that it was made with",
+            )
+    state = checkpoint.state
+    _load(whole, checkpoint.tensors["weights"])
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=world() > 1)
+    shapes = {n: p.shape for n, p in model.named_parameters() if p.requires_grad}
+    restored = checkpoints.unflatten_optimizer(
+        checkpoint.tensors["optimizer"], state["optimizer"], shapes
+    )
+    set_optimizer_state_dict(whole, optimizer, restored, options=options)
+    checkpoints.restore_random_state(state["random"])
+    trained = Trained(**state["trained"])
+    trained.thresholds = (trained.thresholds[0], trained.thresholds[1])
+    return trained, checkpoint.tensors.get("best", {})
+
+
+def _step_of(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _step_seed(seed: int, step: int) -> int:
+    """Of the random numbers of one update in one process."""
+    return int(np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0])
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """The global generators afterwards are as they were."""
+    kept = checkpoints.random_state()
+    try:
+        yield
+    finally:
+        checkpoints.restore_random_state(kept)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """A list that holds a signal once SIGINT or SIGTERM came; a second SIGINT interrupts."""
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

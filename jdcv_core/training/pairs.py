@@ -1,13 +1,13 @@
-"""Labelled pairs as tensors: both sides' chunk vectors, and which document each pair takes."""
+"""Labelled pairs as tensors: of chunk vectors, or of the tokens of chunks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from jdcv_core.types import TARGETS, ChunkVectors, Pair
+from jdcv_core.types import TARGETS, Chunk, ChunkVectors, Pair
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,14 @@ class PairTensors:
             torch.tensor([p.label for p in pairs]),
         )
 
+    def to(self, device: str) -> "PairTensors":
+        """The same with its chunk vectors on a device; indices and labels stay where they are."""
+        return replace(self, jd=self.jd.to(device), cv=self.cv.to(device))
+
     def chunk_counts(self) -> np.ndarray:
         """Chunks of both sides together, int [pair]: what a pair costs."""
         jd, cv = self.jd.mask.sum(1)[self.jd_index], self.cv.mask.sum(1)[self.cv_index]
-        return (jd + cv).numpy()
+        return (jd + cv).cpu().numpy()
 
     def sides(self, index: Tensor) -> tuple[ChunkVectors, ChunkVectors]:
         """The JD and the CV of each pair at `index`, for a scorer's call."""
@@ -50,3 +54,33 @@ class PairTensors:
     def targets(self, index: Tensor) -> Tensor:
         """0, 0.5 or 1 for each pair at `index`."""
         return torch.tensor(TARGETS)[self.labels[index]]
+
+
+@dataclass(frozen=True)
+class PairTokens:
+    """What an encoder is trained and tested on: the tokens of each document's chunks.
+
+    ids:                document ids; a *row* below counts in them
+    chunks:             per row its chunks, each the encoder's own token ids without special tokens
+    jd_index, cv_index: int [pair], rows
+    labels:             int [pair], into LABELS
+    """
+
+    ids: tuple[str, ...]
+    chunks: tuple[tuple[tuple[int, ...], ...], ...]
+    jd_index: Tensor
+    cv_index: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair], chunks: Mapping[str, Sequence[Chunk]]) -> "PairTokens":
+        """chunks: document id → its chunks; a KeyError names a document without."""
+        ids = tuple(sorted({i for p in pairs for i in (p.jd, p.cv)}))
+        row = {document: at for at, document in enumerate(ids)}
+        return cls(
+            ids,
+            tuple(tuple(chunk.tokens for chunk in chunks[i]) for i in ids),
+            torch.tensor([row[p.jd] for p in pairs]),
+            torch.tensor([row[p.cv] for p in pairs]),
+            torch.tensor([p.label for p in pairs]),
+        )

@@ -1,0 +1,140 @@
+"""A row of the table: what the configuration says of it, and its training under one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+
+from experiments.schema import ROW_KEYS, Config
+from jdcv_core.chunking import chunk_documents
+from jdcv_core.encoding.encode import EncodeReport, encode_documents
+from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.tuning import Tuning, trainable_module
+from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.training.loop import batches_of, make_plan
+from jdcv_core.training.pairs import PairTensors, PairTokens
+from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
+from jdcv_core.types import Chunk, Dataset, Document
+
+
+@dataclass(frozen=True)
+class Row:
+    """name: in the table; scorer: its `_target_` and arguments; tuning: of the encoder; training:
+    its own settings; encoder: the node that makes it."""
+
+    name: str
+    scorer: dict[str, Any]
+    tuning: Tuning
+    training: TrainingSettings
+    encoder: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Encoded:
+    """An encoder and what it made of the documents before any training.
+
+    matrices: chunk vectors [chunk, dim] by document id, not whitened
+    chunks:   by document id; made when a first row needs them
+    """
+
+    encoder: Encoder
+    matrices: dict[str, np.ndarray]
+    report: EncodeReport
+    documents: list[Document]
+    _chunks: dict[str, list[Chunk]] | None = None
+
+    @property
+    def chunks(self) -> dict[str, list[Chunk]]:
+        if self._chunks is None:
+            size, overlap = self.report.size, self.report.overlap
+            cut = chunk_documents(self.documents, self.encoder.tokenizer, size, overlap)
+            self._chunks = {d.id: c for d, c in zip(self.documents, cut, strict=True)}
+        return self._chunks
+
+
+def rows_of(config: Config) -> list[Row]:
+    """The rows in the order of the configuration; what a row does not say is the experiment's."""
+    found = []
+    for name, variant in config.variants.items():
+        scorer = {k: v for k, v in variant.items() if k not in ROW_KEYS}
+        training = replace(config.training, **variant.get("training", {}))
+        tuning, encoder = variant.get("tuning", "frozen"), variant.get("encoder", config.encoder)
+        found.append(Row(name, scorer, tuning, training, encoder))
+    return found
+
+
+def make(node: dict[str, Any], **arguments: Any) -> Any:
+    """Call a `_target_` with its configured arguments and these.
+
+    The call is made here and not by Hydra, which would wrap an InputError in one of its own and
+    turn dataclasses among the arguments into configurations.
+    """
+    return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+
+
+def encode(config: Config, node: dict[str, Any], documents: list[Document]) -> Encoded:
+    """The encoder of a node and the chunk vectors of all documents, out of the store or made."""
+    encoder = make(node, documents=documents)
+    store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
+    chunking = config.chunking
+    matrices, report = encode_documents(documents, encoder, store, chunking.size, chunking.overlap)
+    encoder.release()
+    return Encoded(encoder, matrices, report, documents)
+
+
+def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
+    """The ids of the documents of some pairs."""
+    return sorted({i for at in index for i in (dataset.pairs[at].cv, dataset.pairs[at].jd)})
+
+
+def make_trainable(
+    row: Row, encoded: Encoded, dataset: Dataset, whitening: Whitening, seed: int
+) -> Trainable:
+    """The module that the loop trains: random starts are drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scorer = make(row.scorer, dim=encoded.encoder.dim)
+        if row.tuning == "frozen":
+            data = PairTensors.of(dataset.pairs, whitening(encoded.matrices))
+            return OnVectors(scorer, data, encoded.encoder.device)
+        settings = row.training
+        module = trainable_module(
+            encoded.encoder,
+            row.tuning,
+            settings.lora_rank,
+            settings.lora_alpha,
+            settings.lora_dropout,
+        )
+    return OnTokens(
+        scorer,
+        PairTokens.of(dataset.pairs, encoded.chunks),
+        module,
+        encoded.encoder,
+        whitening,
+        settings.precision,
+        settings.gradient_checkpointing,
+    )
+
+
+def with_budget(
+    settings: TrainingSettings, model: Trainable, train: np.ndarray
+) -> TrainingSettings:
+    """The settings with the `steps` that use up `token_budget`; as they are without a budget.
+
+    By the mean work of the first 50 updates of seed 0, so that it is the same for every seed.
+    """
+    if settings.token_budget is None or model.unit != "tokens":
+        return settings
+    look = make_plan(model, train, replace(settings, steps=min(50, settings.steps)), seed=0)
+    each = np.mean(
+        [sum(map(model.work, batches_of(model, index, settings.batch))) for index in look]
+    )
+    return replace(settings, steps=max(1, round(settings.token_budget / each)))

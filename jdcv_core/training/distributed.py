@@ -1,0 +1,168 @@
+"""Several processes that train one model: started by torchrun, each with a share of every batch.
+
+With one process everything here does nothing, so the loop is the same for one and for sixteen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from jdcv_core.errors import InputError
+
+PATIENCE = timedelta(hours=12)
+"""How long a process waits for process 0, which may be encoding a corpus. If one fails, torchrun
+ends the others at once."""
+
+
+def world() -> int:
+    """The number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0. Only process 0 writes files and prints."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+@contextmanager
+def processes() -> Iterator[None]:
+    """Join the other processes that torchrun started; nothing if it did not.
+
+    nccl on CUDA machines, each process on the device of its LOCAL_RANK; else gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+        yield
+        return
+    if torch.cuda.is_available():
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise InputError(
+                f"torchrun, process {local}",
+                f"there are {torch.cuda.device_count()} CUDA devices for it",
+                f"start at most {torch.cuda.device_count()} processes on this machine",
+            )
+        torch.cuda.set_device(local)
+        dist.init_process_group("nccl", timeout=PATIENCE, device_id=torch.device("cuda", local))
+    else:
+        dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def wrap(model: nn.Module, sharded: bool) -> nn.Module:
+    """The model as all processes train it; the model itself with one process.
+
+    sharded=False: DistributedDataParallel, each process holds all weights.
+    sharded=True:  FSDP2, each holds a part of every layer's (for gpt2-xl and its optimiser state).
+    """
+    if world() == 1:
+        return model
+    if not sharded:
+        return nn.parallel.DistributedDataParallel(model)
+    from torch.distributed.fsdp import fully_shard
+
+    for layers in [m for m in model.modules() if isinstance(m, nn.ModuleList)]:
+        for layer in layers:
+            if any(True for _ in layer.parameters()):
+                fully_shard(layer)
+    fully_shard(model)
+    model.sharded = True  # type: ignore[assignment]
+    return model
+
+
+@contextmanager
+def gradients_later(model: nn.Module, later: bool) -> Iterator[None]:
+    """While `later`, a backward only adds to this process's gradients, without an exchange."""
+    if world() == 1:
+        yield
+    elif isinstance(model, nn.parallel.DistributedDataParallel):
+        if later:
+            with model.no_sync():
+                yield
+        else:
+            yield
+    else:
+        model.set_requires_gradient_sync(not later)  # type: ignore[operator]
+        yield
+
+
+def share(index: Tensor) -> tuple[Tensor, bool]:
+    """This process's part of a batch [pair], and whether it is real.
+
+    A batch smaller than the number of processes leaves some without: they take its first pair, to
+    keep step with the others, and must not count it.
+    """
+    mine = index[rank() :: world()]
+    return (mine, True) if len(mine) else (index[:1], False)
+
+
+def total(values: list[float]) -> list[float]:
+    """The sum of each value over all processes, in float64."""
+    if world() == 1:
+        return values
+    tensor = torch.tensor(values, dtype=torch.float64, device=_device())
+    dist.all_reduce(tensor)
+    return tensor.tolist()
+
+
+def gather_rows(values: np.ndarray) -> np.ndarray:
+    """Arrays that hold figures in this process's rows and 0 elsewhere → all rows, everywhere."""
+    return np.array(total(values.tolist())) if world() > 1 else values
+
+
+def from_first(value: Any) -> Any:
+    """Process 0's value, plain JSON, on all of them."""
+    if world() == 1:
+        return value
+    import json
+
+    text = json.dumps(value).encode() if rank() == 0 else b""
+    (length,) = total([float(len(text))])
+    data = torch.zeros(int(length), dtype=torch.uint8, device=_device())
+    if rank() == 0:
+        data += torch.tensor(list(text), dtype=torch.uint8, device=_device())
+    dist.broadcast(data, 0)
+    return json.loads(bytes(data.cpu().tolist()))
+
+
+@contextmanager
+def first_alone() -> Iterator[None]:
+    """Process 0 does it first, then the others, who find what it left on disk."""
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    total([0.0])
+
+
+def same_number(batches: list[list[int]], sharded: bool) -> list[list[int]]:
+    """As many batches on every process, where weights are sharded: each call is an exchange.
+
+    What is missing is made up by batches of the first chunk alone, at the end; what they give is
+    to be cut off.
+    """
+    if not sharded or world() == 1:
+        return batches
+    most = torch.tensor([len(batches)], device=_device())
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return batches + [[0]] * (int(most.item()) - len(batches))
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

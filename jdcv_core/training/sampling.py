@@ -1,0 +1,122 @@
+"""Which pairs each update sees: planned before the first one, so that no update needs the others.
+
+A plan is a function of the labels, the settings and the seed alone. A resumed training makes it
+anew and goes on at its step; there is no sampler whose state could be lost, and nothing to replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from jdcv_core.errors import InputError
+from jdcv_core.types import LABELS
+
+BUCKET = 8
+GOLDEN = (5**0.5 - 1) / 2
+
+
+def natural_plan(
+    index: np.ndarray, lengths: np.ndarray, size: int, steps: int, seed: int
+) -> list[np.ndarray]:
+    """The first `steps` of `endless_batches`: the classes as frequent as they are in the data."""
+    batches = endless_batches(index, lengths, size, np.random.default_rng(seed))
+    return [next(batches) for _ in range(steps)]
+
+
+def endless_batches(
+    index: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Batches of `index`, pass after pass, each pass every pair once, in an order of `rng`.
+
+    Pairs of like length share a batch, so that less is padding: each pass is shuffled, every
+    BUCKET batches' worth of it is sorted by length and cut up, and all its batches are shuffled.
+    A pass's last batch may be smaller.
+
+    lengths: of every pair of the data, by which `index` counts
+    """
+    while True:
+        shuffled = rng.permutation(index)
+        batches = []
+        for start in range(0, len(shuffled), BUCKET * size):
+            window = shuffled[start : start + BUCKET * size]
+            window = window[np.argsort(lengths[window], kind="stable")]
+            batches += [window[at : at + size] for at in range(0, len(window), size)]
+        for at in rng.permutation(len(batches)):
+            yield batches[at]
+
+
+def balanced_plan(
+    index: np.ndarray,
+    labels: np.ndarray,
+    size: int,
+    steps: int,
+    seed: int,
+    target: Sequence[float],
+    until: float = 1.0,
+) -> list[np.ndarray]:
+    """Batches in which the classes' shares move from the natural ones to `target`.
+
+    index:  pairs to draw from; `labels` int [pair] counts like it, over all pairs of the data
+    size:   pairs in an update
+    target: shares of the classes, in the order of LABELS; they sum to 1
+    until:  share of the steps after which the target is reached (the way there is linear)
+
+    The classes of all draws are laid down first, by a golden-ratio sequence: draw g is of the class
+    in whose share frac(offset + g * 0.618...) falls. Such a sequence fills any stretch evenly, so
+    after n draws a class is off its schedule by O(log n) draws, not by the square root of n that
+    independent draws would give. Within its class each pair comes once before any comes again, in
+    an order that is new in each pass. Ours; the shares 50/25/25 to 40/30/30 are the prototype's.
+
+    Raises InputError for a target that is no distribution, or that wants a class without a pair.
+    """
+    shares = scheduled_shares(labels[index], steps, target, until)
+    rng = np.random.default_rng([seed, 1])
+    draws = (rng.random() + GOLDEN * np.arange(steps * size)) % 1.0
+    edges = shares.cumsum(1)[:, :-1].repeat(size, axis=0)  # [draw class-1]
+    classes = (draws[:, None] >= edges).sum(1)
+    plan = np.empty(steps * size, dtype=np.int64)
+    for label in range(len(LABELS)):
+        mine = classes == label
+        plan[mine] = _passes(index[labels[index] == label], int(mine.sum()), rng)
+    return list(plan.reshape(steps, size))
+
+
+def scheduled_shares(
+    labels: np.ndarray, steps: int, target: Sequence[float], until: float = 1.0
+) -> np.ndarray:
+    """The share of each class at each step, float [step class]; see `balanced_plan`.
+
+    >>> scheduled_shares(np.array([0, 0, 1, 2]), 3, [0.4, 0.3, 0.3]).round(3).tolist()
+    [[0.5, 0.25, 0.25], [0.45, 0.275, 0.275], [0.4, 0.3, 0.3]]
+    """
+    goal = np.asarray(target, dtype=float)
+    if goal.shape != (len(LABELS),) or (goal < 0).any() or abs(goal.sum() - 1) > 1e-6:
+        raise InputError(
+            f"training.balance {list(target)}",
+            f"it needs one share for each of {', '.join(LABELS)}, with sum 1",
+            "give for example [0.4, 0.3, 0.3]",
+        )
+    if not 0 <= until <= 1:
+        raise InputError(
+            f"training.balance_until {until}", "it is a share of the steps", "give 0 to 1"
+        )
+    natural = np.bincount(labels, minlength=len(LABELS)) / max(1, len(labels))
+    if ((natural == 0) & (goal > 0)).any():
+        lacking = LABELS[int(np.argmax((natural == 0) & (goal > 0)))]
+        raise InputError(
+            f"training.balance {list(target)}",
+            f"no training pair is a {lacking}",
+            "give it the share 0, or training.balance=null",
+        )
+    way = np.clip(np.arange(steps) / max(1, round(until * (steps - 1))), 0, 1)[:, None]
+    return natural + (goal - natural) * way
+
+
+def _passes(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` draws from the pairs, pass after pass, each pass in a new order."""
+    if count == 0:
+        return np.empty(0, dtype=np.int64)
+    rounds = -(-count // len(pairs))
+    return np.concatenate([rng.permutation(pairs) for _ in range(rounds)])[:count]

@@ -1,0 +1,180 @@
+"""What the loop trains: modules that take pairs by their index and give logits, or losses.
+
+`OnVectors` reads stored chunk vectors and trains a scorer; `OnTokens` reads the chunks' tokens and
+trains the encoder with it. The loop treats them alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.precision import multiplies_bf16
+from jdcv_core.encoding.tuning import save_memory
+from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.scoring import pair_losses
+from jdcv_core.training.distributed import same_number
+from jdcv_core.training.pairs import PairTensors, PairTokens
+from jdcv_core.types import ChunkVectors
+
+TOGETHER = 256
+"""Pairs that go through a scorer at once."""
+
+
+class Trainable(nn.Module):
+    """A scorer and where its chunk vectors come from.
+
+    scorer: turns the chunk vectors of both sides into one logit a pair
+    labels: int [pair], of all pairs of the data
+    unit:   what `work` counts: "tokens" or "pairs"
+    """
+
+    unit = "pairs"
+    sharded = False
+    """Whether the weights are spread over processes (FSDP), which must then call them in step."""
+
+    def __init__(self, scorer: nn.Module, labels: Tensor) -> None:
+        super().__init__()
+        self.scorer = scorer
+        self.labels = labels
+
+    def forward(self, index: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The logits of the pairs at `index`, [pair]; with their labels, the losses, [pair]."""
+        sides = self.sides(index)
+        values: list[Tensor] = []
+        for at in torch.arange(len(index)).split(TOGETHER):
+            jd, cv = sides(at)
+            if labels is None:
+                values.append(self.scorer(jd, cv))
+            else:
+                values.append(pair_losses(self.scorer, jd, cv, labels[at].to(jd.vectors.device)))
+        return torch.cat(values)
+
+    def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
+        """For the pairs at `index`: positions in it → the chunk vectors of JDs and CVs."""
+        raise NotImplementedError
+
+    def costs(self) -> np.ndarray:
+        """What each pair costs, int [pair], for batches of like length."""
+        raise NotImplementedError
+
+    def arrange(self, index: Tensor) -> Tensor:
+        """Positions in `index` in the order in which the pairs cost least together, [pair]."""
+        return torch.from_numpy(np.argsort(self.costs()[index.numpy()], kind="stable"))
+
+    def work(self, index: Tensor) -> int:
+        """How many `unit`s the pairs at `index` are when they go through together."""
+        return len(index)
+
+
+class OnVectors(Trainable):
+    """A scorer on stored chunk vectors, which stay as they are."""
+
+    def __init__(self, scorer: nn.Module, data: PairTensors, device: str = "cpu") -> None:
+        super().__init__(scorer.to(device), data.labels)
+        self.data = data.to(device)
+
+    def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
+        return lambda at: self.data.sides(index[at])
+
+    def costs(self) -> np.ndarray:
+        return self.data.chunk_counts()
+
+
+class OnTokens(Trainable):
+    """An encoder and a scorer on the chunks' tokens; both may be trained.
+
+    Each document of a call goes through the encoder once, however many of its pairs name it, in
+    micro-batches of like length. Chunk vectors are whitened with a mean and a matrix that were
+    fitted before training and stay fixed, so that training starts from just the scores that the
+    frozen encoder gives.
+
+    module:    of the encoder, in fp32; what has `requires_grad` is trained
+    encoder:   says how its tokens become vectors, which device, how many tokens in a micro-batch
+    whitening: fitted on vectors of the untrained encoder
+    precision: "bf16" runs the encoder under autocast, weights stay fp32; "auto": bf16 on CUDA and
+               on a processor with bf16 products
+    checkpointing: see `tuning.save_memory`
+    """
+
+    unit = "tokens"
+
+    def __init__(
+        self,
+        scorer: nn.Module,
+        data: PairTokens,
+        module: nn.Module,
+        encoder: Encoder,
+        whitening: Whitening,
+        precision: str = "auto",
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__(scorer, data.labels)
+        if precision not in ("auto", "fp32", "bf16"):
+            cure = nearest(precision, ["auto", "fp32", "bf16"])
+            raise InputError(f"training.precision {precision}", "it is unknown", cure)
+        self.data, self.module, self.encoder = data, module, encoder
+        self.tokens = np.array([sum(map(len, chunks)) for chunks in data.chunks])  # [doc]
+        self.device = torch.device(encoder.device)
+        fast = self.device.type == "cuda" or multiplies_bf16()
+        self.bf16 = precision == "bf16" or (precision == "auto" and fast)
+        if checkpointing:
+            save_memory(module)
+        self.mean: Tensor
+        self.matrix: Tensor
+        for name, value in (("mean", whitening.mean), ("matrix", whitening.matrix)):
+            self.register_buffer(name, torch.tensor(value, dtype=torch.float32), persistent=False)
+        self.to(self.device)
+
+    def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
+        documents, row = torch.unique(
+            torch.stack([self.data.jd_index[index], self.data.cv_index[index]]), return_inverse=True
+        )
+        vectors = self.encode(documents)
+        return lambda at: (vectors.take(row[0, at]), vectors.take(row[1, at]))
+
+    def encode(self, documents: Tensor) -> ChunkVectors:
+        """The whitened chunk vectors of documents (rows of the data), each encoded once."""
+        rows = documents.tolist()
+        chunks = [chunk for row in rows for chunk in self.data.chunks[row]]
+        network = self.encoder.network
+        special = len(network.prefix) + len(network.suffix)
+        batches = self.encoder.batches([len(chunk) + special for chunk in chunks])
+        found = []
+        for batch in same_number(batches, self.sharded):
+            ids, mask, own = self.encoder.rows([chunks[i] for i in batch])
+            with self._autocast():
+                found.append(network.vectors(self.module, ids, mask, own).float())
+        order = [i for batch in batches for i in batch]
+        vectors, added = torch.cat(found).tensor_split([len(chunks)])
+        vectors = vectors + 0.0 * added.sum()  # so that its backward runs wherever the others' does
+        vectors = (vectors - self.mean) @ self.matrix  # in the batches' order
+        place = torch.empty(len(chunks), dtype=torch.long)
+        place[torch.tensor(order)] = torch.arange(len(chunks))
+        counts = torch.tensor([len(self.data.chunks[row]) for row in rows])
+        mask = torch.arange(int(counts.max())) < counts[:, None]  # [doc chunk]
+        table = torch.zeros(mask.shape, dtype=torch.long)
+        table[mask] = place
+        mask, table = mask.to(self.device), table.to(self.device)
+        padded = vectors[table] * mask[..., None]
+        return ChunkVectors(tuple(self.data.ids[row] for row in rows), padded, mask)
+
+    def costs(self) -> np.ndarray:
+        return self.tokens[self.data.jd_index.numpy()] + self.tokens[self.data.cv_index.numpy()]
+
+    def arrange(self, index: Tensor) -> Tensor:
+        return torch.argsort(self.data.cv_index[index], stable=True)  # a CV's pairs side by side
+
+    def work(self, index: Tensor) -> int:
+        documents = torch.unique(torch.cat([self.data.jd_index[index], self.data.cv_index[index]]))
+        return int(self.tokens[documents.numpy()].sum())
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
