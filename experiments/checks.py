@@ -68,7 +68,14 @@ def settings(config: DictConfig) -> None:
 
 
 def variants(config: Config) -> None:
-    """Refuse an experiment without variants, seeds, or a baseline among its variants."""
+    """Leave only the variants that `rows` names; refuse an experiment without variants, seeds, or
+    a baseline among its variants, and scorers that cannot be made."""
+    for row in config.rows or []:
+        if row not in config.variants:
+            what = "there is no such row"
+            raise InputError(f"rows={row}", what, nearest(row, list(config.variants)))
+    if config.rows is not None:
+        config.variants = {n: v for n, v in config.variants.items() if n in config.rows}
     names = list(config.variants)
     if not names or not config.seeds:
         raise InputError(

@@ -200,9 +200,10 @@ def _label(table: Table, name: str) -> str:
 
 def _figures(table: Table, name: str) -> list[str]:
     cells = [_spread(table.values(name, metric)) for metric, _ in METRICS]
+    if table.rows[name][0]["kind"] != "variant":
+        return [*cells, "", ""]
     seconds = np.mean([line["train_seconds"] for line in table.rows[name]])
-    parameters = table.rows[name][0]["parameters"]
-    trained = [f"{seconds:.1f}", f"{parameters:,}"] if parameters else ["", ""]
+    trained = [f"{seconds:.1f}", f"{table.rows[name][0]['parameters']:,}"]
     return [*cells, *trained]
 
 

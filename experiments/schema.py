@@ -41,6 +41,7 @@ class Config:
     variants:   row name → the `_target_` of a scorer with its arguments, without `dim`; and, where
                 the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
                 trained), `training` (settings), `encoder`
+    rows:       names of the variants to run; null: all
     baseline:   the row that the others are compared with
     seeds:      one training of every variant each; a seed also fixes the split
     save_models: keep each row's trained model of the first seed, for `jdcv score`
@@ -58,6 +59,7 @@ class Config:
     chunking: Chunking = field(default_factory=Chunking)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[str] | None = None
     baseline: str = ""
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     save_models: bool = False

@@ -319,7 +319,8 @@ def _save(
         facts = {
             "trained": asdict(trained),
             "optimizer": groups,
-            "random": checkpoints.random_state(),
+            # Without the GPUs', which each update seeds: their number may be another one then.
+            "random": checkpoints.random_state() | {"cuda": []},
         }
         checkpoints.save_checkpoint(folder, trained.step, files, facts, config, unchanged)
     wait()
