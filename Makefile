@@ -72,5 +72,5 @@ $(STAMP): pyproject.toml constraints.txt
 	if [ -n "$$links" ]; then export UV_FIND_LINKS="$$links"; echo "UV_FIND_LINKS=$$links"; fi; \
 	set -ex; \
 	$(BIN)/uv pip uninstall --quiet --python $(BIN)/python faiss-cpu faiss-gpu; \
-	$(BIN)/uv pip install --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
+	$(BIN)/uv pip install --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@

@@ -138,7 +138,7 @@ def test_a_head_with_one_output_starts_where_it_always_did():
         torch.nn.Linear(DIM, DIM, bias=False)
     assert torch.equal(drawn, torch.rand(3))  # and leaves random generators where it did
     expected = {"jd.weight": torch.eye(DIM), "cv.weight": torch.eye(DIM)}
-    expected |= {"scale": torch.tensor(5.0), "bias": torch.tensor(-0.5)}
+    expected |= {"scale": torch.tensor([5.0]), "bias": torch.tensor([-0.5])}
     found = head.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
@@ -179,7 +179,7 @@ def test_outputs_that_are_not_shared_are_heads_of_their_own():
         alone, rows = MatchHead(DIM), slice(k * DIM, (k + 1) * DIM)
         alone.load_state_dict(
             {
-                name: value[rows if value.ndim > 1 else k]
+                name: value[rows if value.ndim > 1 else slice(k, k + 1)]
                 for name, value in head.state_dict().items()
             }
         )

@@ -36,7 +36,8 @@ def head(weights, jd, cv):
     """scale * cos(A jd, B cv) + bias"""
     u, v = times(weights["head.jd.weight"], jd), times(weights["head.cv.weight"], cv)
     cosine = dot(u, v) / math.sqrt(dot(u, u) * dot(v, v))
-    return weights["head.scale"] * cosine + weights["head.bias"]
+    (scale,), (bias,) = weights["head.scale"], weights["head.bias"]
+    return scale * cosine + bias
 
 
 def head_outputs(weights, jd, cv, shared):
@@ -45,8 +46,8 @@ def head_outputs(weights, jd, cv, shared):
     for k, bias in enumerate(weights["head.bias"]):
         rows = slice(0, len(jd)) if shared else slice(k * len(jd), (k + 1) * len(jd))
         own = {f"head.{side}.weight": weights[f"head.{side}.weight"][rows] for side in ("jd", "cv")}
-        scale = weights["head.scale"] if shared else weights["head.scale"][k]
-        logits.append(head({**own, "head.scale": scale, "head.bias": bias}, jd, cv))
+        scale = weights["head.scale"][0 if shared else k]
+        logits.append(head({**own, "head.scale": [scale], "head.bias": [bias]}, jd, cv))
     return logits
 
 
