@@ -11,6 +11,9 @@ PYTHON ?=
 PYTHONS = python3.11 python3 python3.12 python3.13 python
 
 comma  := ,
+# One process a core, up to four; a file's tests stay together.
+WORKERS = -n auto --maxprocesses 4 --dist loadfile
+
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
@@ -27,7 +30,7 @@ run: $(STAMP) ## install what is missing, then run the experiment EXP
 	$(BIN)/python experiments/run.py +exp=$(EXP) $(ARGS)
 
 test: $(STAMP) ## install what is missing, then run the tests (under 3 minutes on 2 cores)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-slow: $(STAMP) ## the tests that take longer or need optional weights
 	$(BIN)/python -m pytest -m slow $(ARGS)
@@ -36,7 +39,7 @@ check: $(STAMP) ## format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 benchmark: $(STAMP) ## run benchmarks/BENCH.py; its last line is one JSON object
 	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)

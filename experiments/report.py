@@ -25,7 +25,12 @@ METRICS = (
     ("auc_good", "AUC"),
     ("ndcg", "nDCG@10"),
 )
-COMPARED = (("weighted_f1", "wF1"), ("auc_good", "AUC"), ("ndcg", "nDCG@10"))
+COMPARED = (
+    ("weighted_f1", "wF1"),
+    ("distant", "far"),
+    ("auc_good", "AUC"),
+    ("ndcg", "nDCG@10"),
+)
 WIDTH = 158
 LEGEND = (
     "Mean ± sample standard deviation over seeds, on test pairs. wF1, mF1: F1 weighted by class "

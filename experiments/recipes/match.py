@@ -37,8 +37,9 @@ from jdcv_core.evaluation.statistics import spread
 from jdcv_core.progress import progress
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.distributed import first_alone, from_first, rank
-from jdcv_core.training.loop import Trained, score_pairs, train, trained_weights
+from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.pairs import PairTensors
+from jdcv_core.training.state import Trained, trained_weights
 from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import Dataset
 from research.chunk_attention import ChunkAttention
@@ -104,7 +105,8 @@ def run(composed: DictConfig) -> Path | None:
     tracker = make_tracker(
         config.tracker if rank() == 0 else "none", folder, config.experiment, resolved
     )
-    done = {(line["variant"], line["seed"]): line for line in records.lines_so_far(folder)}
+    lines = from_first(records.lines_so_far(folder) if rank() == 0 else None)
+    done = {(line["variant"], line["seed"]): line for line in lines}
     experiment = Experiment(config, dataset, splits, rows, encoded, facts, folder, tracker, done)
     if rank() == 0:
         report.show_facts(facts, folder)

@@ -15,7 +15,7 @@ from jdcv_core.evaluation.ranking import ndcg_per_query
 from jdcv_core.types import LABELS
 
 COLUMNS = ("seed", "jd", "cv", "label", "predicted", "score")
-METRICS = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
+METRICS = ("weighted_f1", "macro_f1", "qwk", "mae_classes", "distant", "auc_good", "ndcg")
 """What `paired_bootstrap` can compare: the names of `classification_metrics`, and nDCG@k."""
 
 Table = Mapping[str, ArrayLike]

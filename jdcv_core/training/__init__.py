@@ -1,1 +1,1 @@
-"""Training: labelled pairs as tensors (`pairs`) and the loop over them (`loop`)."""
+"""Training: pairs as tensors (`pairs`), modules to train (`trainable`), the loop over them (`loop`)."""

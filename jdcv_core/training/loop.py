@@ -13,20 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import (
@@ -41,51 +34,22 @@ from jdcv_core.training.distributed import (
     rank,
     share,
     total,
-    wait,
     world,
     wrap,
 )
 from jdcv_core.training.optimizer import make_optimizer, set_rate
 from jdcv_core.training.sampling import balanced_plan, natural_plan
 from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.state import (
+    Trained,
+    Weights,
+    load_weights,
+    restore_training,
+    save_training,
+    trained_weights,
+)
 from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import TARGETS
-
-Weights = Mapping[str, Tensor]
-
-
-@dataclass
-class Trained:
-    """What training found so far, in plain values; a checkpoint holds it as it is.
-
-    step:       updates done
-    thresholds: cuts between classes, tuned on validation at the best look
-    validation_weighted_f1, best_step: of the best look
-    looks_without_better: since then
-    course:     a line every `log_every` steps (step, train_loss: mean since the last line,
-                learning_rate, gradient_norm) and at every look (step, validation_loss: mean squared
-                error of the score, validation_weighted_f1)
-    losses:     of the updates since the last line
-    work:       tokens (of each document once a batch), or pairs, that went through in training;
-                `unit` says which
-    seconds:    of training, kills and pauses not counted
-    """
-
-    step: int = 0
-    thresholds: tuple[float, float] = (0.0, 0.0)
-    validation_weighted_f1: float = -1.0
-    best_step: int = 0
-    looks_without_better: int = 0
-    course: list[dict[str, float]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    work: int = 0
-    unit: str = "pairs"
-    seconds: float = 0.0
-
-    def finished(self, settings: TrainingSettings) -> bool:
-        """Whether all steps are done, or `patience` has run out."""
-        patience = settings.patience
-        return self.step >= settings.steps or 0 < patience <= self.looks_without_better
 
 
 class Stopped(KeyboardInterrupt):
@@ -138,7 +102,7 @@ def train(
     kept = {"settings": asdict(settings), "seed": seed, **(config or {})}
     with _own_randomness(), _signals() as stop:
         if folder is not None and (found := checkpoints.latest_checkpoint(folder)):
-            trained, best = _restore(found, whole, model, optimizer, kept)
+            trained, best = restore_training(found, whole, model, optimizer, kept)
             advance(trained.step, "resumed")
         start(trained.step)
         while not trained.finished(settings):
@@ -173,10 +137,10 @@ def train(
             trained.seconds += time.perf_counter() - started
             due = trained.step % settings.checkpoint_every == 0 or trained.finished(settings)
             if folder is not None and (due or asked):
-                _save(folder, whole, optimizer, trained, best, kept)
+                save_training(folder, whole, optimizer, trained, best, kept)
             if asked:
                 raise Stopped if folder is not None else KeyboardInterrupt
-        _load(whole, best)
+        load_weights(whole, best)
     whole.eval()
     return trained
 
@@ -218,13 +182,6 @@ def score_pairs(model: Trainable, index: Tensor) -> np.ndarray:
     logits = model(index[mine if len(mine) else order[:1]])  # in step with the others
     scores[mine.numpy()] = torch.sigmoid(logits.double()).cpu().numpy()[: len(mine)]
     return gather_rows(scores)
-
-
-def trained_weights(whole: nn.Module) -> dict[str, Any]:
-    """A copy of what is trained, by name, whole and on the CPU; {} on all processes but 0."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-    found = cast(dict[str, Tensor], get_model_state_dict(whole, options=options))
-    return {name: weight.detach().clone() for name, weight in found.items()}
 
 
 def _update(
@@ -284,80 +241,6 @@ def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Train
     trained.validation_weighted_f1, trained.thresholds = figures["weighted_f1"], cuts
     trained.best_step, trained.looks_without_better = trained.step, 0
     return True
-
-
-def _load(whole: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Give all processes the weights that process 0 has; the others' argument is not looked at."""
-    options = StateDictOptions(full_state_dict=True, strict=False, broadcast_from_rank0=world() > 1)
-    set_model_state_dict(whole, dict(weights), options=options)
-
-
-def _save(
-    folder: Path,
-    whole: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    trained: Trained,
-    best: Weights,
-    config: Mapping[str, Any],
-) -> None:
-    """A checkpoint by process 0; the others wait for it. The best weights are linked if unchanged.
-
-    Raises InputError where it cannot be written; the one before is whole then.
-    """
-    weights = trained_weights(whole)
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    state = get_optimizer_state_dict(whole, optimizer, options=options)
-    if rank() == 0:
-        tensors, groups = checkpoints.flatten_optimizer(state)
-        before = checkpoints.latest_checkpoint(folder)
-        files: dict[str, Weights] = {"weights": weights, "optimizer": tensors}
-        unchanged = {}
-        if best and before is not None and trained.best_step <= _step_of(before):
-            unchanged["best"] = before / "best.safetensors"
-        elif best:
-            files["best"] = best
-        facts = {
-            "trained": asdict(trained),
-            "optimizer": groups,
-            # Without the GPUs', which each update seeds: their number may be another one then.
-            "random": checkpoints.random_state() | {"cuda": []},
-        }
-        checkpoints.save_checkpoint(folder, trained.step, files, facts, config, unchanged)
-    wait()
-
-
-def _restore(
-    found: Path,
-    whole: nn.Module,
-    model: Trainable,
-    optimizer: torch.optim.Optimizer,
-    config: Mapping[str, Any],
-) -> tuple[Trained, Weights]:
-    """Everything out of a verified checkpoint; InputError where it is of another training."""
-    checkpoint = checkpoints.load_checkpoint(found)
-    for key, value in config.items():
-        if checkpoint.config.get(key) != value:
-            raise InputError(
-                str(found),
-                f"it was made with another {key}",
-                "remove the folder, or give the settings that it was made with",
-            )
-    state = checkpoint.state
-    _load(whole, checkpoint.tensors["weights"])
-    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=world() > 1)
-    shapes = {n: p.shape for n, p in model.named_parameters() if p.requires_grad}
-    restored = checkpoints.unflatten_optimizer(
-        checkpoint.tensors["optimizer"], state["optimizer"], shapes
-    )
-    set_optimizer_state_dict(whole, optimizer, restored, options=options)
-    checkpoints.restore_random_state(state["random"])
-    trained = Trained(**state["trained"])
-    trained.thresholds = (trained.thresholds[0], trained.thresholds[1])
-    return trained, checkpoint.tensors.get("best", {})
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])
 
 
 def _step_seed(seed: int, step: int) -> int:

@@ -11,9 +11,10 @@ from jdcv_core.evaluation.classification import (
     tune_thresholds,
 )
 from jdcv_core.scoring import MeanPairs
-from jdcv_core.training.loop import Trained, score_pairs, train
+from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.pairs import PairTensors
 from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.state import Trained
 from jdcv_core.training.trainable import OnVectors
 from jdcv_core.types import Pair
 from research.chunk_attention import ChunkAttention

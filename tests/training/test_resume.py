@@ -11,8 +11,9 @@ import tuned
 
 from jdcv_core.errors import InputError
 from jdcv_core.training.checkpoints import latest_checkpoint
-from jdcv_core.training.loop import Stopped, Trained, train
+from jdcv_core.training.loop import Stopped, train
 from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.state import Trained
 
 
 @pytest.fixture(scope="module")

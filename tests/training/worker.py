@@ -18,7 +18,8 @@ import tuned
 
 from jdcv_core.encoding.models import causal_lm
 from jdcv_core.training.distributed import from_first, processes, rank, world
-from jdcv_core.training.loop import score_pairs, train, trained_weights
+from jdcv_core.training.loop import score_pairs, train
+from jdcv_core.training.state import trained_weights
 
 SETTINGS = replace(tuned.SETTINGS, steps=6, log_every=1, evaluate_every=3, checkpoint_every=2)
 
