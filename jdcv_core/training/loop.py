@@ -92,8 +92,9 @@ def train(
     """
     settings.check()
     if settings.batch < world():
+        what = f"there are {world()} processes to share it"
         raise InputError(
-            f"training.batch={settings.batch}", f"there are {world()} processes to share it", "more"
+            f"training.batch={settings.batch}", what, f"give training.batch={world()} or more"
         )
     plan = make_plan(model, train.numpy(), settings, seed)
     whole = wrap(model, settings.sharded)

@@ -12,7 +12,13 @@ from reference import ranking as slow_ranking
 
 from jdcv_core.evaluation.classification import classification_metrics
 from jdcv_core.evaluation.ranking import mean_over_queries, ndcg_per_query
-from jdcv_core.evaluation.statistics import METRICS, draw_counts, paired_bootstrap, spread
+from jdcv_core.evaluation.statistics import (
+    METRICS,
+    bootstrap,
+    draw_counts,
+    paired_bootstrap,
+    spread,
+)
 
 
 def two_variants(rng, seeds=3, jds=6, pairs=5, tested=None, accuracy=(0.5, 0.5), jd_spread=0.0):
@@ -54,6 +60,10 @@ def slow_figure(metric, rows, k):
         return slow.macro_f1(labels, predicted) if rows else None
     if metric == "qwk":
         return slow.quadratic_kappa(labels, predicted) if rows else None
+    if metric == "mae_classes":
+        return slow.mean_distance(labels, predicted) if rows else None
+    if metric == "distant":
+        return slow.distant(labels, predicted) if rows else None
     if metric == "auc_good":
         return slow.auc(labels, scores)
     queries = defaultdict(lambda: ({}, {}))
@@ -128,6 +138,23 @@ def test_the_difference_is_that_of_the_printed_figures():
                     values.append(figures[metric])
             means.append(spread(values)[0])
         assert found[metric]["difference"] == pytest.approx(means[0] - means[1], abs=1e-12)
+
+
+def test_the_interval_of_one_variant_alone():
+    """Against a variant whose figure is the same in every draw, the difference says the same."""
+    table, other = two_variants(np.random.default_rng(3), seeds=2, jds=12, accuracy=(0.8, 0.5))
+    perfect = {**other, "predicted": other["label"], "score": other["label"] / 2}
+    settings = {"metrics": ["weighted_f1", "distant"], "replicates": 200, "random_seed": 4}
+    alone = bootstrap(table, **settings)
+    against = paired_bootstrap(table, perfect, **settings)
+    for metric, constant in (("weighted_f1", 1.0), ("distant", 0.0)):
+        found, expected = alone[metric], against[metric]
+        assert found["value"] == pytest.approx(expected["difference"] + constant)
+        assert found["low"] == pytest.approx(expected["low"] + constant)
+        assert found["high"] == pytest.approx(expected["high"] + constant)
+        assert found["low"] < found["value"] < found["high"]
+    with pytest.raises(ValueError, match="occurs twice"):
+        bootstrap({name: np.concatenate([c, c]) for name, c in table.items()})
 
 
 @settings(max_examples=25, deadline=None)

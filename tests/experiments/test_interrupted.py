@@ -87,7 +87,7 @@ def test_a_full_disk_ends_the_command_with_one_line_and_the_checkpoint_before_is
     before = set((tmp_path / "full").rglob("checkpoint-*"))
 
     def little_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     process = begin("full", "resume=auto", preexec_fn=little_room)
     _, said = process.communicate(timeout=300)
