@@ -1,1 +1,1 @@
-"""Training: pairs as tensors (`pairs`), modules to train (`trainable`), the loop over them (`loop`)."""
+"""Training: pairs as tensors (`pairs`), what is trained on them (`trainable`), the loop (`loop`)."""
