@@ -1,1 +1,1 @@
-"""Training: pairs as tensors (`pairs`), what is trained on them (`trainable`), the loop (`loop`)."""
+"""Training: pairs as tensors (`pairs`), what is trained on them (`trainable`), and the `loop`."""
