@@ -1,0 +1,17 @@
+"""A few points of the benchmark that kills training: every one must end in the same weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_killed_training_ends_in_the_same_weights():
+    command = [sys.executable, str(ROOT / "benchmarks" / "resume_kill.py"), "--points", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["points"] == found["equal"] == 3
+    assert found["kills"] >= 3
