@@ -5,6 +5,7 @@ results; TUNING: full, lora)
 """
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -63,3 +64,5 @@ if __name__ == "__main__":
     with processes():
         torch.set_num_threads(1)
         work(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    sys.stdout.flush()
+    os._exit(0)  # gloo's threads were once seen to abort the interpreter's own way out
