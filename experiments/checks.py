@@ -13,7 +13,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import ROW_KEYS, Chunking, Config, Splitting
+from experiments.schema import Chunking, Config, Splitting, scorer_of
 from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.encoding.mini import MiniSettings
 from jdcv_core.encoding.tuning import TUNINGS
@@ -62,8 +62,7 @@ def settings(config: DictConfig) -> None:
     _check_arguments("data", config.data)
     _check_arguments("encoder", config.encoder)
     for name, variant in config.variants.items():
-        scorer = {key: value for key, value in variant.items() if key not in ROW_KEYS}
-        _check_arguments(f"variants.{name}", scorer)
+        _check_arguments(f"variants.{name}", scorer_of(variant))
         _check_row(f"variants.{name}", variant)
 
 
@@ -86,15 +85,13 @@ def variants(config: Config) -> None:
         if value is not None and value not in known:
             raise InputError(f"{name}={value}", "it is unknown", nearest(value, known))
     for name, variant in config.variants.items():  # before hours of encoding, not after
-        scorer = {key: value for key, value in variant.items() if key not in ROW_KEYS}
         try:
-            instantiate(scorer, _partial_=True, _convert_="all")(dim=TRIAL)
+            instantiate(scorer_of(variant), _partial_=True, _convert_="all")(dim=TRIAL)
+        except InputError:
+            raise
         except (TypeError, ValueError) as fault:
-            raise (
-                fault
-                if isinstance(fault, InputError)
-                else InputError(f"variants.{name}", _first_line(fault), "mend its arguments")
-            ) from fault
+            what = _first_line(fault)
+            raise InputError(f"variants.{name}", what, "mend its arguments") from fault
     if config.baseline not in names:
         what = f"the baseline {config.baseline!r} is no variant"
         raise InputError("configuration", what, nearest(config.baseline, names))

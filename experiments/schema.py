@@ -15,6 +15,11 @@ NOT_THE_RESULT = ("resume", "estimate", "gpu_tflops", "tracker", "runs_dir", "ca
 """Keys that change what is shown or where it is kept, and no figure: not in the hash."""
 
 
+def scorer_of(variant: Any) -> dict[str, Any]:
+    """The part of a variant that makes its scorer."""
+    return {key: value for key, value in variant.items() if key not in ROW_KEYS}
+
+
 @dataclass
 class Splitting:
     """kind: official, pair, cv, jd or disjoint; fractions: train, validation, test."""

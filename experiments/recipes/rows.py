@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 
-from experiments.schema import ROW_KEYS, Config
+from experiments.schema import Config, scorer_of
 from jdcv_core.chunking import chunk_documents
 from jdcv_core.encoding.encode import EncodeReport, encode_documents
 from jdcv_core.encoding.encoder import Encoder
@@ -64,10 +64,9 @@ def rows_of(config: Config) -> list[Row]:
     """The rows in the order of the configuration; what a row does not say is the experiment's."""
     found = []
     for name, variant in config.variants.items():
-        scorer = {k: v for k, v in variant.items() if k not in ROW_KEYS}
         training = replace(config.training, **variant.get("training", {}))
         tuning, encoder = variant.get("tuning", "frozen"), variant.get("encoder", config.encoder)
-        found.append(Row(name, scorer, tuning, training, encoder))
+        found.append(Row(name, scorer_of(variant), tuning, training, encoder))
     return found
 
 

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import checks
-from experiments.schema import ROW_KEYS
+from experiments.schema import scorer_of
 from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.errors import InputError
 from jdcv_core.matcher import Matcher
@@ -188,8 +188,8 @@ def test_the_scorers_of_all_exp_files_are_made_for_any_width():
         with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
             config = compose("config", [f"+exp={name}"])
         for variant in config.variants.values():
-            scorer = {key: value for key, value in variant.items() if key not in ROW_KEYS}
-            assert sum(p.numel() for p in instantiate(scorer, dim=48).parameters()) > 0
+            scorer = instantiate(scorer_of(variant), dim=48)
+            assert sum(p.numel() for p in scorer.parameters()) > 0
 
 
 def test_the_readme_names_only_experiments_that_exist():
