@@ -94,6 +94,33 @@ def classification_metrics(
     return {name: float(value) for name, value in (figures | {"auc_good": auc}).items()}
 
 
+def within_group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> float:
+    """The chance that a Good Fit scores above a pair that is none *of the same group*, ties half.
+
+    With the CV as the group: whether the scorer finds the JDs that a CV fits. A pooled AUC also
+    rises when a scorer merely knows which CVs are often a Good Fit; this one does not. Groups count
+    by their numbers of comparisons; nan where there is none.
+
+    labels: int [pair]; scores: float [pair]; groups: [pair], anything that can be sorted
+    Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
+
+    >>> within_group_auc([2, 0, 2, 0], [0.9, 0.8, 0.2, 0.1], ["a", "a", "b", "b"])
+    1.0
+    """
+    y, s = as_labels(labels), _scores(scores)
+    _same_length(s, y)
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if len(group) != len(y):
+        raise ValueError(f"{len(group)} groups for {len(y)} pairs")
+    won = compared = 0.0
+    for g in np.unique(group[y == GOOD]):
+        good, other = (np.sort(s[(group == g) & kind]) for kind in (y == GOOD, y != GOOD))
+        below, not_above = (np.searchsorted(other, good, side) for side in ("left", "right"))
+        won += float((below + not_above).sum()) / 2
+        compared += len(good) * len(other)
+    return won / compared if compared else np.nan
+
+
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike) -> np.ndarray:
     """Counts [label, predicted] of the pairs with each label and predicted class.
 

@@ -7,8 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import ir_measures
-from ir_measures import nDCG
+from ir_measures import AP, RR, P, R, nDCG
 
+from jdcv_core.errors import InputError
+from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.types import Pair, Qrels, Run
 
 
@@ -68,11 +70,7 @@ def ndcg_per_query(qrels: Qrels, run: Run, k: int = 10) -> dict[str, float]:
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    places = {
-        query: {document: -place for place, document in enumerate(ranking(run.get(query, {})))}
-        for query in qrels
-    }
-    judged = {query: dict(grades) for query, grades in qrels.items()}
+    judged, places = _plain(qrels), _places(qrels, run)
     found = {m.query_id: m.value for m in ir_measures.iter_calc([nDCG @ k], judged, places)}
     return {
         query: float(found.get(query, 0.0))
@@ -80,6 +78,69 @@ def ndcg_per_query(qrels: Qrels, run: Run, k: int = 10) -> dict[str, float]:
         else math.nan
         for query in sorted(qrels)
     }
+
+
+def ranking_per_query(
+    qrels: Qrels, run: Run, k: int, relevant: int = GOOD
+) -> dict[str, dict[str, float]]:
+    """How early the relevant documents of each query come, by `ir-measures`.
+
+    "map":       mean over the relevant documents of the precision at their rank (0 if not ranked)
+    "mrr":       1 / rank of the first relevant document
+    "recall":    share of the relevant documents among the first k
+    "precision": share of relevant documents among the first k
+    "judged":    share of judged documents among the first k, or among all that are ranked where
+                 they are fewer; 0 where none is. A document without a judgement counts as not
+                 relevant above, so with this below 1 the figures are lower bounds
+
+    qrels, run: as for `ndcg_per_query`, with its tie rule
+    k:          ranks that count, at most `deepest_k(qrels)`: where fewer documents are judged than
+                k, P@k has a ceiling below 1 that says how many there are, and recall@k is 1 for any
+                order. nDCG@k is measured against the best order of the same pool, so it needs no
+                such rule
+    relevant:   the lowest grade that counts
+    Returns measure → query id → value in [0, 1]; nan for a query without a relevant document, which
+    `mean_over_queries` leaves out.
+    Raises ValueError for k < 1 or a score that is nan; InputError for k deeper than a judged pool.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if k > (deepest := deepest_k(qrels)):
+        query = min(qrels, key=lambda q: (len(qrels[q]), q))
+        what = f"only {deepest} documents are judged"
+        raise InputError(f"ranking at k={k}, query {query}", what, f"take k={deepest} or less")
+    measures = {
+        "map": AP(rel=relevant),
+        "mrr": RR(rel=relevant),
+        "recall": R(rel=relevant) @ k,
+        "precision": P(rel=relevant) @ k,
+    }
+    names = {measure: name for name, measure in measures.items()}
+    judged, places = _plain(qrels), _places(qrels, run)
+    found = {
+        name: {
+            query: 0.0 if any(g >= relevant for g in qrels[query].values()) else math.nan
+            for query in sorted(qrels)
+        }
+        for name in measures
+    }
+    for m in ir_measures.iter_calc(list(measures.values()), judged, places):
+        values = found[names[m.measure]]
+        if not math.isnan(values[m.query_id]):
+            values[m.query_id] = float(m.value)
+    found["judged"] = {
+        query: _judged(qrels[query], run.get(query, {}), k) for query in sorted(qrels)
+    }
+    return found
+
+
+def deepest_k(qrels: Qrels) -> int:
+    """The size of the smallest judged pool, 0 without a query.
+
+    >>> deepest_k({"jd:1": {"cv:1": 2, "cv:2": 1}, "jd:2": {"cv:1": 0}})
+    1
+    """
+    return min((len(grades) for grades in qrels.values()), default=0)
 
 
 def mean_over_queries(per_query: Mapping[str, float]) -> float:
@@ -90,3 +151,20 @@ def mean_over_queries(per_query: Mapping[str, float]) -> float:
     """
     values = [value for value in per_query.values() if not math.isnan(value)]
     return sum(values) / len(values) if values else math.nan
+
+
+def _judged(grades: Mapping[str, int], scores: Mapping[str, float], k: int) -> float:
+    first = ranking(scores)[:k]
+    return sum(document in grades for document in first) / max(1, len(first))
+
+
+def _plain(qrels: Qrels) -> dict[str, dict[str, int]]:
+    return {query: dict(grades) for query, grades in qrels.items()}
+
+
+def _places(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
+    """A run whose scores are the ranks by our tie rule, negated."""
+    return {
+        query: {document: -float(at) for at, document in enumerate(ranking(run.get(query, {})))}
+        for query in qrels
+    }

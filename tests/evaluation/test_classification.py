@@ -1,6 +1,7 @@
 """The cuts are the best there are, and the figures are those of two other implementations."""
 
 import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from jdcv_core.evaluation.classification import (
     confusion_matrix,
     confusion_metrics,
     tune_thresholds,
+    within_group_auc,
 )
 
 label = st.integers(0, 2)
@@ -213,3 +215,30 @@ def test_wrong_input_is_refused(scores, labels, message):
 def test_cuts_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match="above the high cut"):
         apply_thresholds([0.5], (0.6, 0.4))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_auc_within_groups_equals_counting(seed):
+    rng = np.random.default_rng(seed)
+    labels, groups = rng.integers(0, 3, 60), rng.integers(0, 7, 60)
+    scores = rng.integers(0, 6, 60) / 6
+    won = compared = 0.0
+    for a, b in product(range(60), repeat=2):
+        if groups[a] == groups[b] and labels[a] == 2 and labels[b] != 2:
+            won += (scores[a] > scores[b]) + 0.5 * (scores[a] == scores[b])
+            compared += 1
+    assert within_group_auc(labels, scores, groups) == pytest.approx(won / compared)
+    one = within_group_auc(labels, scores, np.zeros(60))
+    assert one == pytest.approx(sklearn_metrics.roc_auc_score(labels == 2, scores))
+
+
+def test_a_score_of_the_group_alone_wins_pooled_and_nothing_within():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(20), 30)
+    share = np.where(groups < 10, 0.9, 0.1)
+    labels = np.where(rng.random(600) < share, 2, 0)
+    assert sklearn_metrics.roc_auc_score(labels == 2, share) > 0.8
+    assert within_group_auc(labels, share, groups) == 0.5
+    assert np.isnan(within_group_auc([2, 0], [0.5, 0.5], ["a", "b"]))
+    with pytest.raises(ValueError, match="groups"):
+        within_group_auc([2, 0], [0.5, 0.5], ["a"])

@@ -3,12 +3,21 @@
 import math
 
 import ir_measures
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import ranking as slow
 
-from jdcv_core.evaluation.ranking import mean_over_queries, ndcg_per_query, qrels_and_run, ranking
+from jdcv_core.errors import InputError
+from jdcv_core.evaluation.ranking import (
+    deepest_k,
+    mean_over_queries,
+    ndcg_per_query,
+    qrels_and_run,
+    ranking,
+    ranking_per_query,
+)
 from jdcv_core.types import Pair
 
 ids = st.text("ab01", min_size=1, max_size=3).map("cv:{}".format)
@@ -94,3 +103,57 @@ def test_wrong_input_is_refused():
         ndcg_per_query({"q": {"cv:1": 1}}, {"q": {"cv:1": math.nan}})
     with pytest.raises(ValueError, match="at least 1"):
         ndcg_per_query({}, {}, 0)
+
+
+def slow_figures(grades, order, k, relevant):
+    """MAP, MRR, recall@k, P@k of one query, rank by rank."""
+    good = [d for d, g in grades.items() if g >= relevant]
+    hits, precisions, first = 0, [], 0.0
+    for rank, document in enumerate(order, start=1):
+        if grades.get(document, 0) >= relevant:
+            hits += 1
+            precisions.append(hits / rank)
+            first = first or 1 / rank
+    top = sum(grades.get(d, 0) >= relevant for d in order[:k])
+    return {
+        "map": sum(precisions) / len(good),
+        "mrr": first,
+        "recall": top / len(good),
+        "precision": top / k,
+        "judged": sum(d in grades for d in order[:k]) / len(order[:k]),
+    }
+
+
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(0, 2), min_size=3),
+    st.dictionaries(st.integers(0, 9), st.sampled_from([0.1, 0.5, 0.9]), min_size=1),
+    st.integers(1, 3),
+    st.integers(1, 2),
+)
+def test_early_figures_equal_plain_loops_with_ties_and_unjudged_documents(
+    grades, scores, k, relevant
+):
+    qrels = {"jd:1": {f"cv:{d}": g for d, g in grades.items()}}
+    run = {"jd:1": {f"cv:{d}": s for d, s in scores.items()}}
+    found = ranking_per_query(qrels, run, k, relevant)
+    if max(grades.values()) < relevant:
+        found.pop("judged")
+        assert all(np.isnan(values["jd:1"]) for values in found.values())
+        return
+    expected = slow_figures(qrels["jd:1"], ranking(run["jd:1"]), k, relevant)
+    assert {name: values["jd:1"] for name, values in found.items()} == pytest.approx(expected)
+
+
+def test_k_deeper_than_a_judged_pool_is_refused_with_the_deepest_that_is_not():
+    qrels = {"jd:1": {"cv:1": 2, "cv:2": 0, "cv:3": 1}, "jd:2": {"cv:1": 2, "cv:2": 0}}
+    assert deepest_k(qrels) == 2
+    with pytest.raises(InputError, match=r"jd:2.*2 documents are judged.*k=2"):
+        ranking_per_query(qrels, qrels, k=3)
+    assert ranking_per_query(qrels, qrels, k=2)["precision"] == {"jd:1": 0.5, "jd:2": 0.5}
+    with pytest.raises(ValueError, match="at least 1"):
+        ranking_per_query(qrels, qrels, k=0)
+
+
+def test_a_query_that_ranked_nothing_has_zero():
+    found = ranking_per_query({"jd:1": {"cv:1": 2}}, {}, k=1)
+    assert {name: values["jd:1"] for name, values in found.items()} == dict.fromkeys(found, 0.0)

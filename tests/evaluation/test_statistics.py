@@ -5,17 +5,19 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference import classification as slow
-from reference import ranking as slow_ranking
+from reference import significance as slow
 
 from jdcv_core.evaluation.classification import classification_metrics
 from jdcv_core.evaluation.ranking import mean_over_queries, ndcg_per_query
+from jdcv_core.evaluation.resampling import draw_counts, figures, sorted_columns
 from jdcv_core.evaluation.statistics import (
+    LEAST,
     METRICS,
+    Found,
     bootstrap,
-    draw_counts,
     paired_bootstrap,
     spread,
 )
@@ -51,68 +53,83 @@ def two_variants(rng, seeds=3, jds=6, pairs=5, tested=None, accuracy=(0.5, 0.5),
     return tables
 
 
-def slow_figure(metric, rows, k):
-    """`rows`: (jd, cv, label, predicted, score), a JD drawn twice being there as two JDs."""
-    labels, predicted, scores = ([row[i] for row in rows] for i in (2, 3, 4))
-    if metric == "weighted_f1":
-        return slow.weighted_f1(labels, predicted) if rows else None
-    if metric == "macro_f1":
-        return slow.macro_f1(labels, predicted) if rows else None
-    if metric == "qwk":
-        return slow.quadratic_kappa(labels, predicted) if rows else None
-    if metric == "mae_classes":
-        return slow.mean_distance(labels, predicted) if rows else None
-    if metric == "distant":
-        return slow.distant(labels, predicted) if rows else None
-    if metric == "auc_good":
-        return slow.auc(labels, scores)
-    queries = defaultdict(lambda: ({}, {}))
-    for jd, cv, label, _, score in rows:
-        queries[jd][0][cv] = label
-        queries[jd][1][cv] = score
-    values = [slow_ranking.ndcg(grades, run, k) for grades, run in queries.values()]
-    values = [value for value in values if value is not None]
-    return sum(values) / len(values) if values else None
-
-
-def naive_difference(metric, tables, seed_draw, jd_draw, k):
-    """One replicate by copying rows: nested loops over drawn seeds and drawn JDs."""
-    means = []
-    for table in tables:
-        figures = []
-        for seed in seed_draw:
-            rows = []
-            for copy, jd in enumerate(jd_draw):
-                for i in range(len(table["seed"])):
-                    if table["seed"][i] == seed and table["jd"][i] == jd:
-                        columns = [table[name][i] for name in ("cv", "label", "predicted", "score")]
-                        rows.append((copy, *columns))
-            figures.append(slow_figure(metric, rows, k))
-        figures = [figure for figure in figures if figure is not None]
-        means.append(sum(figures) / len(figures) if figures else math.nan)
-    return means[0] - means[1]
+def copied_rows(table, seed, counts):
+    """The rows of a seed with JD j there counts[j] times, each time as a JD of its own."""
+    jds = np.unique(table["jd"])
+    return [
+        (f"{jd} {copy}", *(table[name][i] for name in ("cv", "label", "predicted", "score")))
+        for jd, count in zip(jds, counts, strict=True)
+        for copy in range(count)
+        for i in np.flatnonzero((table["seed"] == seed) & (table["jd"] == jd))
+    ]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("tested", [None, 3])
-def test_equals_a_bootstrap_that_copies_rows(metric, tested):
-    rng = np.random.default_rng(7)
-    tables = two_variants(rng, tested=tested, accuracy=(0.7, 0.4))
-    seeds, jds = (np.unique(tables[0][name]) for name in ("seed", "jd"))
-    drawn = [
-        naive_difference(metric, tables, np.repeat(seeds, s), np.repeat(jds, j), k=3)
-        for s, j in zip(*draw_counts(len(seeds), len(jds), 40, random_seed=5), strict=True)
+def test_figures_on_drawn_jds_are_those_on_copied_rows(metric, tested):
+    table, _ = two_variants(np.random.default_rng(7), tested=tested, accuracy=(0.7, 0.4))
+    counts = draw_counts(len(np.unique(table["jd"])), 20, random_seed=5)
+    found = figures(sorted_columns(table), [metric], counts, k=3)[metric]
+    expected = [
+        [slow.figure(metric, copied_rows(table, seed, drawn), 3) for seed in (0, 1, 2)]
+        for drawn in counts
     ]
-    low, high = np.nanquantile(drawn, [0.05, 0.95])
-    found = paired_bootstrap(
-        *tables, metrics=[metric], replicates=40, random_seed=5, level=0.9, k=3
+    assert found == pytest.approx(np.array(expected, float), abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(("seeds", "tested"), [(1, None), (4, None), (4, 3)])
+@pytest.mark.parametrize("data_seed", range(5))
+def test_standard_error_and_degrees_of_freedom_are_those_of_the_definition(
+    seeds, tested, data_seed
+):
+    rng = np.random.default_rng(data_seed)
+    tables = two_variants(rng, seeds, 8, tested=tested, accuracy=(0.8, 0.5))
+    rows = sorted_columns(tables[0])
+    jds, place = np.unique(rows["jd"], return_inverse=True)
+    counts = np.concatenate([np.ones((1, len(jds))), draw_counts(len(jds), 200, random_seed=5)])
+    one, other = (figures(sorted_columns(t), ["mae_classes"], counts, 3) for t in tables)
+    values = one["mae_classes"] - other["mae_classes"]
+    values = values[~np.isnan(values).any(1)]  # the definition knows no seed without a pair
+    found = Found.of(values, rows)
+    parts = slow.variance(values[0].tolist(), values[1:].tolist(), len(jds), LEAST)
+    shares = np.bincount(place) / len(place)
+    expected = np.sqrt(parts[0]), *slow.degrees_of_freedom(*parts, shares, seeds)
+    assert (found.se, found.df, found.df_cautious) == pytest.approx(expected, rel=1e-9)
+    assert found.p() == pytest.approx(
+        2 * scipy.stats.t.cdf(-abs(found.value) / found.se, found.df_cautious)
     )
-    expected = {
-        "difference": naive_difference(metric, tables, seeds, jds, k=3),
-        "low": low,
-        "high": high,
-    }
-    assert found == {metric: pytest.approx(expected, abs=1e-9)}
+    if tested is None:
+        interval = paired_bootstrap(
+            *tables, metrics=["mae_classes"], replicates=200, random_seed=5, level=0.9
+        )["mae_classes"]
+        t = scipy.stats.t.ppf(0.95, interval["df"])
+        assert interval["se"] == found.se
+        assert interval["high"] == pytest.approx(interval["difference"] + t * found.se)
+        assert interval["low"] == pytest.approx(interval["difference"] - t * found.se)
+
+
+@pytest.mark.parametrize(("jds", "tested"), [(40, 40), (80, 16)])
+@pytest.mark.parametrize("of_seed", [0.0, 0.5])
+def test_the_variance_is_on_average_that_of_an_additive_model(jds, tested, of_seed):
+    """d = seed + JD + cell. The mean over S seeds, each on n of the JDs, then has the variance
+    seed²/S + JD² Σ (weight of the JD)² + cell²/(S n)."""
+    rng, of_jd, of_cell, seeds = np.random.default_rng(0), 1.0, 0.7, 5
+    expected, estimated = [], []
+    for simulation in range(200):
+        mine = np.argsort(rng.random((seeds, jds)), axis=1) < tested
+        d = rng.normal(0, of_seed, (seeds, 1)) + rng.normal(0, of_jd, jds)
+        d += rng.normal(0, of_cell, (seeds, jds))
+        counts = np.concatenate([np.ones((1, jds)), draw_counts(jds, 200, simulation)])
+        values = counts @ np.where(mine, d, 0).T / (counts @ mine.T)
+        s, j = np.nonzero(mine)
+        estimated.append(Found.of(values, {"seed": s, "jd": j}).se ** 2)
+        weight = mine.mean(0) / tested
+        expected.append(
+            of_seed**2 / seeds + of_jd**2 * (weight**2).sum() + of_cell**2 / (seeds * tested)
+        )
+    # Without a variance of seeds, the floor lifts the mean a little.
+    above = 0.08 if of_seed else 0.15
+    assert 0.92 < np.mean(estimated) / np.mean(expected) < 1 + above
 
 
 def test_the_difference_is_that_of_the_printed_figures():
@@ -124,7 +141,12 @@ def test_the_difference_is_that_of_the_printed_figures():
             values = []
             for seed in np.unique(table["seed"]):
                 mine = {name: column[table["seed"] == seed] for name, column in table.items()}
-                if metric == "ndcg":
+                if metric == "auc_within_cv":
+                    names = ("jd", "cv", "label", "predicted", "score")
+                    values.append(
+                        slow.auc_within_cv(list(zip(*(mine[n] for n in names), strict=True)))
+                    )
+                elif metric == "ndcg":
                     qrels, run = defaultdict(dict), defaultdict(dict)
                     for jd, cv, label, score in zip(
                         mine["jd"], mine["cv"], mine["label"], mine["score"], strict=True
@@ -153,6 +175,10 @@ def test_the_interval_of_one_variant_alone():
         assert found["low"] == pytest.approx(expected["low"] + constant)
         assert found["high"] == pytest.approx(expected["high"] + constant)
         assert found["low"] < found["value"] < found["high"]
+    perfect["predicted"] = np.where(perfect["jd"] == "jd:3", 0, perfect["label"])
+    found = bootstrap(perfect, metrics=["weighted_f1", "distant"])
+    for metric, end, limit in (("weighted_f1", "high", 1.0), ("distant", "low", 0.0)):
+        assert found[metric][end] == limit  # no figure lies beyond
     with pytest.raises(ValueError, match="occurs twice"):
         bootstrap({name: np.concatenate([c, c]) for name, c in table.items()})
 
@@ -161,8 +187,9 @@ def test_the_interval_of_one_variant_alone():
 @given(st.integers(0, 10_000), st.sampled_from([None, 2]))
 def test_identical_variants_differ_by_exactly_nothing(data_seed, tested):
     table, _ = two_variants(np.random.default_rng(data_seed), tested=tested)
-    nothing = {"difference": 0.0, "low": 0.0, "high": 0.0}
-    assert paired_bootstrap(table, table, replicates=50) == dict.fromkeys(METRICS, nothing)
+    for found in paired_bootstrap(table, table, replicates=50).values():
+        found.pop("df")
+        assert set(found.values()) in ({0.0}, {math.nan})
 
 
 @settings(max_examples=25, deadline=None)
@@ -180,28 +207,18 @@ def test_exchanging_the_variants_mirrors_the_interval_and_row_order_is_of_no_eff
         assert there == pytest.approx(mirrored, abs=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("seeds", "accuracy", "lowest", "highest"),
-    [
-        # With one seed only the JDs vary: close to the nominal 95%.
-        (1, (0.55, 0.55), 0.90, 0.98),
-        # With several, what is random per (seed, JD) counts twice: on the safe side.
-        (4, (0.65, 0.55), 0.93, 1.00),
-    ],
-)
-def test_a_95_percent_interval_covers_the_truth(seeds, accuracy, lowest, highest):
+def test_a_95_percent_interval_of_one_seed_covers_the_truth():
     """Classes are balanced and errors symmetric, so the true weighted F1 is the accuracy."""
-    truth = accuracy[0] - accuracy[1]
     covered = 0
     for simulation in range(300):
         tables = two_variants(
-            np.random.default_rng(simulation), seeds, 40, 10, accuracy=accuracy, jd_spread=0.1
+            np.random.default_rng(simulation), 1, 40, 10, accuracy=(0.65, 0.55), jd_spread=0.1
         )
         found = paired_bootstrap(
             *tables, metrics=["weighted_f1"], replicates=400, random_seed=simulation
         )["weighted_f1"]
-        covered += found["low"] <= truth <= found["high"]
-    assert lowest <= covered / 300 <= highest
+        covered += found["low"] <= 0.1 <= found["high"]
+    assert 0.92 <= covered / 300 <= 0.98
 
 
 def test_pairs_of_one_jd_are_not_taken_for_independent():
@@ -231,15 +248,21 @@ def test_a_jd_shared_by_seeds_is_drawn_in_all_of_them():
     assert found["high"] - found["low"] == pytest.approx(one["high"] - one["low"], rel=0.1)
 
 
-def test_as_many_seeds_and_jds_are_drawn_as_there_are():
-    seeds, jds = draw_counts(5, 40, 2000, random_seed=0)
-    assert (seeds.shape, jds.shape) == ((2000, 5), (2000, 40))
-    assert (seeds.sum(1) == 5).all()
+def test_as_many_jds_are_drawn_as_there_are():
+    jds = draw_counts(40, 2000, random_seed=0)
+    assert jds.shape == (2000, 40)
     assert (jds.sum(1) == 40).all()
     assert jds.mean(0) == pytest.approx(np.ones(40), abs=0.1)
-    again = draw_counts(5, 40, 2000, random_seed=0)
-    assert (again[0] == seeds).all()
-    assert (again[1] == jds).all()
+    assert (draw_counts(40, 2000, random_seed=0) == jds).all()
+
+
+def test_no_interval_from_a_single_jd():
+    tables = [t | {"jd": np.zeros(15)} for t in two_variants(np.random.default_rng(0), jds=1)]
+    for table in tables:
+        table["cv"] = np.arange(15)
+    found = paired_bootstrap(*tables, metrics=["mae_classes"])["mae_classes"]
+    assert not math.isnan(found.pop("difference"))
+    assert all(math.isnan(value) for value in found.values())
 
 
 def test_a_seed_without_a_drawn_jd_does_not_pull_the_difference_to_nothing():
@@ -249,7 +272,7 @@ def test_a_seed_without_a_drawn_jd_does_not_pull_the_difference_to_nothing():
     right["jd"] = wrong["jd"] = right["seed"].astype(str)
     right["predicted"], wrong["predicted"] = right["label"], (right["label"] + 1) % 3
     found = paired_bootstrap(right, wrong, metrics=["weighted_f1"], replicates=200)
-    assert found == {"weighted_f1": {"difference": 1.0, "low": 1.0, "high": 1.0}}
+    assert [found["weighted_f1"][end] for end in ("difference", "low", "high")] == [1, 1, 1]
 
 
 def test_an_undefined_metric_is_nan_and_spoils_no_other():
