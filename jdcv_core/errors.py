@@ -15,6 +15,15 @@ class InputError(ValueError):
         one_line = " ".join(f"{where}: {what}. {cure[:1].upper()}{cure[1:]}.".split())
         super().__init__(one_line)
 
+    def __reduce__(self) -> tuple:
+        return _again, (str(self),)  # so that a worker process can raise it in ours
+
+
+def _again(message: str) -> InputError:
+    error = InputError.__new__(InputError)
+    error.args = (message,)
+    return error
+
 
 def nearest(word: str, known: list[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them.

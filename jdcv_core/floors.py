@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from jdcv_core.types import TARGETS, Document, Pair, Side
 
@@ -27,11 +28,64 @@ def tfidf_cosine(
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
-    ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
-    row = {document: at for at, document in enumerate(ids)}
-    vectors = vectorizer.transform([documents[i].text for i in ids])
-    cvs, jds = (vectors[[row[getattr(p, side)] for p in pairs]] for side in ("cv", "jd"))
-    return np.asarray(cvs.multiply(jds).sum(1)).ravel()
+    jd, cv = _rows(vectorizer, pairs, documents)
+    return np.asarray(jd.multiply(cv).sum(1)).ravel()
+
+
+def random_scores(pairs: Sequence[Pair], seed: int) -> np.ndarray:
+    """Uniform in [0, 1), by the seed alone: [pair]."""
+    return np.random.default_rng([seed, 20]).random(len(pairs))
+
+
+def tfidf_logistic(
+    pairs: Sequence[Pair], train: Sequence[int], documents: Mapping[str, Document]
+) -> np.ndarray:
+    """The target that logistic regression expects on TF-IDF: [pair] in [0, 1].
+
+    Features: the JD's and the CV's vectors, their product word by word, and their cosine. Words in
+    at least three training documents; three classes; inverse regularisation 1 on rows scaled to
+    the largest value of each feature in train.
+    """
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=3, dtype=np.float32)
+    vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
+    jd, cv = _rows(vectorizer, pairs, documents)
+    both = jd.multiply(cv)
+    features = hstack([jd, cv, both, csr_matrix(both.sum(1))], format="csr")
+    index = np.asarray(train)
+    labels = np.array([pairs[i].label for i in train])
+    model = make_pipeline(MaxAbsScaler(), LogisticRegression(C=1.0, max_iter=200, tol=1e-3))
+    model.fit(features[index], labels)
+    return model.predict_proba(features) @ np.array(TARGETS)[model.classes_]
+
+
+def bm25(
+    pairs: Sequence[Pair],
+    train: Sequence[int],
+    documents: Mapping[str, Document],
+    k1: float = 1.2,
+    b: float = 0.75,
+) -> np.ndarray:
+    """Okapi BM25 of the CV for the JD as the query, as s / (s + median of train): [pair] in [0, 1).
+
+        s = Σ over the JD's words w of  n_w idf(w) f (k1 + 1) / (f + k1 (1 - b + b length / mean))
+        idf(w) = ln(1 + (N - df + 0.5) / (df + 0.5))
+
+    f: how often w is in the CV; n_w: in the JD. N, df and the mean length are those of the CVs in
+    train. A sparse product; libraries such as bm25s answer queries over a whole index and would
+    score every CV for each pair. Source: Robertson et al. 1994, with Lucene's idf.
+    """
+    counter = CountVectorizer(dtype=np.float32)
+    known = counter.fit_transform(
+        [documents[i].text for i in _documents(pairs, train) if i.startswith("cv:")]
+    )
+    df, mean = np.bincount(known.indices, minlength=known.shape[1]), known.sum() / known.shape[0]
+    idf = np.log1p((known.shape[0] - df + 0.5) / (df + 0.5))
+    jd, cv = _rows(counter, pairs, documents)
+    length = np.asarray(cv.sum(1)).ravel()
+    norm = np.repeat(k1 * (1 - b + b * length / mean), np.diff(cv.indptr))
+    cv.data = cv.data * (k1 + 1) / (cv.data + norm) * idf[cv.indices]
+    scores = np.asarray(jd.multiply(cv).sum(1), dtype=float).ravel()
+    return scores / (scores + max(float(np.median(scores[np.asarray(train)])), 1e-9))
 
 
 def one_side_probe(
@@ -49,6 +103,16 @@ def one_side_probe(
     model.fit(vectors[index], labels[index])
     targets = np.array(TARGETS)[model.classes_]
     return model.predict_proba(vectors) @ targets
+
+
+def _rows(
+    vectorizer: CountVectorizer, pairs: Sequence[Pair], documents: Mapping[str, Document]
+) -> tuple[csr_matrix, csr_matrix]:
+    """The vectors of the JD and of the CV of each pair, [pair word] twice; each text read once."""
+    ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
+    row = {document: at for at, document in enumerate(ids)}
+    vectors = csr_matrix(vectorizer.transform([documents[i].text for i in ids]))
+    return vectors[[row[p.jd] for p in pairs]], vectors[[row[p.cv] for p in pairs]]
 
 
 def _documents(pairs: Sequence[Pair], index: Sequence[int]) -> list[str]:

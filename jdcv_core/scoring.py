@@ -74,8 +74,18 @@ class MatchHead(nn.Module):
         self, jd: Float[Tensor, "pair i dim"], cv: Float[Tensor, "pair k dim"]
     ) -> Float[Tensor, "pair i k"] | Float[Tensor, "pair i k output"]:
         """The logits of every (JD chunk i, CV chunk k): `forward` on each, as a matrix product."""
+        return self._logits(self._all_cosines(jd, cv))
+
+    def cosines(
+        self, jd: Float[Tensor, "pair i dim"], cv: Float[Tensor, "pair k dim"]
+    ) -> Float[Tensor, "pair i k"]:
+        """cos(A u_i, B v_k) of every (JD chunk i, CV chunk k), by the first output's A and B."""
+        return self._all_cosines(jd, cv)[..., 0]
+
+    def _all_cosines(self, jd: Tensor, cv: Tensor) -> Tensor:
+        """[pair i k copy]"""
         jd, cv = self._project(jd, self.jd), self._project(cv, self.cv)
-        return self._logits(einsum(jd, cv, "pair i copy dim, pair k copy dim -> pair i k copy"))
+        return einsum(jd, cv, "pair i copy dim, pair k copy dim -> pair i k copy")
 
     def _project(self, vectors: Tensor, layer: nn.Linear) -> Tensor:
         """Unit vectors [... copy dim]."""

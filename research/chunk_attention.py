@@ -35,6 +35,9 @@ class ChunkAttention(nn.Module):
     position: learn one vector for each chunk index; without it the order of chunks has no effect
     max_chunks: chunk indices with a position of their own; later ones share the last
     dropout:  of attention weights, in training
+    random_attention: a falsifier, see `Attention`: who attends to whom is drawn at random and is
+              not learnt; values, outputs, pooling and head are. If this is no worse, what chunk
+              attention gains does not come from what the chunks attend to
 
     Raises ValueError if dim is no multiple of heads.
     """
@@ -50,6 +53,7 @@ class ChunkAttention(nn.Module):
         position: bool = True,
         max_chunks: int = 64,
         dropout: float = 0.1,
+        random_attention: bool = False,
     ) -> None:
         super().__init__()
         switches = {
@@ -59,7 +63,11 @@ class ChunkAttention(nn.Module):
             "cross_jd": cross_jd,
         }
         self.terms = nn.ModuleDict(
-            {name: Attention(dim, heads, dropout) for name, on in switches.items() if on}
+            {
+                name: Attention(dim, heads, dropout, random_attention)
+                for name, on in switches.items()
+                if on
+            }
         )
         self.position = nn.Parameter(torch.zeros(max_chunks, dim)) if position else None
         self.pool_jd, self.pool_cv = AttentionPooling(dim), AttentionPooling(dim)
@@ -109,9 +117,13 @@ class Attention(nn.Module):
     norm stands before the attention, as in GPT-2, so that the residual keeps each chunk's length:
     in whitened vectors a chunk that says much is longer than one of boilerplate, and a norm behind
     the residual lost that (docs/LOG.md, 2026-11-23).
+
+    random: Q and K are random rotations instead, the norm has no weights, and no gradient flows
+    back through the attention weights: they stay one random function of the two chunk vectors.
+    What the norm's scale could do V does; only its shift is lost.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, dropout: float, random: bool = False) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim {dim} is no multiple of heads {heads}")
@@ -122,8 +134,12 @@ class Attention(nn.Module):
         for layer in (self.query, self.key, self.value):
             nn.init.eye_(layer.weight)
         nn.init.zeros_(self.out.weight)
+        if random:
+            for layer in (self.query, self.key):
+                nn.init.orthogonal_(layer.weight).requires_grad_(False)
+        self.random = random
         self.dropout = nn.Dropout(dropout)
-        self.norm = nn.LayerNorm(dim)
+        self.norm = nn.LayerNorm(dim, elementwise_affine=not random)
 
     def forward(
         self,
@@ -143,6 +159,8 @@ class Attention(nn.Module):
         source: Float[Tensor, "pair other dim"],
         mask: Bool[Tensor, "pair other"],
     ) -> Float[Tensor, "pair head chunk other"]:
+        if self.random:
+            x, source = x.detach(), source.detach()
         query = self._split(self.query(self.norm(x)))
         key = self._split(self.key(self.norm(source)))
         logits = einsum(query, key, "pair head i each, pair head k each -> pair head i k")

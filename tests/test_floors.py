@@ -44,3 +44,85 @@ def test_a_probe_sees_its_own_side_and_nothing_else(side):
     good = [p.label == 2 for p in pairs[400:]]
     auc = roc_auc_score(good, scores[400:])
     assert auc > 0.9 if side == "cv" else abs(auc - 0.5) < 0.2
+
+
+def corpus(seed=0, n=60):
+    """Pairs that fit where a rare word of the JD is in the CV."""
+    rng = np.random.default_rng(seed)
+    words = [f"word{i}" for i in range(12)]
+    documents, pairs = {}, []
+    for side in ("cv", "jd"):
+        for i in range(n):
+            chosen = rng.choice(words, size=4 if side == "cv" else 2, replace=False).tolist()
+            text = " ".join(chosen + ["team", "work"] * int(rng.integers(1, 4)))
+            documents[f"{side}:{i}"] = Document(f"{side}:{i}", text)
+    for i in range(n):
+        for j in rng.choice(n, size=12, replace=False):
+            cv, jd = (set(documents[d].text.split()) for d in (f"cv:{i}", f"jd:{j}"))
+            pairs.append(Pair(f"cv:{i}", f"jd:{j}", min(2, len((cv & jd) - {"team", "work"}))))
+    return pairs, documents
+
+
+def test_bm25_equals_the_formula_word_by_word():
+    pairs, documents = corpus()
+    train = range(0, 400)
+    words = {i: d.text.split() for i, d in documents.items()}
+    known = {pairs[i].cv for i in train}
+    mean = np.mean([len(words[i]) for i in known])
+
+    def slow(pair):
+        total = 0.0
+        for word in words[pair.jd]:
+            df = sum(word in words[i] for i in known)
+            if df == 0:
+                continue
+            f = words[pair.cv].count(word)
+            idf = np.log(1 + (len(known) - df + 0.5) / (df + 0.5))
+            total += idf * f * 2.2 / (f + 1.2 * (0.25 + 0.75 * len(words[pair.cv]) / mean))
+        return total
+
+    raw = np.array([slow(p) for p in pairs])
+    median = np.median(raw[list(train)])
+    np.testing.assert_allclose(
+        floors.bm25(pairs, train, documents), raw / (raw + median), rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("floor", [floors.bm25, floors.tfidf_logistic, floors.tfidf_cosine])
+def test_word_floors_find_what_words_say(floor):
+    pairs, documents = corpus()
+    scores = floor(pairs, range(500), documents)
+    assert ((scores >= 0) & (scores <= 1 + 1e-6)).all()
+    assert roc_auc_score([p.label > 0 for p in pairs[500:]], scores[500:]) > 0.75
+
+
+@pytest.mark.parametrize("floor", [floors.bm25, floors.tfidf_logistic, floors.tfidf_cosine])
+def test_nothing_of_the_test_pairs_reaches_the_others(floor):
+    """Other labels and another text of a document of test pairs alone change no other score."""
+    pairs, documents = corpus()
+    only_test = "cv:59"
+    train = [i for i, p in enumerate(pairs[:500]) if p.cv != only_test]
+    before = floor(pairs, train, documents)
+    turned = [p if i in set(train) else Pair(p.cv, p.jd, 2 - p.label) for i, p in enumerate(pairs)]
+    changed = documents | {only_test: Document(only_test, "word1 word2 novel words " * 9)}
+    after = floor(turned, train, changed)
+    others = [i for i, p in enumerate(pairs) if p.cv != only_test]
+    np.testing.assert_array_equal(before[others], after[others])
+    assert not np.array_equal(before, after)
+
+
+def test_logistic_regression_on_shuffled_labels_is_at_chance():
+    pairs, documents = corpus()
+    rng = np.random.default_rng(1)
+    labels = rng.permutation([p.label for p in pairs])
+    shuffled = [Pair(p.cv, p.jd, int(y)) for p, y in zip(pairs, labels, strict=True)]
+    scores = floors.tfidf_logistic(shuffled, range(500), documents)
+    assert abs(roc_auc_score(labels[500:] > 0, scores[500:]) - 0.5) < 0.1
+
+
+def test_random_scores_follow_from_the_seed():
+    pairs, _ = corpus()
+    one = floors.random_scores(pairs, 0)
+    assert np.array_equal(one, floors.random_scores(pairs, 0))
+    assert not np.array_equal(one, floors.random_scores(pairs, 1))
+    assert ((one >= 0) & (one < 1)).all()

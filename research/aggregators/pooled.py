@@ -1,0 +1,123 @@
+"""One vector a document, then the match head on two vectors."""
+
+import hashlib
+
+import torch
+from einops import einsum, rearrange, repeat
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.scoring import MatchHead
+from jdcv_core.types import ChunkVectors
+from research.chunk_attention import AttentionPooling
+
+HOW = ("first", "random", "mean", "attention")
+
+
+class Pooled(nn.Module):
+    """logit = head(pool(jd), pool(cv)).
+
+    dim:  width of the chunk vectors
+    how:  "first": the first chunk, as if the document were cut off there (BERT-FirstP, Dai & Callan
+          2019). "random": one chunk, drawn by a hash of the document's id: the same one in training
+          and test, in every batch and pair (ours: what any one chunk is worth).
+          "mean": the mean of the chunk vectors. "attention": `AttentionPooling`, one for each side,
+          which starts as the mean (Yang et al. 2016; PARADE-Attn, Li et al. 2020)
+    seed: of "random"
+
+    Returns [pair]. With one chunk a side all of them equal the head alone. "mean" and "attention"
+    do not know the order of chunks. Raises InputError for an unknown name.
+    """
+
+    def __init__(self, dim: int, how: str = "mean", seed: int = 0) -> None:
+        super().__init__()
+        if how not in HOW:
+            raise InputError(f"how={how}", "there is no such pooling", nearest(how, list(HOW)))
+        self.how, self.seed = how, seed
+        if how == "attention":
+            self.pool_jd, self.pool_cv = AttentionPooling(dim), AttentionPooling(dim)
+        self.head = MatchHead(dim)
+
+    def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
+        if self.how == "attention":
+            u, v = self.pool_jd(real_only(jd), jd.mask), self.pool_cv(real_only(cv), cv.mask)
+            return self.head(u, v)
+        return self.head(self._pool(jd), self._pool(cv))
+
+    def _pool(self, side: ChunkVectors) -> Float[Tensor, "pair dim"]:
+        if self.how == "mean":
+            return mean_of(side)
+        place = torch.zeros_like(side.mask.sum(1))
+        if self.how == "random":
+            drawn = [_number(i, self.seed) for i in side.ids]
+            place = torch.tensor(drawn, device=place.device) % side.mask.sum(1)
+        return real_at(side, place)
+
+
+class PolyCodes(nn.Module):
+    """Poly-encoders over chunks instead of tokens (Humeau et al. 2020, section 4.4).
+
+        y_m   = sum_k a_mk v_k      a_m = softmax over real CV chunks k of c_m . v_k
+        y     = sum_m b_m y_m       b   = softmax over codes m of u . y_m / sqrt(dim)
+        logit = head(u, y)          u   = mean of the JD's chunks
+
+    Learnt codes c_m read the CV, and the JD reads what they found. The codes start small and
+    different, so y starts near the mean of the CV's chunks. The paper scores u . y; here the match
+    head does, as for all rivals. The paper has no sqrt(dim) in b; whitened vectors are about that
+    long, and without it one code would take all.
+
+    dim:   width of the chunk vectors
+    codes: how many
+
+    Returns [pair]. The order of chunks has no effect. With one chunk a side it equals the head
+    alone. Raises InputError for less than one code.
+    """
+
+    def __init__(self, dim: int, codes: int = 16) -> None:
+        super().__init__()
+        if codes < 1:
+            raise InputError(f"codes={codes}", "that is too few", "give 1 or more")
+        self.codes = nn.Parameter(torch.randn(codes, dim) / dim)
+        self.head = MatchHead(dim)
+
+    def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
+        u, v = mean_of(jd), real_only(cv)
+        codes = repeat(self.codes, "code dim -> pair code dim", pair=len(v))
+        found = attend(codes, v, cv.mask)
+        asked = rearrange(u, "pair dim -> pair 1 dim") / u.shape[-1] ** 0.5
+        y = attend(asked, found, torch.ones_like(found[..., 0], dtype=torch.bool))
+        return self.head(u, rearrange(y, "pair 1 dim -> pair dim"))
+
+
+def real_only(side: ChunkVectors) -> Float[Tensor, "pair chunk dim"]:
+    """The vectors with 0 where padded: whatever lies there, no gradient flows back to it."""
+    return side.vectors.masked_fill(~side.mask[..., None], 0)
+
+
+def mean_of(side: ChunkVectors) -> Float[Tensor, "pair dim"]:
+    """The mean of each document's chunk vectors."""
+    return real_only(side).sum(1) / side.mask.sum(1, keepdim=True)
+
+
+def real_at(side: ChunkVectors, place: Int[Tensor, " pair"]) -> Float[Tensor, "pair dim"]:
+    """The chunk vector at a place among each document's real chunks, counted from 0."""
+    counted = side.mask.cumsum(1) > place[:, None]
+    slot = counted.int().argmax(1)  # the first slot with so many real chunks before it
+    return side.vectors[torch.arange(len(slot), device=slot.device), slot]
+
+
+def attend(
+    query: Float[Tensor, "pair i dim"],
+    source: Float[Tensor, "pair k dim"],
+    mask: Bool[Tensor, "pair k"],
+) -> Float[Tensor, "pair i dim"]:
+    """For each query the mean of the source, weighted by softmax over real k of query . source."""
+    logits = einsum(query, source, "pair i dim, pair k dim -> pair i k")
+    padded = rearrange(~mask, "pair k -> pair 1 k")
+    return logits.masked_fill(padded, float("-inf")).softmax(-1) @ source
+
+
+def _number(document: str, seed: int) -> int:
+    """A whole number below 2**32 that hangs on the id and the seed alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {document}".encode()).digest()[:4], "big")

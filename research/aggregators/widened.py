@@ -1,0 +1,75 @@
+"""Equal numbers of parameters: a scorer with a layer in front that has those it lacks. Ours."""
+
+from dataclasses import replace
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from jdcv_core.scoring import pair_losses
+from jdcv_core.types import ChunkVectors
+from research.aggregators.pooled import real_only
+
+TOLERANCE = 0.05
+"""Numbers of parameters that differ by no more than this share count as equal."""
+
+
+class Widened(nn.Module):
+    """scorer(f(jd), f(cv)) with f(x) = x + W2 gelu(W1 norm(x)) on every chunk vector x.
+
+    One residual layer for both sides, after Houlsby et al. 2019 (adapters). W2 starts as 0, so it
+    starts as the scorer itself. A row that beats a smaller one may do so by its number of weights;
+    with every row widened to the largest that is ruled out.
+
+    scorer: of vectors of this width
+    dim:    that width
+    hidden: rows of W1, from `hidden_for`; the layer has 2 * dim * hidden parameters
+
+    Returns [pair]; padding and the order of chunks are for the scorer to say.
+    Raises ValueError for hidden below 1.
+    """
+
+    def __init__(self, scorer: nn.Module, dim: int, hidden: int) -> None:
+        super().__init__()
+        if hidden < 1:
+            raise ValueError(f"a layer needs at least 1 hidden unit, got {hidden}")
+        self.scorer = scorer
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+        self.up = nn.Linear(dim, hidden, bias=False)
+        self.down = nn.Linear(hidden, dim, bias=False)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
+        return self.scorer(self._widen(jd), self._widen(cv))
+
+    def losses(
+        self, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
+    ) -> Float[Tensor, " pair"]:
+        """The scorer's own if it has them, else the squared error of its score (`pair_losses`)."""
+        return pair_losses(self.scorer, self._widen(jd), self._widen(cv), labels)
+
+    def _widen(self, side: ChunkVectors) -> ChunkVectors:
+        x = real_only(side)
+        return replace(side, vectors=x + self.down(nn.functional.gelu(self.up(self.norm(x)))))
+
+
+def hidden_for(own: int, target: int, dim: int) -> int:
+    """The hidden width of `Widened` that brings a scorer nearest to a number of parameters.
+
+    own, target: numbers of parameters (`jdcv_core.scoring.count_parameters`)
+    dim:         width of the chunk vectors
+    Returns the width; 0 where the scorer is nearest as it is, and needs no layer.
+
+    Raises ValueError where no width comes within 5% of the target: the scorer alone is above, or
+    the target is so small that one hidden unit (2 * dim parameters) is too much.
+
+    >>> hidden_for(131_074, 1_330_178, dim=256)  # 131,074 + 2 * 256 * 2,342 = 1,330,178
+    2342
+    """
+    hidden = max(0, round((target - own) / (2 * dim)))
+    reached = own + 2 * dim * hidden
+    if abs(reached - target) > TOLERANCE * target:
+        raise ValueError(
+            f"no hidden width brings {own} parameters within 5% of {target} at dim {dim}; "
+            f"the nearest is {reached}"
+        )
+    return hidden
