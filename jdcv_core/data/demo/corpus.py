@@ -40,6 +40,7 @@ class DemoSettings:
                      classes; 0 gives labels without noise
     balance:         shares of No, Potential and Good Fit
     paraphrase:      probability that a mention of a skill uses its second name
+    length:          of the documents, as a multiple of the hub dataset's
     seed:            of everything
     """
 
@@ -51,6 +52,7 @@ class DemoSettings:
     label_noise: float = 0.05
     balance: tuple[float, float, float] = (0.5, 0.25, 0.25)
     paraphrase: float = 0.25
+    length: float = 1.0
     seed: int = 0
 
 
@@ -123,10 +125,10 @@ def write_documents(
     writer = Writer(bank, skills, settings.paraphrase, settings.seed)
     cvs, jds = [], []
     for person in people:
-        length = CV_TOKENS[0] * np.exp(CV_TOKENS[1] * rng.normal())
+        length = settings.length * CV_TOKENS[0] * np.exp(CV_TOKENS[1] * rng.normal())
         cvs.append(write_cv(writer, person, world.sector_skills(person.sector).tolist(), length))
     for job in jobs:
-        length = JD_TOKENS[0] * np.exp(JD_TOKENS[1] * rng.normal())
+        length = settings.length * JD_TOKENS[0] * np.exp(JD_TOKENS[1] * rng.normal())
         others = [s for s in world.sector_skills(job.sector).tolist() if s not in job.required]
         jds.append(write_jd(writer, job, world.titles[job.family], others, length))
     return cvs, jds
@@ -184,6 +186,8 @@ def _check(settings: DemoSettings) -> None:
     for name in ("evidence_spread", "paraphrase"):
         if not 0 <= getattr(settings, name) <= 1:
             raise refuse(f"data.{name}", "it must lie between 0 and 1")
+    if not settings.length > 0:
+        raise refuse("data.length", "it must be above 0")
     if not (settings.half_life > 0 and settings.label_noise >= 0):
         raise refuse("data.half_life, data.label_noise", "they must be above 0, and not below 0")
     balance = settings.balance
