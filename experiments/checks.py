@@ -13,11 +13,13 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import Chunking, Config, Splitting, scorer_of
+from experiments.schema import FLOORS, KINDS, Chunking, Config, Splitting, scorer_of
 from jdcv_core.data.demo.corpus import DemoSettings
+from jdcv_core.data.splits import KINDS as SPLITS
 from jdcv_core.encoding.mini import MiniSettings
 from jdcv_core.encoding.tuning import TUNINGS
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.evaluation.statistics import METRICS
 from jdcv_core.training.settings import TrainingSettings
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -84,6 +86,24 @@ def variants(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and value not in known:
             raise InputError(f"{name}={value}", "it is unknown", nearest(value, known))
+    lists: tuple[tuple[str, list[str], list[str]], ...] = (
+        ("split.also", config.split.also, [*SPLITS]),
+        ("floors", config.floors, list(FLOORS)),
+        ("compared", config.compared, list(METRICS)),
+    )
+    for name, values, known in lists:
+        for value in values:
+            if value not in known:
+                raise InputError(f"{name}: {value}", "it is unknown", nearest(value, known))
+    if config.jobs < 0:
+        raise InputError(
+            f"jobs={config.jobs}", "that is too few", "give 1 or more, or 0: one a core"
+        )
+    if config.save_models and config.match_parameters:
+        what = "a widened scorer cannot be saved"
+        raise InputError("save_models=true", what, "give match_parameters=false")
+    if config.encoder_seeds:
+        _check_arguments("encoder", {**config.encoder, "seed": 0})
     for name, variant in config.variants.items():  # before hours of encoding, not after
         try:
             instantiate(scorer_of(variant), _partial_=True, _convert_="all")(dim=TRIAL)
@@ -145,8 +165,21 @@ def _check_row(where: str, row: Any) -> None:
         if key not in known:
             what = "there is no such setting"
             raise InputError(f"{where}.training.{key}", what, nearest(key, known))
+    if (kind := row.get("kind", "variant")) not in KINDS:
+        raise InputError(f"{where}.kind={kind}", "it is unknown", nearest(kind, [*KINDS]))
+    if "view" in row:
+        _check_view(f"{where}.view", row)
     if "encoder" in row:
         _check_arguments(f"{where}.encoder", row.encoder)
+
+
+def _check_view(where: str, row: Any) -> None:
+    if row.get("tuning", "frozen") != "frozen":
+        raise InputError(where, "a view is of stored vectors", "remove it, or tuning")
+    try:
+        get_object(row.view)
+    except Exception as fault:  # get_object raises whatever the import raises
+        raise InputError(where, _first_line(fault), "check the name") from fault
 
 
 def _check_arguments(where: str, node: Any) -> None:

@@ -1,5 +1,6 @@
 """The figures of an experiment, as PNG files in its folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.report import Table
+from experiments.table import Table
 from jdcv_core.evaluation.classification import confusion_matrix
 from jdcv_core.evaluation.statistics import spread
 from jdcv_core.types import LABELS, SIDES, Dataset
@@ -49,14 +50,12 @@ def dataset_figures(folder: Path, dataset: Dataset, tokenizer: Any, encoder: str
 def table_figure(folder: Path, table: Table) -> None:
     """comparison.png: weighted F1, AUC and nDCG of every row, one dot a seed and their mean."""
     shown = (("weighted_f1", "weighted F1"), ("auc_good", "AUC, Good vs rest"), ("ndcg", "nDCG@10"))
-    names = list(table.rows)
+    names = table.names
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.42 * len(names) + 1.4), sharey=True)
     for axis, (metric, title) in zip(axes, shown, strict=True):
         for at, name in enumerate(names):
             values = np.array(table.values(name, metric), dtype=float)
-            colour = {"floor": "grey", "ceiling": "black"}.get(
-                table.rows[name][0]["kind"], "#2166ac"
-            )
+            colour = {"floor": "grey", "ceiling": "black"}.get(table.kind(name), "#2166ac")
             axis.plot(values, [at] * len(values), "o", color=colour, alpha=0.35, markersize=4)
             mean, deviation = spread(values.tolist())
             axis.errorbar(mean, at, xerr=np.nan_to_num(deviation), fmt="D", color=colour, capsize=3)
@@ -71,7 +70,7 @@ def table_figure(folder: Path, table: Table) -> None:
     _save(figure, folder, "comparison")
 
 
-def prediction_figures(folder: Path, predictions: dict[str, list[Any]]) -> None:
+def prediction_figures(folder: Path, predictions: Mapping[str, Any]) -> None:
     """confusion.png and scores.png: one panel a row, the test pairs of all seeds."""
     columns = {name: np.asarray(values) for name, values in predictions.items()}
     names = list(dict.fromkeys(predictions["variant"]))

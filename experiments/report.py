@@ -1,6 +1,10 @@
-"""The ablation table: on the terminal and as table.md, out of the lines of the record."""
+"""The ablation table on the terminal, as table.md and as table.json."""
 
-from dataclasses import dataclass
+import json
+import math
+import shlex
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,118 +13,49 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from experiments.table import Table, as_json, faithfulness, notes
 from jdcv_core import records
-from jdcv_core.evaluation.statistics import paired_bootstrap, spread
+from jdcv_core.evaluation.statistics import spread
 
-# key of a metric, its heading
-METRICS = (
-    ("weighted_f1", "wF1"),
-    ("macro_f1", "mF1"),
-    ("f1_no", "F1 No"),
-    ("f1_potential", "F1 Pot"),
-    ("f1_good", "F1 Good"),
-    ("qwk", "QWK"),
-    ("mae_classes", "MAE"),
-    ("distant", "far"),
-    ("auc_good", "AUC"),
-    ("ndcg", "nDCG@10"),
-)
-COMPARED = (
-    ("weighted_f1", "wF1"),
-    ("distant", "far"),
-    ("auc_good", "AUC"),
-    ("ndcg", "nDCG@10"),
-)
-WIDTH = 158
+METRICS = {
+    "weighted_f1": ("wF1", "F1 weighted by class frequency"),
+    "macro_f1": ("mF1", "unweighted mean of the classes' F1"),
+    "f1_no": ("F1 No", "F1 of No Fit"),
+    "f1_potential": ("F1 Pot", "F1 of Potential Fit"),
+    "f1_good": ("F1 Good", "F1 of Good Fit"),
+    "qwk": ("QWK", "quadratic weighted kappa"),
+    "mae_classes": ("MAE", "mean error in classes"),
+    "distant": ("far", "share of pairs with No for Good or Good for No"),
+    "auc_good": ("AUC", "Good Fit against the rest, over all pairs"),
+    "auc_within_cv": ("AUC in CV", "Good Fit against the rest among the pairs of one CV"),
+    "ndcg": ("nDCG@10", "per JD, over its test pairs, grades 0 to 2"),
+}
+"""Key → heading, meaning: the main table."""
+RANKING = {
+    "map": ("MAP", "mean average precision per JD, Good Fit is relevant"),
+    "mrr": ("MRR", "mean reciprocal rank of the first Good Fit"),
+    "recall": ("R@k", "share of a JD's Good Fit among its first k"),
+    "precision": ("P@k", "share of Good Fit among a JD's first k"),
+    "judged": ("judged@k", "share of judged CVs among a JD's first k: each ranks its test pairs"),
+    "k": ("k", "as deep as the smallest judged pool, 5 at most"),
+    "brier": ("Brier", "mean squared error of the score to the target 0, .5 or 1"),
+    "ece": ("ECE", "expected calibration error, ten bins of equal mass"),
+}
+"""The same of the second table."""
+WIDTH = 400
+"""A table that wraps cannot be read; a long line can be scrolled."""
 LEGEND = (
-    "Mean ± sample standard deviation over seeds, on test pairs. wF1, mF1: F1 weighted by class "
-    "frequency, and unweighted. QWK: quadratic weighted kappa. MAE: mean error in classes. far: "
-    "share of pairs with No for Good or Good for No. AUC: Good Fit against the rest. nDCG@10: per "
-    "JD, over its test pairs, grades 0 to 2. Cuts between classes are tuned on validation. train "
-    "s: seconds of training; trained: numbers that it changed."
+    "Mean ± sample standard deviation over seeds, on test pairs. "
+    + ". ".join(f"{heading}: {meaning}" for heading, meaning in METRICS.values())
+    + ". Cuts between classes are tuned on validation. train s: seconds of training; trained: "
+    "numbers that it changed."
 )
 DIFFERENCES = (
-    "Difference to the baseline with its 95% interval over seeds and JDs (paired bootstrap, 2,000 "
-    "replicates); a tie where the interval includes 0."
+    "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p of a "
+    "permutation test over JDs after Holm's correction over the variants. tie: the interval "
+    "includes 0. tie (Holm): it does not, but p is above .05. A gain in AUC that is none in AUC in "
+    "CV is a shortcut: the scorer knows the CV, not the match."
 )
-
-
-@dataclass
-class Table:
-    """rows: the lines of each name, in order; differences: name → metric → difference, low, high;
-    notes: sentences that a reader of the table must know."""
-
-    experiment: str
-    baseline: str
-    rows: dict[str, list[dict[str, Any]]]
-    differences: dict[str, dict[str, dict[str, float]]]
-    notes: list[str]
-
-    def values(self, name: str, metric: str) -> list[float]:
-        return [line["metrics"][metric] for line in self.rows[name]]
-
-
-def table(
-    lines: list[dict[str, Any]], predictions: dict[str, list[Any]], facts: dict[str, Any]
-) -> Table:
-    """Group the lines by row, floors first, and compare every row with the baseline."""
-    order = {"floor": 0, "variant": 1, "ceiling": 2}
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for line in sorted(lines, key=lambda line: order[line["kind"]]):
-        rows.setdefault(line["variant"], []).append(line)
-    columns = {name: np.asarray(column) for name, column in predictions.items()}
-    base = _rows_of(columns, facts["baseline"])
-    metrics = [metric for metric, _ in COMPARED]
-    differences = {
-        name: paired_bootstrap(_rows_of(columns, name), base, metrics=metrics)
-        for name in rows
-        if name != facts["baseline"]
-    }
-    return Table(facts["experiment"], facts["baseline"], rows, differences, notes(facts))
-
-
-def notes(facts: dict[str, Any]) -> list[str]:
-    """What data, chunks and split mean for the table, one sentence each."""
-    data = facts["data"]
-    labels = ", ".join(f"{name} {count:,}" for name, count in data["label_counts"].items())
-    said = [
-        f"Data: {data['name']}, {data['pairs']:,} pairs of {data['cvs']} CVs and {data['jds']} JDs "
-        f"({labels}); {data['duplicates_merged']} duplicates merged, {data['conflicts_dropped']} "
-        "pairs with conflicting labels dropped."
-    ]
-    for encoding in facts["encodings"]:
-        said += _encoding_notes(encoding)
-    for seed, split in facts["splits"].items():
-        said.append(
-            f"Split '{split['kind']}', seed {seed}: "
-            + ", ".join(f"{p} {split[p]['pairs']:,}" for p in ("train", "validation", "test"))
-            + f" pairs, {split['discarded']:,} discarded; test has {split['test']['jds']} JDs and "
-            f"{split['test']['labels']['Good Fit']} Good Fit; of its CVs "
-            f"{split['test_cvs_in_train']:.0%} are also in train, of its JDs "
-            f"{split['test_jds_in_train']:.0%}."
-        )
-    return said
-
-
-def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
-    """What one encoder made of the documents."""
-    chunks = encoding["chunk_counts"]
-    said = [
-        f"Chunks of at most {encoding['size']} tokens of {encoding['encoder']}: "
-        + ", ".join(
-            f"a {side.upper()} has {chunks[side]['median']:g} (median; most {chunks[side]['max']})"
-            for side in ("cv", "jd")
-        )
-        + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
-        f"{encoding['encoder_calls']} calls of the encoder."
-    ]
-    single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
-    if single > 0.5 * encoding["documents"]:
-        said.append(
-            "Most documents have one chunk: a comparison of ways to combine chunks shows little "
-            "here. Give a smaller chunking.size."
-        )
-    return said
 
 
 def show_facts(facts: dict[str, Any], folder: Path) -> None:
@@ -132,42 +67,41 @@ def show_facts(facts: dict[str, Any], folder: Path) -> None:
 
 
 def show(table: Table, folder: Path) -> None:
-    """The table on the terminal."""
-    console = Console()
-    if console.width < WIDTH:  # a table that wraps cannot be read; a long line can be scrolled
-        console = Console(width=WIDTH)
-    console.print()
-    grid = RichTable(title=f"{table.experiment}: test figures", title_justify="left", box=None)
-    grid.add_column("", no_wrap=True)
-    for heading in _headings():
-        grid.add_column(heading, justify="right", no_wrap=True)
-    for name in table.rows:
-        style = "bold" if name == table.baseline else None
-        grid.add_row(_label(table, name), *_figures(table, name), style=style)
-    console.print(grid, highlight=False)
-    compared = RichTable(title="Against the baseline", title_justify="left", box=None)
-    compared.add_column("", no_wrap=True)
-    for _, heading in COMPARED:
-        compared.add_column(heading, no_wrap=True)
-    for name, differences in table.differences.items():
-        compared.add_row(name, *(_difference(differences[metric]) for metric, _ in COMPARED))
-    console.print()
-    console.print(compared, highlight=False)
-    console.print(f"\n{LEGEND}\n{DIFFERENCES}", style="dim", highlight=False)
+    """The tables on the terminal."""
+    console, wide = Console(), Console(width=WIDTH)
+    for title, head, rows in grids(table):
+        grid = RichTable(title=title, title_justify="left", box=None)
+        grid.add_column(head[0], no_wrap=True)
+        for heading in head[1:]:
+            grid.add_column(heading, justify="right", no_wrap=True)
+        for cells in rows:
+            grid.add_row(*cells, style="bold" if cells[0].endswith("(baseline)") else None)
+        wide.print()
+        wide.print(grid, highlight=False, markup=False, crop=False)
+    console.print(f"\n{LEGEND}\n{DIFFERENCES}", style="dim", highlight=False, markup=False)
+    for sentence in conclusions(table):
+        console.print(f"• {sentence}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"Table, figures, predictions: {folder}", highlight=False, soft_wrap=True)
 
 
 def write(
-    folder: Path,
-    table: Table,
-    facts: dict[str, Any],
-    predictions: dict[str, list[Any]],
-    resolved: dict[str, Any],
+    folder: Path, table: Table, facts: dict[str, Any], predictions: Mapping[str, np.ndarray]
 ) -> None:
-    """table.md, predictions.parquet and config.yaml into the record's folder."""
+    """table.md, table.json, facts.json, predictions.parquet and config.yaml into the record's
+    folder."""
+    command = "python experiments/run.py " + " ".join(
+        shlex.quote(word)
+        for word in sys.argv[1:]
+        if not word.startswith(("runs_dir=", "cache_dir=", "resume=", "reuse="))
+    )
+    about = {key: value for key, value in facts.items() if key != "config"}
     records.write_text(folder, "table.md", markdown(table, facts))
+    content = as_json(table, METRICS | RANKING, command) | {"sweep": facts.get("sweep")}
+    records.write_text(folder, "table.json", _json(content, indent=None))
+    records.write_text(folder, "facts.json", _json(about, indent=1))
     records.write_predictions(folder, predictions)
-    records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    resolved = OmegaConf.to_yaml(OmegaConf.create(facts["config"]))
+    records.write_text(folder, "config.yaml", resolved)
 
 
 def markdown(table: Table, facts: dict[str, Any]) -> str:
@@ -175,28 +109,108 @@ def markdown(table: Table, facts: dict[str, Any]) -> str:
     commit = (facts["git"] or {}).get("commit", "none")
     dirty = " with uncommitted changes" if (facts["git"] or {}).get("dirty") else ""
     lines = [f"# {table.experiment}", ""]
-    lines += [f"- {note}" for note in table.notes]
+    lines += [f"- {note}" for note in notes(facts)]
     lines += [f"- Configuration {facts['config_hash']}, commit {commit[:12]}{dirty}.", ""]
-    lines += _grid(
-        ["", *_headings()], [[_label(table, n), *_figures(table, n)] for n in table.rows]
-    )
-    lines += ["", LEGEND, ""]
-    lines += _grid(
-        ["against the baseline", *(heading for _, heading in COMPARED)],
-        [
-            [name, *(_difference(d[metric]) for metric, _ in COMPARED)]
-            for name, d in table.differences.items()
-        ],
-    )
-    return "\n".join([*lines, "", DIFFERENCES, ""])
+    for title, head, rows in grids(table):
+        lines += [f"**{title}**", "", *_grid(head, rows), ""]
+    lines += [LEGEND, "", DIFFERENCES, ""]
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in conclusions(table)), ""])
+
+
+def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, head and rows of each table that is shown."""
+    found = [
+        (
+            f"{table.experiment}: test figures, split '{table.splits[0]}'",
+            ["", *(h for h, _ in METRICS.values()), "train s", "trained"],
+            [[_label(table, n), *_figures(table, n)] for n in table.names],
+        ),
+        (
+            "Against the baseline",
+            ["against the baseline", *(METRICS[m][0] for m in table.compared)],
+            [
+                [name, *(difference(by_metric[m]) for m in table.compared)]
+                for name, by_metric in table.differences[table.splits[0]].items()
+            ],
+        ),
+        (
+            "Ranking and calibration",
+            ["", *(h for h, _ in RANKING.values())],
+            [
+                [_label(table, n), *(_spread(table.values(n, m)) for m in RANKING)]
+                for n in table.names
+            ],
+        ),
+    ]
+    if len(table.splits) > 1:
+        found.append(_beside(table))
+    explained = {n: f for n in table.names if (f := faithfulness(table.lines(n)))}
+    if explained:
+        methods = list(dict.fromkeys(m for f in explained.values() for m in f))
+        found.append(
+            (
+                "Attribution: what deleting CV chunks in its order does beyond a random order",
+                ["", *methods],
+                [[n, *(_faithful(f.get(m)) for m in methods)] for n, f in explained.items()],
+            )
+        )
+    return found
+
+
+def conclusions(table: Table) -> list[str]:
+    """What this data can show: sentences made of the figures."""
+    said = []
+    for split in table.splits:
+        smallest = ", ".join(
+            f"{METRICS[m][0]} {value:.3f}" for m, value in table.detectable[split].items()
+        )
+        if smallest:
+            said.append(
+                f"Split '{split}': the smallest difference that this data would have detected with "
+                f"80% power (median of the variants): {smallest}."
+            )
+    best = ", ".join(f"{a}: {c['macro_f1']:.3f}" for a, c in table.ceilings.items())
+    said.append(f"Best macro-F1 of any model if labels agree with the truth in a share of {best}.")
+    return said
+
+
+def difference(figures: Mapping[str, Any]) -> str:
+    """+.034 [+.003, +.064] p .012, and the verdict where it is a tie."""
+    if math.isnan(figures["difference"]):
+        return "n/a"
+    value, low, high = (_short(figures[k], sign=True) for k in ("difference", "low", "high"))
+    holm = figures.get("p_holm", math.nan)
+    p = "" if holm is None or math.isnan(holm) else f" p {_p(holm)}"
+    tie = f"  {figures['verdict']}" if figures["verdict"].startswith("tie") else ""
+    return f"{value} [{low}, {high}]{p}{tie}"
+
+
+def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
+    """Every split beside the others: figures, and how they stand to the baseline's."""
+    shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
+    head = ["", *(f"{METRICS[m][0]} {split}" for m in shown for split in table.splits)]
+    rows = []
+    for name in table.names:
+        cells = []
+        for metric in shown:
+            for split in table.splits:
+                mean = spread(table.values(name, metric, split))[0]
+                sign = ""
+                if name != table.baseline:
+                    sign = _sign(table.differences[split][name][metric])
+                cells.append("n/a" if math.isnan(mean) else f"{_short(mean)}{sign}")
+        rows.append([_label(table, name), *cells])
+    title = "Splits side by side (+ better, - worse, = tie, against the baseline of the same split)"
+    return title, head, rows
+
+
+def _sign(figures: Mapping[str, Any]) -> str:
+    signs = {"better": " +", "worse": " -"}
+    return signs.get(figures["verdict"], " =") if not math.isnan(figures["difference"]) else ""
 
 
 def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
-
-
-def _headings() -> list[str]:
-    return [*(heading for _, heading in METRICS), "train s", "trained"]
 
 
 def _label(table: Table, name: str) -> str:
@@ -204,12 +218,19 @@ def _label(table: Table, name: str) -> str:
 
 
 def _figures(table: Table, name: str) -> list[str]:
-    cells = [_spread(table.values(name, metric)) for metric, _ in METRICS]
-    if table.rows[name][0]["kind"] != "variant":
+    cells = [_spread(table.values(name, metric)) for metric in METRICS]
+    lines = table.lines(name)
+    if "train_seconds" not in lines[0]:
         return [*cells, "", ""]
-    seconds = np.mean([line["train_seconds"] for line in table.rows[name]])
-    trained = [f"{seconds:.1f}", f"{table.rows[name][0]['parameters']:,}"]
-    return [*cells, *trained]
+    seconds = np.mean([line["train_seconds"] for line in lines])
+    return [*cells, f"{seconds:.1f}", f"{lines[0]['parameters']:,}"]
+
+
+def _faithful(figures: Mapping[str, float] | None) -> str:
+    if figures is None or math.isnan(figures["against_random"]):
+        return "n/a"
+    value, low, high = (_short(figures[k], sign=True) for k in ("against_random", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 
 def _spread(values: list[float]) -> str:
@@ -219,20 +240,16 @@ def _spread(values: list[float]) -> str:
     return _short(mean) if np.isnan(deviation) else f"{_short(mean)}±{_short(deviation, 2)}"
 
 
-def _short(value: float, digits: int = 3) -> str:
+def _short(value: float, digits: int = 3, sign: bool = False) -> str:
     """.512 for 0.512, -.034 for -0.034, 1.000 for 1."""
-    text = f"{value:.{digits}f}"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
-def _difference(figures: dict[str, float]) -> str:
-    if np.isnan(figures["difference"]):
-        return "n/a"
-    low, high = figures["low"], figures["high"]
-    tie = "  tie" if low <= 0 <= high else ""
-    return f"{figures['difference']:+.3f} [{low:+.3f}, {high:+.3f}]{tie}"
+def _p(value: float) -> str:
+    return "<.001" if value < 0.001 else _short(value)
 
 
-def _rows_of(columns: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    mine = columns["variant"] == name
-    return {column: values[mine] for column, values in columns.items()}
+def _json(content: Any, indent: int | None) -> str:
+    text = json.dumps(records.plain(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text + "\n"

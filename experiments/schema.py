@@ -8,10 +8,17 @@ from omegaconf import MISSING
 
 from jdcv_core.training.settings import TrainingSettings
 
-ROW_KEYS = ("tuning", "training", "encoder")
+ROW_KEYS = ("tuning", "training", "encoder", "view", "kind")
 """What a row may say beside its scorer."""
+KINDS = ("variant", "falsifier")
+"""What a row may be; floors and ceilings come from the recipe."""
+FLOORS = (
+    "majority", "random", "tfidf_cosine", "tfidf_logistic", "bm25", "cv_probe", "jd_probe",
+)  # fmt: skip
 
-NOT_THE_RESULT = ("resume", "estimate", "gpu_tflops", "tracker", "runs_dir", "cache_dir")
+NOT_THE_RESULT = (
+    "resume", "reuse", "jobs", "estimate", "gpu_tflops", "tracker", "runs_dir", "cache_dir",
+)  # fmt: skip
 """Keys that change what is shown or where it is kept, and no figure: not in the hash."""
 
 
@@ -22,10 +29,12 @@ def scorer_of(variant: Any) -> dict[str, Any]:
 
 @dataclass
 class Splitting:
-    """kind: official, pair, cv, jd or disjoint; fractions: train, validation, test."""
+    """kind: official, pair, cv, jd or disjoint; fractions: train, validation, test;
+    also: further kinds, whose figures stand beside those of `kind`."""
 
     kind: str = "jd"
     fractions: list[float] = field(default_factory=lambda: [0.7, 0.1, 0.2])
+    also: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -45,11 +54,23 @@ class Config:
     data, encoder: a `_target_` of jdcv_core with its arguments
     variants:   row name → the `_target_` of a scorer with its arguments, without `dim`; and, where
                 the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
-                trained), `training` (settings), `encoder`
+                trained), `training` (settings), `encoder`, `view` (a function of
+                research/falsifiers.py through which it sees the chunk vectors), `kind` (variant,
+                or falsifier: a control, which the correction for many comparisons leaves out)
     rows:       names of the variants to run; null: all
+    floors:     what needs no training here, out of FLOORS
     baseline:   the row that the others are compared with
+    compared:   figures whose difference to the baseline is tested
     seeds:      one training of every variant each; a seed also fixes the split
+    encoder_seeds: train an encoder that is trained here anew for each seed, so that the intervals
+                know how much figures hang on that training
+    match_parameters: widen every scorer to the parameters of the largest, within 5%
+    attribution: say of each row which chunks carried its scores, and how faithful that is
     save_models: keep each row's trained model of the first seed, for `jdcv score`
+    reuse:      take a cell (row, split, seed) that was trained before from the same data, vectors,
+                settings and code out of the cache
+    sweep:      dotted key → values; the experiment is run at every point of their grid
+    jobs:       processes with one thread each that share the rows on stored vectors; 0: one a core
     resume:     auto: go on with the newest unfinished experiment of the same configuration
     tracker:    local, wandb or tensorboard; local files are written in any case
     estimate:   only say what it will cost, on this machine and on a GPU of gpu_tflops TFLOP/s
@@ -65,9 +86,21 @@ class Config:
     training: TrainingSettings = field(default_factory=TrainingSettings)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[str] | None = None
+    floors: list[str] = field(
+        default_factory=lambda: ["majority", "tfidf_cosine", "cv_probe", "jd_probe"]
+    )
     baseline: str = ""
+    compared: list[str] = field(
+        default_factory=lambda: ["weighted_f1", "distant", "auc_good", "ndcg"]
+    )
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    encoder_seeds: bool = False
+    match_parameters: bool = False
+    attribution: bool = False
     save_models: bool = False
+    sweep: dict[str, Any] = field(default_factory=dict)
+    reuse: bool = True
+    jobs: int = 1
     resume: str | None = None
     tracker: str = "local"
     estimate: bool = False

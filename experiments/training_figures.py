@@ -36,9 +36,7 @@ WRAP = 30
 """Characters of a row's name on one line."""
 
 
-def draw(
-    folder: Path, lines: Sequence[Mapping[str, Any]], predictions: Mapping[str, Sequence[Any]]
-) -> None:
+def draw(folder: Path, lines: Sequence[Mapping[str, Any]], predictions: Mapping[str, Any]) -> None:
     """training.png and per_class.png of an experiment.
 
     lines:       of the record: `variant`, `seed`, and `course` where something was trained
@@ -54,7 +52,7 @@ def training_figure(folder: Path, courses: Courses) -> None:
         draw_training(courses).savefig(folder / "training.png", dpi=110)
 
 
-def per_class_figure(folder: Path, predictions: Mapping[str, Sequence[Any]]) -> None:
+def per_class_figure(folder: Path, predictions: Mapping[str, Any]) -> None:
     """per_class.png: `draw_per_class`."""
     draw_per_class(predictions).savefig(folder / "per_class.png", dpi=110)
 
@@ -121,7 +119,7 @@ def best_step(course: Course) -> float | None:
     return min(known)[1] if known else None
 
 
-def draw_per_class(predictions: Mapping[str, Sequence[Any]]) -> Figure:
+def draw_per_class(predictions: Mapping[str, Any]) -> Figure:
     """Precision, recall and F1 of each class and row: a small dot a seed, a bar their mean.
 
     predictions: columns `variant`, `seed`, `label`, `predicted`, a row of each test pair
@@ -153,7 +151,7 @@ def draw_per_class(predictions: Mapping[str, Sequence[Any]]) -> Figure:
     return figure
 
 
-def per_class(predictions: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, np.ndarray]]:
+def per_class(predictions: Mapping[str, Any]) -> dict[str, dict[int, np.ndarray]]:
     """row → seed → float [metric label]: precision, recall, F1 of No, Potential, Good.
 
     predictions: as for `draw_per_class`

@@ -17,7 +17,7 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -53,7 +53,7 @@ def config_hash(config: Mapping[str, Any]) -> str:
         with `resolve=True` gives this). The order of keys has no effect; the order of a list has.
     Raises TypeError for anything else in it.
     """
-    text = json.dumps(_plain(config), sort_keys=True, allow_nan=False)
+    text = json.dumps(plain(config), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -139,7 +139,7 @@ def append_record(folder: Path | str, line: Mapping[str, Any]) -> None:
     Raises ValueError for an infinite number, TypeError for a value that JSON has no form for.
     A last line that a killed writer left unfinished is removed first.
     """
-    text = json.dumps(_plain(line), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(plain(line), allow_nan=False, ensure_ascii=False)
     path = Path(folder) / LINES
     with path.open("r+b" if path.exists() else "w+b") as file:
         content = file.read()
@@ -170,7 +170,7 @@ def write_text(folder: Path | str, name: str, text: str) -> Path:
     return path
 
 
-def write_predictions(folder: Path | str, columns: Mapping[str, Sequence[Any]]) -> Path:
+def write_predictions(folder: Path | str, columns: Mapping[str, Any]) -> Path:
     """Write predictions.parquet, one row per variant, seed and test pair; return its path.
 
     columns: name → values [row], lists or numpy arrays. With the columns of
@@ -254,17 +254,17 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """The value in JSON's own types."""
+def plain(value: Any) -> Any:
+    """The value in JSON's own types; nan is None."""
     if isinstance(value, Mapping):
         wrong = [key for key in value if not isinstance(key, str)]
         if wrong:
             raise TypeError(f"keys must be texts, got {wrong[0]!r}")
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy numbers and arrays
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and math.isnan(value):
         return None
     return value

@@ -1,30 +1,40 @@
-"""A cell: one row of the table under one seed. Its scores, its figures, and its file on disk."""
+"""A cell: one row of the table under one split and seed. Its scores, and its figures."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments import trackers
 from jdcv_core.data.splits import Split
+from jdcv_core.evaluation.calibration import brier, ece
 from jdcv_core.evaluation.classification import (
     apply_thresholds,
     classification_metrics,
     tune_thresholds,
+    within_group_auc,
 )
-from jdcv_core.evaluation.ranking import mean_over_queries, ndcg_per_query, qrels_and_run
+from jdcv_core.evaluation.ranking import (
+    deepest_k,
+    mean_over_queries,
+    ndcg_per_query,
+    qrels_and_run,
+    ranking_per_query,
+)
 from jdcv_core.types import Dataset
+
+DEPTH = 5
+"""Ranks that count in P@k and recall@k, where the judged pools are that deep."""
 
 
 @dataclass
 class Cell:
     """Before it is measured.
 
-    kind:    "variant", "floor" or "ceiling"
+    kind:    "variant", "falsifier", "floor" or "ceiling"
     scores:  float [pair], of all pairs of the data; nan where neither validation nor test
     cuts:    None where they are still to be tuned
     facts:   of the training, for the record
@@ -41,78 +51,69 @@ class Cell:
     examples: list[tuple[str, np.ndarray]] = field(default_factory=list)
 
 
-def slug(name: str, seed: int) -> str:
+def slug(name: str, kind: str, seed: int) -> str:
     """A file name for a cell."""
-    return trackers.slug(title(name, seed))
+    return trackers.slug(title(name, kind, seed))
 
 
-def title(name: str, seed: int) -> str:
-    """What a cell is called."""
-    return f"{name} · seed {seed}"
+def title(name: str, kind: str, seed: int) -> str:
+    """What a cell is called; kind: of its split."""
+    return f"{name} · split {kind} · seed {seed}"
 
 
 def measure(
-    cell: Cell, dataset: Dataset, split: Split, seed: int, predictions: dict[str, list[Any]]
-) -> dict[str, Any]:
-    """The line of the record: the figures on the test pairs. Their rows go to `predictions`."""
+    cell: Cell, dataset: Dataset, split: Split, seed: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The line of the record, with the figures on the test pairs, and the columns of
+    predictions.parquet."""
     validation, test = list(split.validation), list(split.test)
     labels = np.array([p.label for p in dataset.pairs])
     cuts = cell.cuts or tune_thresholds(cell.scores[validation], labels[validation])
     scores = cell.scores[test]
     predicted = apply_thresholds(scores, cuts)
     pairs = [dataset.pairs[i] for i in test]
+    jds, cvs = (np.array([getattr(p, side) for p in pairs]) for side in ("jd", "cv"))
     ndcg = ndcg_per_query(*qrels_and_run(pairs, scores), k=10)
-    for pair, score, guess in zip(pairs, scores.tolist(), predicted.tolist(), strict=True):
-        row = {
-            "variant": cell.name,
-            "seed": seed,
-            "jd": pair.jd,
-            "cv": pair.cv,
-            "label": pair.label,
-            "predicted": guess,
-            "score": score,
-        }
-        for column, value in row.items():
-            predictions.setdefault(column, []).append(value)
-    return {
+    line = {
         "variant": cell.name,
         "kind": cell.kind,
+        "split": split.kind,
         "seed": seed,
         "metrics": {
             **classification_metrics(labels[test], predicted, scores),
+            "auc_within_cv": within_group_auc(labels[test], scores, cvs),
             "ndcg": mean_over_queries(ndcg),
+            **_ranking(pairs, scores),
+            "brier": brier(labels[test], scores),
+            "ece": ece(labels[test], scores),
         },
         "ndcg_per_jd": ndcg,
         "thresholds": list(cuts),
         **cell.facts,
         "course": cell.course,
     }
+    columns = {
+        "variant": np.full(len(test), cell.name),
+        "split": np.full(len(test), split.kind),
+        "seed": np.full(len(test), seed),
+        "jd": jds,
+        "cv": cvs,
+        "label": labels[test],
+        "predicted": predicted,
+        "score": scores,
+    }
+    return line, columns
 
 
-def keep_cell(folder: Path, cell: Cell, seed: int) -> None:
-    """Write what `measure` cannot make again, so that an interrupted experiment can go on."""
-    path = _file(folder, cell.name, seed)
-    path.parent.mkdir(exist_ok=True)
-    arrays = {f"example {title}": weights for title, weights in cell.examples}
-    with (partial := path.with_suffix(".tmp")).open("wb") as file:
-        np.savez(file, allow_pickle=False, scores=cell.scores, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def joined(columns: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The columns of several cells behind each other."""
+    each = list(columns)
+    return {name: np.concatenate([c[name] for c in each]) for name in each[0]}
 
 
-def find_cell(folder: Path, line: dict[str, Any]) -> Cell:
-    """The cell of a line of the record."""
-    with np.load(_file(folder, line["variant"], line["seed"]), allow_pickle=False) as arrays:
-        scores = arrays["scores"]
-        examples = [
-            (key.removeprefix("example "), arrays[key])
-            for key in arrays.files
-            if key.startswith("example ")
-        ]
-    low, high = line["thresholds"]
-    return Cell(line["variant"], line["kind"], scores, (low, high), examples=examples)
-
-
-def _file(folder: Path, name: str, seed: int) -> Path:
-    return folder / "cells" / f"{slug(name, seed)}.npz"
+def _ranking(pairs: list[Any], scores: np.ndarray) -> dict[str, float]:
+    """MAP, MRR, and recall@k and P@k at the depth of the judged pools, up to DEPTH."""
+    qrels, run = qrels_and_run(pairs, scores)
+    k = min(DEPTH, deepest_k(qrels))
+    found = ranking_per_query(qrels, run, k=k)
+    return {name: mean_over_queries(values) for name, values in found.items()} | {"k": float(k)}

@@ -1,10 +1,10 @@
-"""Recipe match: encode once, train every row for every seed, compare with the baseline."""
+"""Recipe match: encode once, train every row for every split and seed, compare."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,36 +13,43 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import checks, figures, report, scaling_figure, training_figures
-from experiments.recipes.cells import Cell, find_cell, keep_cell, measure, slug, title
+from experiments.recipes import cell_store
+from experiments.recipes.bench import (
+    FLOOR_NAMES,
+    Bench,
+    Task,
+    cores,
+    make_cell,
+    shared_by,
+    trained_cell,
+)
+from experiments.recipes.cells import Cell, joined, measure, slug, title
 from experiments.recipes.estimating import flops_of, show_rows
-from experiments.recipes.models import save_model
+from experiments.recipes.models import model_folder, save_model
 from experiments.recipes.rows import (
     Encoded,
     Row,
     documents_of,
     encode,
     make,
-    make_trainable,
+    on_tokens,
     rows_of,
     with_budget,
+    with_equal_parameters,
 )
 from experiments.schema import NOT_THE_RESULT, Config
+from experiments.table import Table, make_table
 from experiments.trackers import Tracker, make_tracker
-from jdcv_core import floors, records
+from jdcv_core import records
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, check_leaks, make_split, split_facts
 from jdcv_core.encoding.whitening import Whitening
-from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.statistics import spread
 from jdcv_core.progress import progress
-from jdcv_core.scoring import count_parameters
-from jdcv_core.training.distributed import first_alone, from_first, rank
-from jdcv_core.training.loop import score_pairs, train
-from jdcv_core.training.pairs import PairTensors
+from jdcv_core.training.distributed import first_alone, from_first, rank, world
 from jdcv_core.training.state import Trained, trained_weights
 from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import Dataset
-from research.chunk_attention import ChunkAttention
 
 CEILING = "ceiling (noise-free fit)"
 
@@ -51,45 +58,60 @@ CEILING = "ceiling (noise-free fit)"
 class Experiment:
     """What is known before the first training, and what has come out so far.
 
-    encoded: by row name; rows with the same encoder share one
+    splits:  by kind and seed, in the order of the cells
+    encoded: by row name and seed; what shares an encoder shares one
     facts:   for the record and the notes
     lines:   of the record, in the order of the cells
     done:    those that were there when an interrupted experiment is gone on with
+    columns: of predictions.parquet, cell by cell
+    fresh:   cells that were made now, not found
     """
 
     config: Config
     dataset: Dataset
-    splits: dict[int, Split]
+    splits: dict[tuple[str, int], Split]
     rows: list[Row]
-    encoded: dict[str, Encoded]
+    encoded: dict[tuple[str, int], Encoded]
     facts: dict[str, Any]
     folder: Path
     tracker: Tracker
-    done: dict[tuple[str, int], dict[str, Any]]
+    done: dict[tuple[str, str, int], dict[str, Any]]
+    bench: Bench
     lines: list[dict[str, Any]] = field(default_factory=list)
-    predictions: dict[str, list[Any]] = field(default_factory=dict)
+    columns: list[dict[str, np.ndarray]] = field(default_factory=list)
     examples: list[tuple[str, np.ndarray]] = field(default_factory=list)
+    fresh: int = 0
+
+    @property
+    def first(self) -> Encoded:
+        """The encoder of the baseline under the first seed."""
+        return self.encoded[self.config.baseline, self.config.seeds[0]]
 
 
-def run(composed: DictConfig) -> Path | None:
+def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | None:
     """The whole experiment; returns its folder of records (None after an estimate).
 
     composed: a checked composition of `experiments.schema.Config`
+    point:    where in a sweep it stands, for the record
 
     Every finished cell is on disk before the next begins, and a row whose encoder is trained has
-    checkpoints in between: with `resume: auto` an interrupted experiment goes on where it was.
+    checkpoints in between: repeated, the command makes only what is missing; with `resume: auto`
+    an interrupted experiment goes on in its own folder.
     Raises InputError before anything is written if data, split or configuration are at fault.
     """
     config = cast(Config, OmegaConf.to_object(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     checks.variants(config)
     dataset: Dataset = make(config.data)
-    splits, about_splits = split_by_seed(config, dataset)
+    splits, about_splits = make_splits(config, dataset)
     rows = rows_of(config)
     if config.estimate:
-        show_rows(rows, dataset, splits, config)
+        main = {seed: split for (kind, seed), split in splits.items() if kind == config.split.kind}
+        show_rows(rows, dataset, main, config)
         return None
     encoded = encode_for(rows, config, dataset)
+    if config.match_parameters:
+        rows = with_equal_parameters(rows, next(iter(encoded.values())).encoder.dim)
     facts = {
         "experiment": config.experiment,
         "baseline": config.baseline,
@@ -100,131 +122,230 @@ def run(composed: DictConfig) -> Path | None:
         "data": {"name": dataset.name, **dataset.facts},
         "encodings": [e.report.facts() for e in dict.fromkeys(encoded.values())],
         "splits": about_splits,
+        **({"sweep": dict(point)} if point else {}),
     }
     folder = Path(from_first(str(_folder(config, resolved)) if rank() == 0 else ""))
     tracker = make_tracker(
         config.tracker if rank() == 0 else "none", folder, config.experiment, resolved
     )
     lines = from_first(records.lines_so_far(folder) if rank() == 0 else None)
-    done = {(line["variant"], line["seed"]): line for line in lines}
-    experiment = Experiment(config, dataset, splits, rows, encoded, facts, folder, tracker, done)
+    done = {(line["variant"], line["split"], line["seed"]): line for line in lines}
+    vectors = {cell_store.vectors_hash(e.matrices): e.matrices for e in set(encoded.values())}
+    bench = Bench(
+        dataset,
+        splits,
+        vectors,
+        next(iter(encoded.values())).encoder.device,
+        config.attribution,
+        Path(config.cache_dir) / "cells",
+    )
+    experiment = Experiment(
+        config, dataset, splits, rows, encoded, facts, folder, tracker, done, bench
+    )
     if rank() == 0:
         report.show_facts(facts, folder)
-    for seed in splits:
-        for cell in floor_cells(experiment, seed):
-            record(experiment, cell, seed, encoded[config.baseline])
-        for row in rows:
-            line = done.get((row.name, seed))
-            cell = find_cell(folder, line) if line else train_cell(experiment, row, seed)
-            record(experiment, cell, seed, encoded[row.name])
-            if rank() == 0:
-                shutil.rmtree(_checkpoints(experiment, row, seed), ignore_errors=True)
+    tasks = tasks_of(experiment)
+    for task, cell in cells_of(experiment, tasks):
+        record(experiment, cell, task)
+        if task.row is not None and rank() == 0:
+            shutil.rmtree(_checkpoints(experiment, task), ignore_errors=True)
     return conclude(experiment) if rank() == 0 else folder
 
 
-def split_by_seed(
+def make_splits(
     config: Config, dataset: Dataset
-) -> tuple[dict[int, Split], dict[str, dict[str, Any]]]:
-    """The split of each seed, checked for leaks, and what a reader must know of it."""
+) -> tuple[dict[tuple[str, int], Split], dict[str, dict[str, dict[str, Any]]]]:
+    """The split of each kind and seed, checked for leaks; and what a reader must know of it, by
+    kind and seed."""
     groups = near_duplicate_groups(dataset.documents.values())
-    splits, facts = {}, {}
-    for seed in config.seeds:
-        kind, fractions = config.split.kind, config.split.fractions
-        split = make_split(dataset, kind, seed=seed, fractions=fractions, groups=groups)
-        check_leaks(dataset, split, groups)
-        splits[seed], facts[str(seed)] = split, split_facts(dataset, split, groups)
+    splits: dict[tuple[str, int], Split] = {}
+    facts: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind in dict.fromkeys([config.split.kind, *config.split.also]):
+        for seed in config.seeds:
+            fractions = config.split.fractions
+            split = make_split(dataset, kind, seed=seed, fractions=fractions, groups=groups)
+            check_leaks(dataset, split, groups)
+            splits[kind, seed] = split
+            facts.setdefault(kind, {})[str(seed)] = split_facts(dataset, split, groups)
     return splits, facts
 
 
-def encode_for(rows: list[Row], config: Config, dataset: Dataset) -> dict[str, Encoded]:
-    """Row name → its encoder and what that made of the documents; each encoder is used once."""
+def encode_for(rows: list[Row], config: Config, dataset: Dataset) -> dict[tuple[str, int], Encoded]:
+    """Row name and seed → its encoder and what that made of the documents; each is used once."""
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     by_node: dict[str, Encoded] = {}
-    for row in rows:
-        key = repr(row.encoder)
-        if key not in by_node:
-            with first_alone():  # it trains or fetches the encoder and fills the store
-                by_node[key] = encode(config, row.encoder, documents)
-    return {row.name: by_node[repr(row.encoder)] for row in rows}
+    found = {}
+    for seed in config.seeds:
+        for row in rows:
+            node = row.encoder | ({"seed": seed} if config.encoder_seeds else {})
+            key = repr(node)
+            if key not in by_node:
+                with first_alone():  # it trains or fetches the encoder and fills the store
+                    by_node[key] = encode(config, node, documents)
+            found[row.name, seed] = by_node[key]
+    return found
 
 
-def floor_cells(experiment: Experiment, seed: int) -> Iterator[Cell]:
-    """Floors and ceiling of one seed; the probes read whitened vectors of the untrained encoder."""
-    dataset, train = experiment.dataset, experiment.splits[seed].train
-    pairs, encoded = dataset.pairs, experiment.encoded[experiment.config.baseline]
-    vectors = _whitening(experiment, encoded, seed)(encoded.matrices)
-    yield Cell("majority class", "floor", floors.majority(pairs, train), cuts=(0.25, 0.75))
-    yield Cell("TF-IDF cosine", "floor", floors.tfidf_cosine(pairs, train, dataset.documents))
-    yield Cell("CV-only probe", "floor", floors.one_side_probe(pairs, train, vectors, "cv"))
-    yield Cell("JD-only probe", "floor", floors.one_side_probe(pairs, train, vectors, "jd"))
-    if all(p.fit is not None for p in pairs):
-        yield Cell(CEILING, "ceiling", np.array([p.fit for p in pairs], dtype=float))
+def tasks_of(experiment: Experiment) -> list[Task]:
+    """What is to be made, in the order of the record."""
+    config, tasks = experiment.config, []
+    code = cell_store.code_hash(row.scorer["_target_"] for row in experiment.rows)
+    hashes = {id(vectors): key for key, vectors in experiment.bench.vectors.items()}
+
+    def add(name: str, kind: str, split: str, seed: int, row: Row | None, floor: str = "") -> None:
+        encoded = experiment.encoded[row.name if row else config.baseline, seed]
+        vectors = hashes.get(id(encoded.matrices)) or cell_store.vectors_hash(encoded.matrices)
+        key = cell_store.cell_key(
+            row=None if row is None else {**_plain(row), "encoder": ""},
+            floor=floor,
+            split=[split, list(config.split.fractions)],
+            seed=seed,
+            data=experiment.facts["data"]["fingerprint"],
+            vectors=vectors,
+            chunks=[encoded.report.size, encoded.report.overlap],
+            attribution=config.attribution,
+            code=code,
+        )
+        tasks.append(Task(name, kind, split, seed, row, vectors, key, floor))
+
+    for split, seed in experiment.splits:
+        for floor in config.floors:
+            add(FLOOR_NAMES[floor], "floor", split, seed, None, floor)
+        if all(p.fit is not None for p in experiment.dataset.pairs):
+            tasks.append(Task(CEILING, "ceiling", split, seed, None, "", ""))
+        for row in experiment.rows:
+            add(row.name, row.kind, split, seed, row)
+    return tasks
 
 
-def train_cell(experiment: Experiment, row: Row, seed: int) -> Cell:
-    """Train a row under a seed, from its checkpoint where there is one, and score its pairs."""
-    dataset, split, facts = experiment.dataset, experiment.splits[seed], experiment.facts
-    encoded, tracker = experiment.encoded[row.name], experiment.tracker
-    whitening = _whitening(experiment, encoded, seed)
-    model = make_trainable(row, encoded, dataset, whitening, seed)
-    index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
-    settings = with_budget(row.training, model, index["train"].numpy())
-    with progress(f"Seed {seed}: {row.name}", settings.steps) as advance:
-        trained = train(
-            model,
-            index["train"],
-            index["validation"],
-            settings,
-            seed,
-            folder=None if row.tuning == "frozen" else _checkpoints(experiment, row, seed),
-            config={"experiment": facts["config_hash"], "data": facts["data"]["fingerprint"]},
-            start=lambda step: tracker.start(title(row.name, seed), step),
+def cells_of(experiment: Experiment, tasks: list[Task]) -> Iterator[tuple[Task, Cell]]:
+    """The cells in the order of the tasks: found, or made by worker processes, or made here."""
+    config = experiment.config
+    jobs = (config.jobs or cores()) if world() == 1 else 1
+    found = {t: cell for t in tasks if (cell := find_cell(experiment, t)) is not None}
+    missing = [t for t in tasks if t not in found]
+    experiment.fresh = len(missing)
+    elsewhere = [t for t in missing if jobs > 1 and not _only_here(experiment, t)]
+    if len(elsewhere) < 2:
+        for task in tasks:
+            yield task, found.get(task) or cell_here(experiment, task)
+        return
+    label = f"Cells, {min(jobs, len(elsewhere))} at a time"
+    with (
+        shared_by(experiment.bench, min(jobs, len(elsewhere))) as submit,
+        progress(label, len(elsewhere)) as advance,
+    ):
+        futures = {task: submit(task) for task in elsewhere}
+        for future in futures.values():
+            future.add_done_callback(lambda _: advance())
+        for task in tasks:
+            if task in futures:
+                cell = futures.pop(task).result()
+                log_course(experiment, task, cell)
+                advance(0, f"{task.split}, seed {task.seed}: {task.name}")
+                yield task, cell
+            else:
+                yield task, found.get(task) or cell_here(experiment, task)
+
+
+def find_cell(experiment: Experiment, task: Task) -> Cell | None:
+    """A cell that need not be made: the ceiling, or one in the store."""
+    if task.kind == "ceiling":
+        fits = np.array([p.fit for p in experiment.dataset.pairs], dtype=float)
+        return Cell(CEILING, "ceiling", fits)
+    done = (task.name, task.split, task.seed) in experiment.done
+    if not (done or experiment.config.reuse) or _model_is_missing(experiment, task):
+        return None
+    return cell_store.CellStore(experiment.bench.store).get(task.key)
+
+
+def cell_here(experiment: Experiment, task: Task) -> Cell:
+    """Make a cell in this process; a trained model that is to be kept is saved."""
+    row, tracker = task.row, experiment.tracker
+    if row is None:
+        with progress(f"Seed {task.seed}: {task.name}", None):
+            return make_cell(experiment.bench, task)[0]
+    if row.tuning != "frozen":
+        return tuned_cell(experiment, task, row)
+    with progress(f"Seed {task.seed}: {task.name}", row.training.steps) as advance:
+        cell, model = make_cell(
+            experiment.bench,
+            task,
+            start=lambda step: tracker.start(title(task.name, task.split, task.seed), step),
             report=tracker.log,
             advance=advance,
         )
     tracker.end()
-    scores = np.full(len(dataset.pairs), np.nan)
-    with progress(f"Seed {seed}: scoring", None):
-        for part in ("validation", "test"):
-            scores[index[part].numpy()] = score_pairs(model, index[part])
-    about = {
-        "tuning": row.tuning,
-        "train_seconds": trained.seconds,
-        "parameters": count_parameters(model),
-        "steps": trained.step,
-        "best_step": trained.best_step,
-        trained.unit: trained.work,
-        "flops": flops_of_cell(model, row, encoded, trained, index),
-    }
-    cell = Cell(row.name, "variant", scores, trained.thresholds, about, trained.course)
-    if isinstance(model.scorer, ChunkAttention) and "cross_jd" in model.scorer.terms:
-        cell.examples = attention_examples(model.scorer, dataset, split, whitening, encoded)
-    if experiment.config.save_models and seed == experiment.config.seeds[0]:
-        weights = trained_weights(model)  # all processes: each may hold a part
-        if rank() == 0:
-            plain = make_trainable(row, encoded, dataset, whitening, seed)
-            plain.load_state_dict(weights, strict=False)
-            base = [
-                line
-                for line in experiment.lines
-                if (line["variant"], line["seed"]) == (experiment.config.baseline, seed)
-            ]
-            save_model(
-                experiment.folder,
-                row,
-                plain,
-                encoded,
-                whitening,
-                cell,
-                dataset,
-                split,
-                seed,
-                facts,
-                baseline=base[0] if base else None,
-            )
-    if rank() == 0:
-        keep_cell(experiment.folder, cell, seed)
+    keep_model(experiment, task, cell, model)
     return cell
+
+
+def tuned_cell(experiment: Experiment, task: Task, row: Row) -> Cell:
+    """Train a row with its encoder, from its checkpoint where there is one, and score its pairs."""
+    dataset, facts, tracker = experiment.dataset, experiment.facts, experiment.tracker
+    split, encoded = (
+        experiment.splits[task.split, task.seed],
+        experiment.encoded[row.name, task.seed],
+    )
+    whitening = _whitening(experiment, encoded, split)
+    model = on_tokens(row, dataset, encoded, whitening, task.seed)
+    index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
+    settings = with_budget(row.training, model, index["train"].numpy())
+    with progress(f"Seed {task.seed}: {row.name}", settings.steps) as advance:
+        cell, trained = trained_cell(
+            model,
+            task,
+            row,
+            split,
+            settings,
+            folder=_checkpoints(experiment, task),
+            config={"experiment": facts["config_hash"], "data": facts["data"]["fingerprint"]},
+            start=lambda step: tracker.start(title(row.name, task.split, task.seed), step),
+            report=tracker.log,
+            advance=advance,
+        )
+    tracker.end()
+    cell.facts["flops"] = flops_of_cell(model, row, encoded, trained, index)
+    keep_model(experiment, task, cell, model)
+    if rank() == 0:
+        cell_store.CellStore(experiment.bench.store).put(task.key, cell)
+    return cell
+
+
+def keep_model(experiment: Experiment, task: Task, cell: Cell, model: Trainable) -> None:
+    """Save a trained row for `jdcv score`, if the experiment keeps models and it is its turn."""
+    if task.row is None or not _keeps_model(experiment, task):
+        return
+    weights = trained_weights(model)  # all processes: each may hold a part
+    if rank() > 0:
+        return
+    encoded = experiment.encoded[task.name, task.seed]
+    split = experiment.splits[task.split, task.seed]
+    key = (experiment.config.baseline, task.split, task.seed)
+    base = [x for x in experiment.lines if (x["variant"], x["split"], x["seed"]) == key]
+    save_model(
+        experiment.folder,
+        task.row,
+        weights,
+        encoded,
+        _whitening(experiment, encoded, split),
+        cell,
+        experiment.dataset,
+        split,
+        task.seed,
+        experiment.facts,
+        baseline=base[0] if base else None,
+    )
+
+
+def log_course(experiment: Experiment, task: Task, cell: Cell) -> None:
+    """Tell the tracker of a training that another process made."""
+    if not cell.course:
+        return
+    experiment.tracker.start(title(task.name, task.split, task.seed), 0)
+    for line in cell.course:
+        experiment.tracker.log(int(line["step"]), line)
+    experiment.tracker.end()
 
 
 def flops_of_cell(
@@ -238,53 +359,67 @@ def flops_of_cell(
     return flops_of(row, encoded.encoder, trained.work, seen, encoded.report.size)
 
 
-def record(experiment: Experiment, cell: Cell, seed: int, encoded: Encoded) -> None:
+def record(experiment: Experiment, cell: Cell, task: Task) -> None:
     """Measure the cell and append its line to the record, unless it is there already."""
-    dataset, facts, split = experiment.dataset, experiment.facts, experiment.splits[seed]
-    line = measure(cell, dataset, split, seed, experiment.predictions) | {
+    dataset, facts = experiment.dataset, experiment.facts
+    split = experiment.splits[task.split, task.seed]
+    of = task.name if task.row is not None else experiment.config.baseline
+    line, columns = measure(cell, dataset, split, task.seed)
+    line |= {
         "experiment": facts["experiment"],
         "config_hash": facts["config_hash"],
         "git": facts["git"],
         "versions": facts["versions"],
         "data_fingerprint": facts["data"]["fingerprint"],
-        "encoder": encoded.report.facts(),
+        "encoder": experiment.encoded[of, task.seed].report.facts(),
     }
-    before = experiment.done.get((cell.name, seed))
+    before = experiment.done.get((cell.name, task.split, task.seed))
     if before is None and rank() == 0:
         records.append_record(experiment.folder, line)
     experiment.lines.append(before or line)
-    experiment.examples = cell.examples or experiment.examples
+    experiment.columns.append(columns)
+    if task.split == experiment.config.split.kind:
+        experiment.examples = cell.examples or experiment.examples
 
 
 def conclude(experiment: Experiment) -> Path:
     """The table, the figures, and the folder's final name."""
-    folder, facts, predictions = experiment.folder, experiment.facts, experiment.predictions
-    encoder = experiment.encoded[experiment.config.baseline].encoder
-    table = report.table(experiment.lines, predictions, facts)
-    report.write(folder, table, facts, predictions, facts["config"])
+    folder, facts, config = experiment.folder, experiment.facts, experiment.config
+    facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
+    encoder = experiment.first.encoder
+    with progress("Intervals", None):
+        table = make_table(experiment.lines, experiment.columns, facts, config.compared)
+    report.write(folder, table, facts, joined(experiment.columns))
+    main = [
+        (line, columns)
+        for line, columns in zip(experiment.lines, experiment.columns, strict=True)
+        if line["split"] == config.split.kind
+    ]
+    lines, predictions = [line for line, _ in main], joined(columns for _, columns in main)
     with progress("Drawing figures", None):
         figures.dataset_figures(folder, experiment.dataset, encoder.tokenizer, encoder.name)
         figures.table_figure(folder, table)
         figures.prediction_figures(folder, predictions)
         figures.attention_figure(folder, experiment.examples)
-        training_figures.draw(folder, experiment.lines, predictions)
+        training_figures.draw(folder, lines, predictions)
         scaling_figure.draw(folder, points(experiment, table))
-    for working in ("checkpoints", "cells"):
-        shutil.rmtree(folder / working, ignore_errors=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     folder = records.finish_record(folder)
     report.show(table, folder)
     return folder
 
 
-def points(experiment: Experiment, table: report.Table) -> list[scaling_figure.Point]:
+def points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
     """Quality against operations, where rows differ in the size of their encoder."""
-    if len(set(experiment.encoded.values())) < 2:
+    seed = experiment.config.seeds[0]
+    encoders = {row.name: experiment.encoded[row.name, seed].encoder for row in experiment.rows}
+    if len({repr(row.encoder) for row in experiment.rows}) < 2:
         return []
     lines = {line["variant"]: line for line in experiment.lines if line.get("flops")}
     return [
         scaling_figure.Point(
             name,
-            experiment.encoded[name].encoder.parameters,
+            encoders[name].parameters,
             line["flops"],
             {metric: spread(table.values(name, metric)) for metric, _ in scaling_figure.METRICS},
         )
@@ -292,35 +427,35 @@ def points(experiment: Experiment, table: report.Table) -> list[scaling_figure.P
     ]
 
 
-def attention_examples(
-    scorer: ChunkAttention,
-    dataset: Dataset,
-    split: Split,
-    whitening: Whitening,
-    encoded: Encoded,
-    count: int = 3,
-) -> list[tuple[str, np.ndarray]]:
-    """(title, [JD chunk, CV chunk]) of a few Good Fit test pairs with the most chunks."""
-    vectors = encoded.matrices
-    pairs = [dataset.pairs[i] for i in split.test if dataset.pairs[i].label == GOOD]
-    pairs.sort(key=lambda p: (-len(vectors[p.jd]) * len(vectors[p.cv]), p.jd, p.cv))
-    distinct = {p.jd: p for p in reversed(pairs)}  # the largest pair of each JD
-    examples = []
-    for pair in sorted(distinct.values(), key=pairs.index)[:count]:
-        data = PairTensors.of([pair], whitening({i: vectors[i] for i in (pair.jd, pair.cv)}))
-        data = data.to(str(next(scorer.parameters()).device))
-        weights = scorer.cross_attention(*data.sides(torch.tensor([0])))[0]
-        examples.append((f"{pair.jd[:9]} reads {pair.cv[:9]}", weights.cpu().numpy()))
-    return examples
+def _whitening(experiment: Experiment, encoded: Encoded, split: Split) -> Whitening:
+    return Whitening.fit(encoded.matrices, documents_of(experiment.dataset, split.train))
 
 
-def _whitening(experiment: Experiment, encoded: Encoded, seed: int) -> Whitening:
-    train = experiment.splits[seed].train
-    return Whitening.fit(encoded.matrices, documents_of(experiment.dataset, train))
+def _checkpoints(experiment: Experiment, task: Task) -> Path:
+    return experiment.folder / "checkpoints" / slug(task.name, task.split, task.seed)
 
 
-def _checkpoints(experiment: Experiment, row: Row, seed: int) -> Path:
-    return experiment.folder / "checkpoints" / slug(row.name, seed)
+def _keeps_model(experiment: Experiment, task: Task) -> bool:
+    """Whether this cell's model is one that the experiment keeps: of the first seed."""
+    config = experiment.config
+    first = (config.split.kind, config.seeds[0])
+    return config.save_models and task.row is not None and (task.split, task.seed) == first
+
+
+def _model_is_missing(experiment: Experiment, task: Task) -> bool:
+    folder = experiment.folder
+    return _keeps_model(experiment, task) and not model_folder(folder, task.name).exists()
+
+
+def _only_here(experiment: Experiment, task: Task) -> bool:
+    """Rows that train the encoder may use every core, and a model that is kept must be at hand."""
+    tuned = task.row is not None and task.row.tuning != "frozen"
+    return tuned or _keeps_model(experiment, task)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """A row as plain values, for a key."""
+    return {k: v for k, v in asdict(row).items() if k != "name"}
 
 
 def _result(resolved: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.recipes.cells import Cell, measure
-from experiments.recipes.rows import Encoded, Row
+from experiments.recipes.rows import Encoded, Row, make_trainable
 from experiments.trackers import slug
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.tuning import trainable_module, with_module
@@ -15,7 +15,8 @@ from jdcv_core.evaluation.statistics import bootstrap
 from jdcv_core.folders import remove_leftovers
 from jdcv_core.matcher import Matcher
 from jdcv_core.model_card import model_card
-from jdcv_core.training.trainable import OnTokens, Trainable
+from jdcv_core.training.state import Weights
+from jdcv_core.training.trainable import OnTokens
 from jdcv_core.types import Dataset
 
 CARD_METRICS = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
@@ -24,7 +25,7 @@ CARD_METRICS = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
 def save_model(
     folder: Path,
     row: Row,
-    model: Trainable,
+    weights: Weights,
     encoded: Encoded,
     whitening: Whitening,
     cell: Cell,
@@ -36,17 +37,18 @@ def save_model(
 ) -> None:
     """Write `folder/models/<row>`: weights, tokenizer, cuts between classes, and a model card.
 
-    model:    with its trained weights; its adapters are merged here
+    weights:  trained; adapters are merged here
     baseline: the record's line of the row to compare with, under the same seed
     """
-    target = folder / "models" / slug(row.name)
+    target = model_folder(folder, row.name)
+    model = make_trainable(row, encoded, dataset, whitening, seed)
+    model.load_state_dict(weights, strict=False)
     remove_leftovers(target.parent)
     if target.exists():  # an interrupted experiment had come so far
         return
     encoder = encoded.encoder
     module = model.module if isinstance(model, OnTokens) else trainable_module(encoder, "frozen")
-    predictions: dict[str, list[Any]] = {}
-    measure(cell, dataset, split, seed, predictions)
+    _, predictions = measure(cell, dataset, split, seed)
     card = model_card(
         {
             "name": f"{facts['experiment']}: {row.name}",
@@ -57,7 +59,7 @@ def save_model(
             "chunks": {"size": encoded.report.size, "overlap": encoded.report.overlap},
             "precision": "fp32",
             "data": facts["data"],
-            "split": facts["splits"][str(seed)],
+            "split": facts["splits"][split.kind][str(seed)],
             "seed": seed,
             "cuts": cell.cuts,
             "metrics": bootstrap(predictions, metrics=CARD_METRICS),
@@ -88,3 +90,8 @@ def save_model(
         card=card,
     )
     matcher.save_pretrained(target)
+
+
+def model_folder(folder: Path, name: str) -> Path:
+    """Where the model of a row is kept in the folder of an experiment."""
+    return folder / "models" / slug(name)

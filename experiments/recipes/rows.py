@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
+from torch import nn
 
 from experiments.schema import Config, scorer_of
 from jdcv_core.chunking import chunk_documents
@@ -18,23 +19,30 @@ from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.store import VectorStore
 from jdcv_core.encoding.tuning import Tuning, trainable_module
 from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import batches_of, make_plan
 from jdcv_core.training.pairs import PairTensors, PairTokens
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
 from jdcv_core.types import Chunk, Dataset, Document
+from research.aggregators.widened import Widened, hidden_for
 
 
 @dataclass(frozen=True)
 class Row:
     """name: in the table; scorer: its `_target_` and arguments; tuning: of the encoder; training:
-    its own settings; encoder: the node that makes it."""
+    its own settings; encoder: the node that makes it; kind: variant or falsifier; view: the dotted
+    name of the function through which it sees the chunk vectors; parameters: how many its scorer is
+    widened to."""
 
     name: str
     scorer: dict[str, Any]
     tuning: Tuning
     training: TrainingSettings
     encoder: dict[str, Any]
+    kind: str = "variant"
+    view: str | None = None
+    parameters: int | None = None
 
 
 @dataclass(eq=False)
@@ -66,8 +74,24 @@ def rows_of(config: Config) -> list[Row]:
     for name, variant in config.variants.items():
         training = replace(config.training, **variant.get("training", {}))
         tuning, encoder = variant.get("tuning", "frozen"), variant.get("encoder", config.encoder)
-        found.append(Row(name, scorer_of(variant), tuning, training, encoder))
+        kind, view = variant.get("kind", "variant"), variant.get("view")
+        found.append(Row(name, scorer_of(variant), tuning, training, encoder, kind, view))
     return found
+
+
+def with_equal_parameters(rows: Sequence[Row], dim: int) -> list[Row]:
+    """The rows, each to be widened to the parameters of the largest scorer at this width."""
+    most = max(count_parameters(make(row.scorer, dim=dim)) for row in rows)
+    return [replace(row, parameters=most) for row in rows]
+
+
+def make_scorer(row: Row, dim: int) -> nn.Module:
+    """The scorer of a row, widened where the row says so."""
+    scorer = make(row.scorer, dim=dim)
+    if row.parameters is None:
+        return scorer
+    hidden = hidden_for(count_parameters(scorer), row.parameters, dim)
+    return Widened(scorer, dim, hidden) if hidden else scorer
 
 
 def make(node: dict[str, Any], **arguments: Any) -> Any:
@@ -94,17 +118,27 @@ def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
     return sorted({i for at in index for i in (dataset.pairs[at].cv, dataset.pairs[at].jd)})
 
 
-def make_trainable(
-    row: Row, encoded: Encoded, dataset: Dataset, whitening: Whitening, seed: int
-) -> Trainable:
-    """The module that the loop trains: random starts are drawn from the seed."""
+def on_vectors(
+    row: Row, dataset: Dataset, matrices: Mapping[str, np.ndarray], device: str, seed: int
+) -> OnVectors:
+    """The module that the loop trains on stored, whitened chunk vectors: random starts are drawn
+    from the seed."""
+    if row.view is not None:
+        matrices = get_object(row.view)(matrices, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        scorer = make(row.scorer, dim=encoded.encoder.dim)
-        if row.tuning == "frozen":
-            data = PairTensors.of(dataset.pairs, whitening(encoded.matrices))
-            return OnVectors(scorer, data, encoded.encoder.device)
-        settings = row.training
+        scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices), device)
+
+
+def on_tokens(
+    row: Row, dataset: Dataset, encoded: Encoded, whitening: Whitening, seed: int
+) -> OnTokens:
+    """The same for a row that trains the encoder, too."""
+    settings = row.training
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scorer = make_scorer(row, encoded.encoder.dim)
         module = trainable_module(
             encoded.encoder,
             row.tuning,
@@ -121,6 +155,16 @@ def make_trainable(
         settings.precision,
         settings.gradient_checkpointing,
     )
+
+
+def make_trainable(
+    row: Row, encoded: Encoded, dataset: Dataset, whitening: Whitening, seed: int
+) -> Trainable:
+    """`on_vectors` or `on_tokens`, as the row says."""
+    if row.tuning == "frozen":
+        matrices = whitening(encoded.matrices)
+        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed)
+    return on_tokens(row, dataset, encoded, whitening, seed)
 
 
 def with_budget(

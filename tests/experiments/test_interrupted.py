@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = (
     "+exp=baseline", "data.cvs=48", "data.jds=48", "data.pairs_per_cv=6", "encoder.layers=1",
     "encoder.width=32", "encoder.heads=2", "+encoder.vocabulary=600", "+encoder.train_tokens=4000",
-    "training.steps=12", "training.evaluate_every=4", "training.checkpoint_every=2",
+    "reuse=false", "training.steps=12", "training.evaluate_every=4", "training.checkpoint_every=2",
 )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def composed(name: str) -> DictConfig:
         return compose("config", [f"+exp={name}"])
 
 
-SLOW = ("ordinal", "scaling_mini")
+SLOW = ("ordinal", "scaling_mini", "robustness")
 """Experiments whose rows other tests train; these make the default run too long."""
 
 
@@ -54,6 +54,9 @@ SLOW = ("ordinal", "scaling_mini")
 def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     done = run(f"+exp={name}", *tiny(name))
     assert done.returncode == 0, done.stderr
+    if name == "robustness":
+        check_the_sweep(tmp_path / "runs" / name)
+        return
     (folder,) = (tmp_path / "runs" / name).iterdir()
     assert not folder.name.endswith(".partial")
     assert not (folder / "checkpoints").exists()
@@ -72,10 +75,12 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     predictions = parquet.read_table(folder / "predictions.parquet")
     assert set(predictions["variant"].to_pylist()) == rows
     drawn = {"labels", "tokens", "comparison", "confusion", "scores", "training", "per_class"}
-    drawn |= {"attention"} if name == "chunk_attention" else set()
+    drawn |= {"attention"} if name in ("chunk_attention", "ablation") else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
     assert {path.stem for path in folder.glob("*.png")} == drawn
-    assert len(list((folder / "training").glob("*.jsonl"))) == len(config.variants)
+    splits = 1 + len(config.split.also)
+    assert len(list((folder / "training").glob("*.jsonl"))) == splits * len(config.variants)
+    check_the_json(folder, lines)
     if name == "chunk_attention":
         check_the_second_time(run, folder, lines)
     if config.save_models:
@@ -84,15 +89,44 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
         assert Matcher.from_pretrained(models[0]).score("An accountant.", "We need one.") > 0
 
 
+def check_the_json(folder: Path, lines: list[dict]) -> None:
+    """table.json holds the figures of the record, row by row and split by split."""
+    table = json.loads((folder / "table.json").read_text())
+    assert str(folder.parents[1]) not in (folder / "table.json").read_text()
+    assert len(lines) == len(table["rows"]) * len(table["splits"]) * len(table["seeds"])
+    for line in lines:
+        (row,) = (r for r in table["rows"] if r["name"] == line["variant"])
+        figures = row["figures"][line["split"]]
+        at = table["seeds"].index(line["seed"])
+        for metric in ("weighted_f1", "auc_good", "map", "ece"):
+            assert figures[metric]["seeds"][at] == line["metrics"][metric]
+        assert (row["against"] is None) == (row["name"] == table["baseline"])
+
+
 def check_the_second_time(run, folder: Path, first: list[dict]) -> None:
-    """The encoder is never called, and the figures are the same."""
-    assert run("+exp=chunk_attention", *tiny("chunk_attention")).returncode == 0
-    (again,) = set(folder.parent.iterdir()) - {folder}
-    second = [json.loads(line) for line in (again / "record.jsonl").read_text().splitlines()]
-    assert second[0]["encoder"]["encoder_calls"] == 0
-    assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
-    kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
-    assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
+    """The encoder is never called, nothing is trained, and the figures are the same; trained anew,
+    they are the same, too."""
+    for words, made in (((), 0), (("reuse=false",), len(first))):
+        before = set(folder.parent.iterdir())
+        assert run("+exp=chunk_attention", *tiny("chunk_attention"), *words).returncode == 0
+        (again,) = set(folder.parent.iterdir()) - before
+        second = [json.loads(line) for line in (again / "record.jsonl").read_text().splitlines()]
+        assert second[0]["encoder"]["encoder_calls"] == 0
+        assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
+        cells = json.loads((again / "facts.json").read_text())["cells"]
+        assert cells["made"] == (made and made - 1)  # the ceiling needs no making
+        kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
+        assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
+
+
+def check_the_sweep(folder: Path) -> None:
+    grid = composed("robustness").sweep
+    (summary,) = (path for path in folder.iterdir() if (path / "sweep.json").exists())
+    points = [table["sweep"] for table in json.loads((summary / "sweep.json").read_text())]
+    assert len(points) == len(list(folder.iterdir())) - 1 == 12
+    for key, values in grid.items():
+        assert {point[key] for point in points} == set(values)
+    assert (summary / "sweep.png").exists()
 
 
 def test_every_exp_file_composes_and_its_rows_can_be_made():

@@ -1,0 +1,67 @@
+"""Recipe sweep: the same experiment at every point of a grid; which row wins where."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from experiments import checks, sweep_figure
+from experiments.recipes import match
+from experiments.schema import NOT_THE_RESULT
+from jdcv_core import records
+from jdcv_core.errors import InputError
+from jdcv_core.progress import console
+
+
+def run(composed: DictConfig) -> Path | None:
+    """Run `recipes.match` at every point; returns the folder of the summary (None after an
+    estimate).
+
+    Each point is an experiment of its own, `runs/<experiment>/<point>/`; what was trained before is
+    found, so a sweep that was stopped goes on when it is repeated. The summary has sweep.json,
+    with the table of every point, and sweep.png.
+    Raises InputError for a key that is not there, before anything runs.
+    """
+    grid = cast(dict[str, list[Any]], OmegaConf.to_container(composed.sweep))
+    places = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    configs = [_at(composed, point) for point in places]
+    tables = []
+    for number, (point, config) in enumerate(zip(places, configs, strict=True), start=1):
+        console.print(f"Point {number} of {len(places)}: {_name(point)}", highlight=False)
+        folder = match.run(config, point)
+        if folder is not None:
+            tables.append(json.loads((folder / "table.json").read_text(encoding="utf-8")))
+    if not tables:
+        return None
+    resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    kept = {key: value for key, value in resolved.items() if key not in NOT_THE_RESULT}
+    folder = records.start_record(composed.runs_dir, composed.experiment, kept)
+    records.write_text(folder, "sweep.json", json.dumps(tables, indent=1, ensure_ascii=False))
+    records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    sweep_figure.draw(folder, tables)
+    folder = records.finish_record(folder)
+    sweep_figure.show(tables, folder)
+    return folder
+
+
+def _at(composed: DictConfig, point: dict[str, Any]) -> DictConfig:
+    """The configuration of one point."""
+    config = composed.copy()
+    for key, value in point.items():
+        if OmegaConf.select(config, key) is None:
+            raise InputError(
+                f"sweep.{key}", "there is no such key", "write it as on the command line"
+            )
+        OmegaConf.update(config, key, value)
+    config.sweep = {}
+    config.experiment = f"{composed.experiment}/{_name(point)}"
+    checks.settings(config)
+    return config
+
+
+def _name(point: dict[str, Any]) -> str:
+    return ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in point.items())
