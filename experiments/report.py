@@ -1,7 +1,6 @@
 """The ablation table on the terminal, as table.md and as table.json."""
 
 import json
-import math
 import shlex
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from experiments.formats import UNDEFINED, difference, interval, short, sign, with_spread
 from experiments.table import Table, as_json, faithfulness, notes
 from jdcv_core import records
 from jdcv_core.evaluation.statistics import spread
@@ -51,8 +51,9 @@ LEGEND = (
     "numbers that it changed."
 )
 DIFFERENCES = (
-    "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p of a "
-    "permutation test over JDs after Holm's correction over the variants. tie: the interval "
+    "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p after "
+    "Holm's correction over the variants: the larger of a permutation test over JDs and of the "
+    "interval's own test. tie: the interval "
     "includes 0. tie (Holm): it does not, but p is above .05. A gain in AUC that is none in AUC in "
     "CV is a shortcut: the scorer knows the CV, not the match."
 )
@@ -174,17 +175,6 @@ def conclusions(table: Table) -> list[str]:
     return said
 
 
-def difference(figures: Mapping[str, Any]) -> str:
-    """+.034 [+.003, +.064] p .012, and the verdict where it is a tie."""
-    if math.isnan(figures["difference"]):
-        return "n/a"
-    value, low, high = (_short(figures[k], sign=True) for k in ("difference", "low", "high"))
-    holm = figures.get("p_holm", math.nan)
-    p = "" if holm is None or math.isnan(holm) else f" p {_p(holm)}"
-    tie = f"  {figures['verdict']}" if figures["verdict"].startswith("tie") else ""
-    return f"{value} [{low}, {high}]{p}{tie}"
-
-
 def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
     """Every split beside the others: figures, and how they stand to the baseline's."""
     shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
@@ -195,18 +185,11 @@ def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
         for metric in shown:
             for split in table.splits:
                 mean = spread(table.values(name, metric, split))[0]
-                sign = ""
-                if name != table.baseline:
-                    sign = _sign(table.differences[split][name][metric])
-                cells.append("n/a" if math.isnan(mean) else f"{_short(mean)}{sign}")
+                found = table.differences[split].get(name)
+                cells.append(f"{short(mean)} {sign(found[metric]) if found else ''}".rstrip())
         rows.append([_label(table, name), *cells])
     title = "Splits side by side (+ better, - worse, = tie, against the baseline of the same split)"
     return title, head, rows
-
-
-def _sign(figures: Mapping[str, Any]) -> str:
-    signs = {"better": " +", "worse": " -"}
-    return signs.get(figures["verdict"], " =") if not math.isnan(figures["difference"]) else ""
 
 
 def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -226,28 +209,12 @@ def _figures(table: Table, name: str) -> list[str]:
     return [*cells, f"{seconds:.1f}", f"{lines[0]['parameters']:,}"]
 
 
-def _faithful(figures: Mapping[str, float] | None) -> str:
-    if figures is None or math.isnan(figures["against_random"]):
-        return "n/a"
-    value, low, high = (_short(figures[k], sign=True) for k in ("against_random", "low", "high"))
-    return f"{value} [{low}, {high}]"
+def _faithful(found: Mapping[str, float] | None) -> str:
+    return interval(found["against_random"], found["low"], found["high"]) if found else UNDEFINED
 
 
 def _spread(values: list[float]) -> str:
-    mean, deviation = spread(values)
-    if np.isnan(mean):
-        return "n/a"
-    return _short(mean) if np.isnan(deviation) else f"{_short(mean)}±{_short(deviation, 2)}"
-
-
-def _short(value: float, digits: int = 3, sign: bool = False) -> str:
-    """.512 for 0.512, -.034 for -0.034, 1.000 for 1."""
-    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 else text
-
-
-def _p(value: float) -> str:
-    return "<.001" if value < 0.001 else _short(value)
+    return with_spread(*spread(values))
 
 
 def _json(content: Any, indent: int | None) -> str:

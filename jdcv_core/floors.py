@@ -29,7 +29,7 @@ def tfidf_cosine(
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
     jd, cv = _rows(vectorizer, pairs, documents)
-    return np.asarray(jd.multiply(cv).sum(1)).ravel()
+    return np.asarray(jd.multiply(cv).sum(1)).ravel().clip(0, 1)  # rounding may exceed 1
 
 
 def random_scores(pairs: Sequence[Pair], seed: int) -> np.ndarray:

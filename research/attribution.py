@@ -324,19 +324,19 @@ def _attention_sums(asked: _Asked) -> tuple[Tensor, Tensor]:
 
 
 def _gradient_times_input(asked: _Asked) -> tuple[Tensor, Tensor]:
-    found = tuple(torch.zeros_like(side.vectors[..., 0]) for side in (asked.jd, asked.cv))
-    for rows, part in asked.parts():
-        with _differentiable():
+    with _differentiable():
+        found = tuple(torch.zeros_like(side.vectors[..., 0]) for side in (asked.jd, asked.cv))
+        for rows, part in asked.parts():
             x, first = _products(part)
-        for side, weights, leaf in zip(found, first, x, strict=True):
-            side[rows, : leaf.shape[1]] = weights.detach()
+            for side, weights, leaf in zip(found, first, x, strict=True):
+                side[rows, : leaf.shape[1]] = weights.detach()
     return asked.settled(found[0]), asked.settled(found[1])
 
 
 def _cross_terms(asked: _Asked) -> Tensor:
-    found = torch.zeros_like(_real_pairs(asked.jd, asked.cv), dtype=asked.jd.vectors.dtype)
-    for rows, part in asked.parts():
-        with _differentiable():
+    with _differentiable():
+        found = torch.zeros_like(_real_pairs(asked.jd, asked.cv), dtype=asked.jd.vectors.dtype)
+        for rows, part in asked.parts():
             (_, x_cv), (of_jd, _) = _products(part, again=True)
             for i in range(of_jd.shape[1]):
                 (slope,) = torch.autograd.grad(

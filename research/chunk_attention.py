@@ -119,7 +119,7 @@ class Attention(nn.Module):
     the residual lost that (docs/LOG.md, 2026-11-23).
 
     random: Q and K are random rotations instead, the norm has no weights, and no gradient flows
-    back through the attention weights: they stay one random function of the two chunk vectors.
+    back through the attention weights: they stay one random function of the two states that meet.
     What the norm's scale could do V does; only its shift is lost.
     """
 

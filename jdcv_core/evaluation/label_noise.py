@@ -7,6 +7,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import nnls
 
 from jdcv_core.evaluation.classification import confusion_metrics
 from jdcv_core.types import LABELS
@@ -76,6 +77,8 @@ def agreement_from_kappa(kappa: float, label_shares: Sequence[float]) -> float:
 
 
 def _truth_behind(shares: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The distribution t nearest to t @ noise = shares."""
-    solved = np.linalg.lstsq(noise.T, shares, rcond=None)[0].clip(0)
+    """The distribution t for which t @ noise is nearest to the shares, by least squares."""
+    weight = 1e4  # of the condition that the sum is 1
+    rows = np.vstack([noise.T, np.full(len(shares), weight)])
+    solved = nnls(rows, np.append(shares, weight))[0]
     return solved / solved.sum()

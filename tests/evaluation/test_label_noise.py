@@ -45,6 +45,17 @@ def test_no_map_from_truth_to_class_does_better_in_simulation(agreement, spread)
     assert found["accuracy"] == pytest.approx(best_accuracy, abs=0.004)
 
 
+def test_shares_that_no_truth_gives_have_the_nearest_one_behind_them():
+    """Searched on a grid of distributions."""
+    shares, noise = np.array([0.9, 0.05, 0.05]), noise_matrix(0.6, "neighbour")
+    grid = [(a, b, 100 - a - b) for a in range(101) for b in range(101 - a)]
+    truths = np.array(grid) / 100
+    nearest = truths[np.argmin(((truths @ noise - shares) ** 2).sum(1))]
+    assert nearest.tolist() == [1, 0, 0]
+    best = noise_ceiling(shares, 0.6, "neighbour")
+    assert best == pytest.approx(noise_ceiling(nearest @ noise, 0.6, "neighbour"))
+
+
 def test_kappa_says_how_many_agree():
     rng = np.random.default_rng(0)
     one = rng.choice(3, p=SHARES, size=200_000)
