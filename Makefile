@@ -18,7 +18,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help run test test-slow check benchmark find-links
+.PHONY: help run test test-slow check benchmark report find-links
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,9 @@ check: $(STAMP) ## format, lint, types, tests
 benchmark: $(STAMP) ## run benchmarks/BENCH.py; its last line is one JSON object
 	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
 
+report: $(VENV)-report/installed ## papers/report.pdf and report.md from papers/evidence (no torch, seconds)
+	$(VENV)-report/bin/python -m papers.build $(ARGS)
+
 # uv does not read pip's settings, so the places of wheels that pip knows are handed on, in a shell
 # variable. pip takes the first of these that is set: the environment, the section install, the
 # section global. `pip config list` prints them quoted (`pip config get` reads one file only);
@@ -59,6 +62,12 @@ endef
 
 find-links:
 	@$(call find_links,$(firstword $(PYTHON) $(PYTHONS))); echo "$$links"
+
+# The report needs typst alone, so it has a small environment of its own.
+$(VENV)-report/installed: constraints.txt
+	$(firstword $(PYTHON) $(PYTHONS)) -m venv $(VENV)-report
+	$(VENV)-report/bin/python -m pip install --quiet -c constraints.txt typst
+	@touch $@
 
 # Every step may be repeated, so that an interrupted install is mended by the next `make`. The
 # faiss of other EXTRAS goes first: two of them would share one folder.

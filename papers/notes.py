@@ -1,0 +1,67 @@
+"""The pages of notes: what each method is, for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from papers.evidence import EvidenceError
+
+
+@dataclass(frozen=True)
+class Note:
+    """title, source and first paragraph of a page; rows: those of the table that it is about;
+    data: the dataset that it is about."""
+
+    file: str
+    title: str
+    source: str
+    paragraph: str
+    rows: tuple[str, ...] = ()
+    data: str = ""
+
+
+def read_notes(folder: Path) -> list[Note]:
+    """Every page but README.md and report.md, by file name.
+
+    A page is "# title", then lines "Rows: a; b" or "Data: name" where it is about some,
+    "Source: …", an empty line, and paragraphs.
+    Raises EvidenceError for a page of another form, or a row on two pages.
+    """
+    notes = [
+        _note(path)
+        for path in sorted(folder.glob("*.md"))
+        if path.name not in ("README.md", "report.md")
+    ]
+    seen: dict[str, str] = {}
+    for note in notes:
+        for row in note.rows:
+            if row in seen:
+                raise EvidenceError(f"{folder / note.file}: {row} is on {seen[row]}, too.")
+            seen[row] = note.file
+    return notes
+
+
+def _note(path: Path) -> Note:
+    first, *parts = path.read_text(encoding="utf-8").strip().split("\n\n")
+    lines = first.splitlines()
+    about = dict(line.split(": ", 1) for line in _unwrapped(lines[1:]))
+    if not lines[0].startswith("# ") or "Source" not in about or not parts:
+        form = "'# Title', 'Source: …', an empty line and a paragraph"
+        raise EvidenceError(f"{path}: a page begins with {form}.")
+    rows = tuple(row.strip() for row in about.get("Rows", "").split(";") if row.strip())
+    return Note(
+        path.name, lines[0][2:], about["Source"], " ".join(parts[0].split()), rows,
+        about.get("Data", ""),
+    )  # fmt: skip
+
+
+def _unwrapped(lines: list[str]) -> list[str]:
+    """Lines that do not begin with a key go on the one before."""
+    joined: list[str] = []
+    for line in lines:
+        if line.startswith(("Rows: ", "Data: ", "Source: ")) or not joined:
+            joined.append(line)
+        else:
+            joined[-1] += f" {line.strip()}"
+    return joined
