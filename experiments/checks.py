@@ -102,8 +102,6 @@ def variants(config: Config) -> None:
     if config.save_models and config.match_parameters:
         what = "a widened scorer cannot be saved"
         raise InputError("save_models=true", what, "give match_parameters=false")
-    if config.encoder_seeds:
-        _check_arguments("encoder", {**config.encoder, "seed": 0})
     for name, variant in config.variants.items():  # before hours of encoding, not after
         try:
             instantiate(scorer_of(variant), _partial_=True, _convert_="all")(dim=TRIAL)
@@ -196,6 +194,11 @@ def _check_arguments(where: str, node: Any) -> None:
             raise InputError(
                 f"{where}.{key}", f"{target} takes no such argument", nearest(key, known)
             )
+
+
+def takes(node: Any, argument: str) -> bool:
+    """Whether the target of a checked node takes this argument."""
+    return argument in _parameters(get_object(node["_target_"]))
 
 
 def _parameters(function: Any) -> list[str]:

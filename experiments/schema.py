@@ -63,7 +63,7 @@ class Config:
     compared:   figures whose difference to the baseline is tested
     seeds:      one training of every variant each; a seed also fixes the split
     encoder_seeds: train an encoder that is trained here anew for each seed, so that the intervals
-                know how much figures hang on that training
+                know how much figures hang on that training; given weights are what they are
     match_parameters: widen every scorer to the parameters of the largest, within 5%
     attribution: say of each row which chunks carried its scores, and how faithful that is
     save_models: keep each row's trained model of the first seed, for `jdcv score`

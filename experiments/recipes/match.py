@@ -177,7 +177,8 @@ def encode_for(rows: list[Row], config: Config, dataset: Dataset) -> dict[tuple[
     found = {}
     for seed in config.seeds:
         for row in rows:
-            node = row.encoder | ({"seed": seed} if config.encoder_seeds else {})
+            anew = config.encoder_seeds and checks.takes(row.encoder, "seed")
+            node = row.encoder | ({"seed": seed} if anew else {})
             key = repr(node)
             if key not in by_node:
                 with first_alone():  # it trains or fetches the encoder and fills the store

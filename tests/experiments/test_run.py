@@ -196,6 +196,13 @@ def test_the_demo_configuration_lists_every_setting_with_its_default():
     assert {**listed, "balance": tuple(listed["balance"])} == asdict(DemoSettings())
 
 
+def test_only_an_encoder_that_is_trained_here_takes_a_seed():
+    for name, anew in (("gpt2-mini", True), ("gpt2-micro", True), ("sentence-transformer", False)):
+        with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+            config = compose("config", ["+exp=ablation", f"encoder={name}"])
+        assert checks.takes(config.encoder, "seed") == anew
+
+
 def test_a_variant_with_an_unknown_argument_is_refused():
     with pytest.raises(InputError, match="(?i)did you mean .heads."):
         checks.overrides(
