@@ -286,7 +286,7 @@ class _Asked:
                 found[p, a[at], b[at]] = self.scorer(*sides).to(found.dtype)
         return found
 
-    def drawn(self, real: Bool[Tensor, pair * chunk], salt: str) -> Float[Tensor, pair * chunk]:
+    def drawn(self, real: Bool[Tensor, "pair *chunk"], salt: str) -> Float[Tensor, "pair *chunk"]:
         """Uniform in [0, 1) where real, by the ids of the pair and the salt alone."""
         found = np.zeros(real.shape)
         for row, jd, cv, own in zip(
@@ -296,7 +296,7 @@ class _Asked:
             row[own] = np.random.default_rng(int.from_bytes(digest[:8], "big")).random(own.sum())
         return torch.from_numpy(found).to(self.jd.vectors)
 
-    def settled(self, weights: Float[Tensor, pair * chunk]) -> Float[Tensor, pair * chunk]:
+    def settled(self, weights: Float[Tensor, "pair *chunk"]) -> Float[Tensor, "pair *chunk"]:
         """The weights with 0 for what may be rounding, so that it decides no order."""
         logits = self.logits(self.jd.mask[:, None], self.cv.mask[:, None])
         unit = torch.finfo(weights.dtype).eps * (1 + logits.abs())
