@@ -39,7 +39,10 @@ def overrides(arguments: list[str]) -> None:
     try:
         parsed = OverridesParser.create().parse_overrides(given)
     except HydraException as fault:
-        raise InputError("command line", _first_line(fault), "write key=value") from fault
+        cure = (
+            "write key=value; a value with spaces or brackets needs quotes twice: \"key='a (b)'\""
+        )
+        raise InputError("command line", _first_line(fault), cure) from fault
     if not any(o.key_or_group == "exp" for o in parsed):
         raise InputError(
             "command line", "no experiment is named", f"add +exp=NAME. {_known('exp')}"

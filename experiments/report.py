@@ -137,10 +137,7 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
         (
             "Ranking and calibration",
             ["", *(h for h, _ in RANKING.values())],
-            [
-                [_label(table, n), *(_spread(table.values(n, m)) for m in RANKING)]
-                for n in table.names
-            ],
+            [[_label(table, n), *(_second(table, n, m) for m in RANKING)] for n in table.names],
         ),
     ]
     if len(table.splits) > 1:
@@ -211,6 +208,11 @@ def _figures(table: Table, name: str) -> list[str]:
 
 def _faithful(found: Mapping[str, float] | None) -> str:
     return interval(found["against_random"], found["low"], found["high"]) if found else UNDEFINED
+
+
+def _second(table: Table, name: str, metric: str) -> str:
+    values = table.values(name, metric)
+    return f"{np.mean(values):g}" if metric == "k" else _spread(values)
 
 
 def _spread(values: list[float]) -> str:

@@ -160,8 +160,9 @@ def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]
     try:
         yield lambda task: pool.submit(_work, task)
     except BaseException:
+        workers = list((pool._processes or {}).values())  # shutdown forgets them
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
+        for process in workers:
             process.terminate()
         raise
     finally:

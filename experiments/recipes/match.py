@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -145,10 +146,11 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
     if rank() == 0:
         report.show_facts(facts, folder)
     tasks = tasks_of(experiment)
-    for task, cell in cells_of(experiment, tasks):
-        record(experiment, cell, task)
-        if task.row is not None and rank() == 0:
-            shutil.rmtree(_checkpoints(experiment, task), ignore_errors=True)
+    with closing(cells_of(experiment, tasks)) as cells:  # on Ctrl-C the workers end at once
+        for task, cell in cells:
+            record(experiment, cell, task)
+            if task.row is not None and rank() == 0:
+                shutil.rmtree(_checkpoints(experiment, task), ignore_errors=True)
     return conclude(experiment) if rank() == 0 else folder
 
 
@@ -219,7 +221,7 @@ def tasks_of(experiment: Experiment) -> list[Task]:
     return tasks
 
 
-def cells_of(experiment: Experiment, tasks: list[Task]) -> Iterator[tuple[Task, Cell]]:
+def cells_of(experiment: Experiment, tasks: list[Task]) -> Generator[tuple[Task, Cell], None, None]:
     """The cells in the order of the tasks: found, or made by worker processes, or made here."""
     config = experiment.config
     jobs = (config.jobs or cores()) if world() == 1 else 1

@@ -116,3 +116,56 @@ def test_an_unfinished_folder_that_is_worked_in_is_not_taken(tmp_path):
     assert os.waitstatus_to_exitcode(status) == 1
     assert records.unfinished(tmp_path, "mine", {"a": 2}) is None
     assert folder.name.endswith(".partial")
+
+
+def cells_in(cache: Path) -> dict[str, int]:
+    """Finished cells, and when each was written."""
+    return {path.name: path.stat().st_mtime_ns for path in (cache / "cells").glob("*.npz")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_ablation_that_was_killed_repeats_no_finished_cell(number, tmp_path):
+    """Its workers end with it, and the next run of the same command makes what is missing."""
+    tiny = [word for word in TINY if not word.startswith(("+exp", "reuse", "training.check"))]
+    places = [f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"]
+    words = ["+exp=ablation", "encoder=gpt2-mini", "seeds=[0]", "jobs=2", *places]
+    words += [w.replace("encoder.", "+encoder.") if w.startswith("encoder.") else w for w in tiny]
+    command = [sys.executable, str(ROOT / "experiments" / "run.py"), *words]
+    first = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    for _ in range(2400):
+        if len(cells_in(tmp_path / "cache")) >= 20 or first.poll() is not None:
+            break
+        time.sleep(0.05)
+    first.send_signal(number)
+    first.wait(60)
+    for _ in range(200):
+        if not processes_of(first.pid):
+            break
+        time.sleep(0.1)
+    assert not processes_of(first.pid)
+    before = cells_in(tmp_path / "cache")
+    assert len(before) >= 20
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    after = cells_in(tmp_path / "cache")
+    assert before.items() <= after.items()
+    (folder,) = (p for p in (tmp_path / "runs" / "ablation").iterdir() if p.suffix != ".partial")
+    facts = json.loads((folder / "facts.json").read_text())
+    assert facts["cells"]["made"] == len(after) - len(before) > 0
+    assert facts["cells"]["all"] == len(after) + len(facts["splits"])  # a ceiling each is not kept
+
+
+def processes_of(session: int) -> list[int]:
+    """Those of a session that still live, by /proc; none where there is no /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(stat.parent.name))
+    return found

@@ -163,6 +163,7 @@ def test_multirun_runs_every_value(run, tmp_path):
         (["+exp=chunk_attention", "+data.evidence_sprad=0"], "did you mean 'evidence_spread'"),
         (["+exp=chunk_attention", "+encoder.wdth=8"], "did you mean 'width'"),
         (["+exp=chunk_attention", "training.steps=many"], "training.steps"),
+        (["+exp=ablation", "baseline=attention (PARADE)"], "key='a (b)'"),
         (["+exp=baseline", "training=minni"], "did you mean 'mini'"),
         (["+exp=baseline", "+variants.full.training.weight_decy=1"], "did you mean 'weight_decay'"),
         (["+exp=baseline", "variants.full.tuning=ful"], "did you mean 'full'"),
