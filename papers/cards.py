@@ -65,7 +65,7 @@ def _splits(ablation: Ablation) -> Block:
 def _encodings(ablations: list[Ablation]) -> Block:
     rows = []
     for ablation in ablations:
-        if ablation.equal_parameters:
+        if ablation.brief:
             continue
         e = ablation.facts["encodings"][0]
         chunks = e["chunk_counts"]

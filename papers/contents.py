@@ -58,11 +58,15 @@ def _summary(ablations: list[Ablation]) -> list[Block]:
             )
         said.append(
             f"**{capital(title(ablation))}**, split {KINDS[split]}, {len(compared(ablation))} "
-            f"variants against the baseline. {'; '.join(parts)}."
+            f"variants against the {_what(ablation)}. {'; '.join(parts)}."
         )
         said += [f"{capital(title(ablation))}: {s}" for s in _consistent(ablation)]
     said += _negatives(ablations)
     return [heading(2, "What came out"), bullets(said)]
+
+
+def _what(ablation: Ablation) -> str:
+    return ablation.table["baseline"] if ablation.other_baseline else "baseline"
 
 
 def _consistent(ablation: Ablation) -> list[str]:
@@ -102,6 +106,8 @@ def _negatives(ablations: list[Ablation]) -> list[str]:
     """What did not do what its authors, or we, hoped for."""
     said = []
     for ablation in ablations:
+        if ablation.brief:
+            continue
         split = ablation.table["main_split"]
         worse = verdicts(ablation, split, "weighted_f1")["worse"]
         if worse:
@@ -131,21 +137,26 @@ def _negatives(ablations: list[Ablation]) -> list[str]:
 
 
 def _terms(ablation: Ablation) -> list[str]:
-    """Chunk attention beside itself with a term less: their means, for no test compares them."""
+    """Chunk attention beside itself with a term less, and beside its falsifiers: means, for no test
+    compares them."""
     split = ablation.table["main_split"]
     rows = {row["name"]: row["figures"][split] for row in ablation.table["rows"]}
-    without = [name for name in rows if name.startswith("chunk attention without ")]
-    if "chunk attention" not in rows or not without:
+    if "chunk attention" not in rows:
         return []
-    whole = rows["chunk attention"]["auc_good"]["mean"]
-    parts = [
-        f"{name.removeprefix('chunk attention ')} {short(rows[name]['auc_good']['mean'])}"
-        for name in without
-    ]
-    return [
-        f"Terms of chunk attention, {title(ablation)}, mean AUC: all four {short(whole)}; "
-        f"{', '.join(parts)}."
-    ]
+    whole = short(rows["chunk attention"]["auc_good"]["mean"])
+    said = []
+    for start, what in (
+        ("chunk attention without ", f"its four terms, all {whole}, without"),
+        ("chunk attention, ", f"its falsifiers, itself {whole}"),
+    ):
+        parts = [
+            f"{name.removeprefix(start)} {short(rows[name]['auc_good']['mean'])}"
+            for name in rows
+            if name.startswith(start)
+        ]
+        if parts:
+            said.append(f"Chunk attention, {title(ablation)}, mean AUC of {what}: {listed(parts)}.")
+    return said
 
 
 def _reading() -> list[Block]:

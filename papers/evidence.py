@@ -30,6 +30,16 @@ class Ablation:
     def equal_parameters(self) -> bool:
         return "match_parameters=true" in self.table["command"]
 
+    @property
+    def other_baseline(self) -> bool:
+        """It asks a second question of cells that another experiment has shown."""
+        return "baseline=" in self.table["command"]
+
+    @property
+    def brief(self) -> bool:
+        """Its differences say all that is new in it."""
+        return self.equal_parameters or self.other_baseline
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -27,8 +27,15 @@ def results(ablation: Ablation) -> list[Block]:
                 "is not better by its number of weights alone."
             )
         )
+    if ablation.other_baseline:
+        found.append(
+            paragraph(
+                "The same trained cells, each compared with another row than the mean over chunk "
+                "pairs."
+            )
+        )
     found += [paragraph(_can_show(ablation)), _forest(ablation), _differences(ablation, split)]
-    if ablation.equal_parameters:
+    if ablation.brief:
         return found
     found += [_figures(ablation, split), _beside(ablation), _second(ablation, split)]
     return [*found, _reliability(ablation), *_attribution(ablation)]

@@ -20,6 +20,8 @@ def title(ablation: Ablation) -> str:
     several = len(ablation.facts["encodings"])
     trained = f" (trained {several} times)" if several > 1 else ""
     equal = ", equal parameters" if ablation.equal_parameters else ""
+    if ablation.other_baseline:
+        equal += f", against {ablation.table['baseline']}"
     name = "demo corpus" if ablation.facts["data"]["name"] == "demo" else "real pairs"
     return f"{name}, {' and '.join(sorted(encoders))}{trained}{equal}"
 
