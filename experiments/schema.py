@@ -65,7 +65,8 @@ class Config:
     encoder_seeds: train an encoder that is trained here anew for each seed, so that the intervals
                 know how much figures hang on that training; given weights are what they are
     match_parameters: widen every scorer to the parameters of the largest, within 5%
-    attribution: say of each row which chunks carried its scores, and how faithful that is
+    attribution: say of each row how faithful attributions of its scores to chunks are, on the main
+                split
     save_models: keep each row's trained model of the first seed, for `jdcv score`
     reuse:      take a cell (row, split, seed) that was trained before from the same data, vectors,
                 settings and code out of the cache

@@ -66,7 +66,8 @@ class Bench:
 
     splits:      by kind and seed
     vectors:     chunk vectors by document id, not whitened, by their hash
-    attribution: say how faithful attributions of a row's scores are
+    attribution: the kind of split on which to say how faithful attributions of a row's scores are;
+                 "" for none
     store:       folder of the cells
     """
 
@@ -74,7 +75,7 @@ class Bench:
     splits: Mapping[tuple[str, int], Split]
     vectors: Mapping[str, Mapping[str, np.ndarray]]
     device: str
-    attribution: bool
+    attribution: str
     store: Path
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
@@ -146,7 +147,7 @@ def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[C
     model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed)
     cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
     cell.examples = attention_examples(model, dataset, split)
-    if bench.attribution:
+    if bench.attribution == task.split:
         cell.facts["faithfulness"] = faithfulness_of(model, dataset, split, task.seed)
     return cell, model
 

@@ -137,7 +137,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         splits,
         vectors,
         next(iter(encoded.values())).encoder.device,
-        config.attribution,
+        config.split.kind if config.attribution else "",
         Path(config.cache_dir) / "cells",
     )
     experiment = Experiment(
@@ -206,7 +206,7 @@ def tasks_of(experiment: Experiment) -> list[Task]:
             data=experiment.facts["data"]["fingerprint"],
             vectors=vectors,
             chunks=[encoded.report.size, encoded.report.overlap],
-            attribution=config.attribution,
+            attribution=split == experiment.bench.attribution,
             code=code,
         )
         tasks.append(Task(name, kind, split, seed, row, vectors, key, floor))
