@@ -71,21 +71,39 @@ def bm25(
         idf(w) = ln(1 + (N - df + 0.5) / (df + 0.5))
 
     f: how often w is in the CV; n_w: in the JD. N, df and the mean length are those of the CVs in
-    train. A sparse product; libraries such as bm25s answer queries over a whole index and would
-    score every CV for each pair. Source: Robertson et al. 1994, with Lucene's idf.
+    train. Source: Robertson et al. 1994, with Lucene's idf.
+    """
+    known = [documents[i].text for i in _documents(pairs, train) if i.startswith("cv:")]
+    ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
+    row = {document: at for at, document in enumerate(ids)}
+    texts = [documents[i].text for i in ids]
+    words, weights = bm25_weights(known, texts, texts, k1, b)
+    words, weights = words[[row[p.jd] for p in pairs]], weights[[row[p.cv] for p in pairs]]
+    scores = np.asarray(words.multiply(weights).sum(1), dtype=float).ravel()
+    return scores / (scores + max(float(np.median(scores[np.asarray(train)])), 1e-9))
+
+
+def bm25_weights(
+    known: Sequence[str],
+    queries: Sequence[str],
+    texts: Sequence[str],
+    k1: float = 1.2,
+    b: float = 0.75,
+) -> tuple[csr_matrix, csr_matrix]:
+    """n [query word] and the rest of `bm25`'s sum [text word]: n @ rest.T has all BM25 scores.
+
+    known: the texts whose N, df and mean length count. Sparse; a library such as bm25s answers
+    queries over a whole index and would score every CV for each pair.
     """
     counter = CountVectorizer(dtype=np.float32)
-    known = counter.fit_transform(
-        [documents[i].text for i in _documents(pairs, train) if i.startswith("cv:")]
-    )
-    df, mean = np.bincount(known.indices, minlength=known.shape[1]), known.sum() / known.shape[0]
-    idf = np.log1p((known.shape[0] - df + 0.5) / (df + 0.5))
-    jd, cv = _rows(counter, pairs, documents)
-    length = np.asarray(cv.sum(1)).ravel()
-    norm = np.repeat(k1 * (1 - b + b * length / mean), np.diff(cv.indptr))
-    cv.data = cv.data * (k1 + 1) / (cv.data + norm) * idf[cv.indices]
-    scores = np.asarray(jd.multiply(cv).sum(1), dtype=float).ravel()
-    return scores / (scores + max(float(np.median(scores[np.asarray(train)])), 1e-9))
+    counts = counter.fit_transform(known)
+    df, mean = np.bincount(counts.indices, minlength=counts.shape[1]), counts.sum() / len(known)
+    idf = np.log1p((len(known) - df + 0.5) / (df + 0.5))
+    found = csr_matrix(counter.transform(texts))
+    length = np.asarray(found.sum(1)).ravel()
+    norm = np.repeat(k1 * (1 - b + b * length / mean), np.diff(found.indptr))
+    found.data = found.data * (k1 + 1) / (found.data + norm) * idf[found.indices]
+    return csr_matrix(counter.transform(queries)), found
 
 
 def one_side_probe(

@@ -63,6 +63,8 @@ def attention(
         and settings.get("position_bias") is None
         and settings.get("softcap") is None
         and not torch.is_grad_enabled()
+        # It has no dropout, and a forward of training without gradients has to round as one with.
+        and not module.training
     )
     if not applies:
         return sdpa_attention_forward(

@@ -1,0 +1,114 @@
+"""Documents → representations that a contrastive loss compares, each document once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from jdcv_core.encoding.encoder import Encoder
+from research.contrastive.caching import cached_step, plain_step
+from research.contrastive.graph import Contrast
+from research.contrastive.losses import TILE, Temperature, contrastive_loss
+
+Tokens = Sequence[int]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The chunks of some documents, cut into micro-batches.
+
+    micro_batches: token ids of chunks of like length; together they have every chunk once
+    owner:         int [chunk], the document of each, in the order of the micro-batches
+    documents:     how many there are
+    """
+
+    micro_batches: list[list[Tokens]]
+    owner: Tensor
+    documents: int
+
+
+class ContrastiveEncoder(nn.Module):
+    """An encoder, a projection and a temperature that are trained together.
+
+        representation of a document = projection(mean of its chunk vectors)
+
+    module:      of the encoder, fp32 (`tuning.trainable_module`); what has `requires_grad` is
+                 trained
+    encoder:     says how tokens become vectors, which device, how many tokens in a micro-batch
+    width:       of the projection, one linear map; what stands before it is kept for the later
+                 stage (Chen et al. 2020, section 4.2)
+    temperature: fixed or learned
+    bf16:        run the encoder under autocast; weights and representations stay fp32
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        encoder: Encoder,
+        width: int = 128,
+        temperature: Temperature | None = None,
+        bf16: bool = False,
+    ) -> None:
+        super().__init__()
+        self.module, self.encoder, self.bf16 = module, encoder, bf16
+        self.projection = nn.Linear(encoder.dim, width, bias=False)
+        self.temperature = temperature or Temperature()
+        self.to(encoder.device)
+
+    def rows(self, documents: Sequence[Sequence[Tokens]]) -> Rows:
+        """The chunks of documents [document][chunk][token] in micro-batches of like length, at most
+        the encoder's `batch_tokens` each, padding included."""
+        chunks = [chunk for document in documents for chunk in document]
+        owner = [at for at, document in enumerate(documents) for _ in document]
+        special = len(self.encoder.network.prefix) + len(self.encoder.network.suffix)
+        batches = self.encoder.batches([len(chunk) + special for chunk in chunks])
+        order = [i for batch in batches for i in batch]
+        return Rows(
+            [[chunks[i] for i in batch] for batch in batches],
+            torch.tensor([owner[i] for i in order], device=self.encoder.device),
+            len(documents),
+        )
+
+    def encode(self, chunks: Sequence[Tokens]) -> Float[Tensor, "chunk dim"]:
+        """The chunk vectors of one micro-batch."""
+        ids, mask, own = self.encoder.rows(chunks)
+        kind = torch.device(self.encoder.device).type
+        with torch.autocast(kind, torch.bfloat16) if self.bf16 else nullcontext():
+            return self.encoder.network.vectors(self.module, ids, mask, own).float()
+
+    def represent(
+        self, vectors: Float[Tensor, "chunk dim"], rows: Rows
+    ) -> Float[Tensor, "document width"]:
+        """The projected mean of each document's chunk vectors."""
+        sums = vectors.new_zeros(rows.documents, vectors.shape[1])
+        sums = sums.index_add(0, rows.owner, vectors)
+        counts = torch.bincount(rows.owner, minlength=rows.documents)
+        return self.projection(sums / counts[:, None])
+
+    def step(
+        self,
+        documents: Sequence[Sequence[Tokens]],
+        contrast: Contrast,
+        cached: bool = True,
+        tile: int = TILE,
+    ) -> float:
+        """Add the gradient of the contrastive loss of a batch; return the loss, in nats.
+
+        documents: of the batch, each once; row i of the contrast's representations is documents[i]
+        cached:    by `caching.cached_step`, in the memory of one micro-batch; False: the plain step
+        """
+        rows = self.rows(documents)
+        compared = contrast.to(self.encoder.device)
+
+        def loss_of(vectors: Tensor) -> Tensor:
+            z = self.represent(vectors, rows)
+            return contrastive_loss(z, compared, self.temperature(), tile)
+
+        how: Any = cached_step if cached else plain_step
+        return how(self.encode, rows.micro_batches, loss_of)
