@@ -46,7 +46,7 @@ def gradients(made, **options):
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_cached_equals_plain_with_dropout_on(folder, tuning, bf16):
-    """In bf16 with tiles of one size: a last bit of the loss's gradient, which another tile may turn,
+    """In bf16 with tiles of one size: a last bit of the gradient, which another tile may turn,
     can turn a bf16 rounding behind it (1e-4 here, of two plain steps, too)."""
     one, other = (model(folder, tuning, 0.3, bf16) for _ in range(2))
     loss, expected = gradients(one, cached=False, tile=4 if bf16 else 1000)
