@@ -94,21 +94,24 @@ class ContrastiveEncoder(nn.Module):
     def step(
         self,
         documents: Sequence[Sequence[Tokens]],
-        contrast: Contrast,
+        contrasts: Contrast | Sequence[Contrast],
         cached: bool = True,
         tile: int = TILE,
     ) -> float:
         """Add the gradient of the contrastive loss of a batch; return the loss, in nats.
 
-        documents: of the batch, each once; row i of the contrast's representations is documents[i]
+        documents: of the batch, each once; row i of a contrast's representations is documents[i]
+        contrasts: one, or several (JD→CV and CV→JD), whose losses are averaged
         cached:    by `caching.cached_step`, in the memory of one micro-batch; False: the plain step
         """
         rows = self.rows(documents)
-        compared = contrast.to(self.encoder.device)
+        several = [contrasts] if isinstance(contrasts, Contrast) else contrasts
+        compared = [contrast.to(self.encoder.device) for contrast in several]
 
         def loss_of(vectors: Tensor) -> Tensor:
-            z = self.represent(vectors, rows)
-            return contrastive_loss(z, compared, self.temperature(), tile)
+            z, t = self.represent(vectors, rows), self.temperature()
+            losses = [contrastive_loss(z, contrast, t, tile) for contrast in compared]
+            return torch.stack(losses).mean()
 
         how: Any = cached_step if cached else plain_step
         return how(self.encode, rows.micro_batches, loss_of)

@@ -1,0 +1,250 @@
+"""Contrastive pretraining of an encoder on the training pairs' documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.precision import multiplies_bf16
+from jdcv_core.encoding.tuning import TUNINGS, Tuning, trainable_module
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.evaluation.classification import GOOD, NO
+from jdcv_core.training.optimizer import rate_share
+from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.types import Pair
+from research.contrastive.documents import ContrastiveEncoder
+from research.contrastive.graph import Contrast, PairGraph, match_contrast, views_of
+from research.contrastive.losses import Temperature, alignment, uniformity
+from research.contrastive.views import two_spans
+
+OBJECTIVES = ("jd_to_cv", "cv_to_jd", "symmetric", "spans")
+
+Tokens = Sequence[int]
+Documents = Mapping[str, Sequence[Tokens]]
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How an encoder is pretrained.
+
+    objective:     jd_to_cv: each JD looks for its Good Fits among the batch's CVs; cv_to_jd;
+                   symmetric: the mean of both; spans: two spans of one document look for each other
+                   (NT-Xent), which needs no label
+    potential:     weight of a Potential Fit as a positive beside a Good Fit's 1; 0: it is neither
+                   positive nor negative
+    documents:     in a batch, each once
+    hard:          labelled No Fit CVs for each JD of the batch, where it has so many
+    chunks:        drawn anew of each document in each step; null: all
+    steps:         updates
+    temperature:   divides similarities; learned: it is trained, between 0.01 and 1
+    width:         of the projection
+    tuning:        full or lora: what of the encoder is trained
+    learning_rate, warmup, weight_decay, clip: as in `TrainingSettings`
+    precision:     fp32, bf16 (autocast) or auto
+    look:          steps between two looks at validation pairs
+    """
+
+    objective: str = "symmetric"
+    potential: float = 0.5
+    documents: int = 128
+    hard: int = 0
+    chunks: int | None = 1
+    steps: int = 100
+    temperature: float = 0.1
+    learned: bool = False
+    width: int = 128
+    tuning: str = "full"
+    learning_rate: float = 3e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    precision: str = "auto"
+    look: int = 20
+
+    def check(self) -> None:
+        """Raises InputError that names a setting out of its range."""
+        for name, known in (
+            ("objective", OBJECTIVES), ("tuning", [t for t in TUNINGS if t != "frozen"]),
+            ("precision", ["auto", "fp32", "bf16"]),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                cure = nearest(value, list(known))
+                raise InputError(f"pretraining.{name}={value}", "it is unknown", cure)
+        for name, least in (("documents", 4), ("steps", 1), ("look", 1), ("width", 1)):
+            if getattr(self, name) < least:
+                what = f"pretraining.{name}={getattr(self, name)}"
+                raise InputError(what, "that is too little", f"give {least} or more")
+        if self.chunks is not None and self.chunks < 1:
+            what = f"pretraining.chunks={self.chunks}"
+            raise InputError(what, "that is too little", "give 1 or more, or null")
+        if not 0.01 < self.temperature < 1:
+            what = f"pretraining.temperature={self.temperature}"
+            raise InputError(what, "it is out of range", "give more than 0.01 and less than 1")
+
+
+def pretrain(
+    encoder: Encoder,
+    chunks: Documents,
+    train: Sequence[Pair],
+    validation: Sequence[Pair],
+    settings: PretrainSettings,
+    seed: int,
+    groups: Mapping[str, str] | None = None,
+    advance: Callable[[int, str], None] = lambda steps, note: None,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Train a copy of the encoder's module; returns it and the course of training.
+
+    chunks:     document id → the token ids of its chunks
+    train:      labelled pairs; no other pair and no other document is seen in training
+    validation: pairs whose Good Fits' alignment and uniformity are looked at; they change nothing
+    groups:     of near-duplicates, see `PairGraph`
+    seed:       of batches, drawn chunks, initial projection and dropout. The global generators are
+                left as they were
+    Returns the module (adapters not yet merged: `tuning.with_module` does it), and lines with step,
+    loss, temperature, gradient_norm, and at each look alignment and uniformity.
+
+    Raises InputError for settings out of range, for train pairs without a Good Fit (objective
+    spans: without a document of two spans), and for a loss that is not finite.
+    """
+    settings.check()
+    graph = PairGraph(train, groups)
+    plan = Plan(chunks, train, graph, settings, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = _model(encoder, settings)
+        weights = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(
+            weights, settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        schedule = TrainingSettings(steps=settings.steps, warmup=settings.warmup)
+        course: list[dict[str, Any]] = [{"step": 0, **_look(model, chunks, validation)}]
+        for step in range(settings.steps):
+            model.train()
+            optimizer.zero_grad()
+            loss = plan.take(model, step)
+            if not np.isfinite(loss):
+                cure = "give a lower pretraining.learning_rate, or pretraining.precision=fp32"
+                raise InputError(f"pretraining, step {step + 1}", f"the loss is {loss}", cure)
+            norm = nn.utils.clip_grad_norm_(weights, settings.clip)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * rate_share(step, schedule)
+            optimizer.step()
+            line = {
+                "step": step + 1, "loss": loss, "gradient_norm": float(norm),
+                "temperature": model.temperature().item(),
+            }  # fmt: skip
+            if (step + 1) % settings.look == 0 or step + 1 == settings.steps:
+                line |= _look(model, chunks, validation)
+            course.append(line)
+            advance(1, f"loss {loss:.3f}")
+    return model.module.eval(), course
+
+
+class Plan:
+    """The batches: a function of the training pairs, the settings, the seed and the step."""
+
+    def __init__(
+        self,
+        chunks: Documents,
+        train: Sequence[Pair],
+        graph: PairGraph,
+        settings: PretrainSettings,
+        seed: int,
+    ) -> None:
+        self.chunks, self.graph, self.settings, self.seed = chunks, graph, settings, seed
+        self.good = [(p.jd, p.cv) for p in train if p.label == GOOD]
+        self.none: dict[str, list[str]] = {}
+        for p in train:
+            if p.label == NO:
+                self.none.setdefault(p.jd, []).append(p.cv)
+        known = sorted({i for p in train for i in (p.jd, p.cv)})
+        rng = np.random.default_rng([seed, 30])
+        self.long = [i for i in known if two_spans(chunks[i], rng) is not None]
+        if settings.objective == "spans" and len(self.long) < 2:
+            raise InputError("pretraining", "no two documents have two spans", "take longer ones")
+        if settings.objective != "spans" and not self.good:
+            cure = "take pretraining.objective=spans, or more pairs"
+            raise InputError("pretraining", "no training pair is a Good Fit", cure)
+
+    def take(self, model: ContrastiveEncoder, step: int) -> float:
+        """The gradients of one update; returns its loss."""
+        rng = np.random.default_rng([self.seed, 31, step])
+        if self.settings.objective == "spans":
+            return model.step(*self.spans(rng))
+        documents = self.documents(rng)
+        drawn = [self.drawn(i, rng) for i in documents]
+        return model.step(drawn, self.contrasts(documents))
+
+    def contrasts(self, documents: Sequence[str]) -> list[Contrast]:
+        """One for each direction; the loss is their mean."""
+        sides = {"jd_to_cv": ["jd"], "cv_to_jd": ["cv"], "symmetric": ["jd", "cv"]}
+        return [
+            match_contrast(self.graph, documents, side, self.settings.potential)
+            for side in sides[self.settings.objective]
+        ]
+
+    def documents(self, rng: np.random.Generator) -> list[str]:
+        """At most `documents` ids, each once: Good Fits drawn at random, No Fits of their JDs."""
+        chosen: dict[str, None] = {}
+        for at in rng.permutation(len(self.good)).tolist():
+            jd, cv = self.good[at]
+            wanted = [jd, cv]
+            if jd not in chosen:
+                others = self.none.get(jd, [])
+                first = rng.permutation(len(others))[: self.settings.hard]
+                wanted += [others[i] for i in first.tolist()]
+            new = [i for i in dict.fromkeys(wanted) if i not in chosen]
+            if len(chosen) + len(new) > self.settings.documents:
+                break
+            chosen.update(dict.fromkeys(new))
+        return list(chosen)
+
+    def drawn(self, document: str, rng: np.random.Generator) -> list[Tokens]:
+        """Some of a document's chunks, in order."""
+        own = self.chunks[document]
+        if self.settings.chunks is None:
+            return list(own)
+        places = np.sort(rng.permutation(len(own))[: self.settings.chunks])
+        return [own[at] for at in places]
+
+    def spans(self, rng: np.random.Generator) -> tuple[list[list[Tokens]], list[Contrast]]:
+        """Two spans each of half as many documents as a batch has rows."""
+        count = min(self.settings.documents // 2, len(self.long))
+        chosen = [self.long[i] for i in rng.permutation(len(self.long))[:count].tolist()]
+        both: list[Any] = [two_spans(self.chunks[i], rng) for i in chosen]
+        rows = [[spans[0]] for spans in both] + [[spans[1]] for spans in both]
+        return rows, [views_of(count, [self.graph.group(i) for i in chosen])]
+
+
+def _model(encoder: Encoder, settings: PretrainSettings) -> ContrastiveEncoder:
+    tuning: Tuning = "lora" if settings.tuning == "lora" else "full"
+    module = trainable_module(encoder, tuning)
+    fast = encoder.device.startswith("cuda") or multiplies_bf16()
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast)
+    temperature = Temperature(settings.temperature, settings.learned)
+    return ContrastiveEncoder(module, encoder, settings.width, temperature, bf16)
+
+
+@torch.no_grad()
+def _look(
+    model: ContrastiveEncoder, chunks: Documents, validation: Sequence[Pair]
+) -> dict[str, float]:
+    """Alignment of the Good Fits, and uniformity over their documents; {} without two of them."""
+    good = [(p.jd, p.cv) for p in validation if p.label == GOOD]
+    ids = sorted({i for pair in good for i in pair})
+    if len(ids) < 3:
+        return {}
+    model.eval()
+    rows = model.rows([chunks[i] for i in ids])
+    vectors: Tensor = torch.cat([model.encode(m) for m in rows.micro_batches])
+    z = model.represent(vectors, rows)
+    at = {i: row for row, i in enumerate(ids)}
+    pairs = torch.tensor([(at[jd], at[cv]) for jd, cv in good], device=z.device)
+    return {"alignment": alignment(z, pairs).item(), "uniformity": uniformity(z).item()}

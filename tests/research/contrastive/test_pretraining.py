@@ -1,0 +1,134 @@
+"""Pretraining learns what pairs say, sees no other pair, and follows from its seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+
+from jdcv_core.encoding.models import causal_lm
+from jdcv_core.encoding.tuning import with_module
+from jdcv_core.errors import InputError
+from jdcv_core.types import Pair
+from research.contrastive.graph import PairGraph
+from research.contrastive.pretraining import Plan, PretrainSettings, pretrain
+
+TOPICS, EACH = 6, 8
+SETTINGS = PretrainSettings(
+    documents=24, steps=80, learning_rate=3e-3, look=20, precision="fp32", chunks=None
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = tiny_models.save_gpt2(tmp_path_factory.mktemp("gpt2"))
+    return causal_lm(str(folder), pooling="mean", precision="fp32", batch_tokens=512)
+
+
+def corpus():
+    """JDs and CVs of a topic share no word: only the pairs say what belongs together."""
+    rng = np.random.default_rng(0)
+    chunks, pairs = {}, []
+    for topic in range(TOPICS):
+        for i in range(EACH):
+            for side, start in (("jd", 10), ("cv", 150)):
+                words = rng.integers(start + 20 * topic, start + 20 * topic + 20, 20)
+                chunks[f"{side}:{topic}-{i}"] = [words.tolist()]
+    ids = [i for i in chunks if i.startswith("jd")]
+    for jd in ids:
+        for cv in (i for i in chunks if i.startswith("cv")):
+            same = jd.split(":")[1][0] == cv.split(":")[1][0]
+            if rng.random() < (0.6 if same else 0.15):
+                pairs.append(Pair(cv, jd, 2 if same else 0))
+    held = {f"{side}:{t}-{i}" for side in ("jd", "cv") for t in range(TOPICS) for i in (6, 7)}
+    train = [p for p in pairs if p.jd not in held and p.cv not in held]
+    test = [p for p in pairs if p.jd in held and p.cv in held]
+    return chunks, train, test
+
+
+def recall(encoder, chunks, test) -> float:
+    """Share of held-out JDs whose nearest held-out CV is of their topic."""
+    ids = sorted({i for p in test for i in (p.jd, p.cv)})
+    z = encoder.encode_chunks([chunks[i][0] for i in ids])
+    z = z - z.mean(0)
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    jds, cvs = ([at for at, i in enumerate(ids) if i.startswith(s)] for s in ("jd", "cv"))
+    best = (z[jds] @ z[cvs].T).argmax(1)
+    return float(np.mean([ids[j][3] == ids[cvs[b]][3] for j, b in zip(jds, best, strict=True)]))
+
+
+@pytest.mark.parametrize("objective", ["symmetric", "jd_to_cv", "cv_to_jd"])
+def test_what_only_pairs_say_is_found_on_new_documents(encoder, objective):
+    chunks, train, test = corpus()
+    before = recall(encoder, chunks, test)
+    module, course = pretrain(
+        encoder, chunks, train, test, replace(SETTINGS, objective=objective), 0
+    )
+    after = recall(with_module(encoder, module), chunks, test)
+    assert before < 0.5
+    assert after > 0.8
+    looks = [line for line in course if "alignment" in line]
+    assert [line["step"] for line in looks] == [0, 20, 40, 60, 80]
+    assert (
+        looks[-1]["uniformity"] < looks[0]["uniformity"] - 0.5
+    )  # untrained, all are near each other
+    assert course[-1]["loss"] < 0.5 * course[1]["loss"]
+
+
+def test_spans_need_no_label(encoder):
+    chunks, train, _ = corpus()
+    unlabelled = [replace(p, label=0) for p in train]
+    settings = replace(SETTINGS, objective="spans", steps=15)
+    _, course = pretrain(encoder, chunks, unlabelled, [], settings, 0)
+    assert course[-1]["loss"] < course[1]["loss"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_generators(encoder):
+    chunks, train, test = corpus()
+    settings = replace(SETTINGS, steps=3, hard=2, chunks=1)
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    one, again, other = (
+        pretrain(encoder, chunks, train, test, settings, seed)[0].state_dict() for seed in (0, 0, 1)
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_batch_holds_training_documents_alone_each_once_and_no_more_than_asked():
+    chunks, train, _ = corpus()
+    seen = {i for p in train for i in (p.jd, p.cv)}
+    for hard in (0, 3):
+        settings = replace(SETTINGS, hard=hard, documents=20)
+        plan = Plan(chunks, train, PairGraph(train), settings, 0)
+        for step in range(20):
+            batch = plan.documents(np.random.default_rng(step))
+            assert len(batch) == len(set(batch)) <= 20
+            assert set(batch) <= seen
+            both = plan.contrasts(batch)
+            assert len(both) == 2
+            assert all(len(contrast.positive) for contrast in both)
+            refused = {(p.jd, p.cv) for p in train if p.label == 0}
+            pairs = [(j, c) for j in batch for c in batch if (j, c) in refused]
+            assert not hard or pairs
+
+
+def test_what_cannot_be_is_refused(encoder):
+    chunks, train, test = corpus()
+    nothing = [replace(p, label=0) for p in train]
+    with pytest.raises(InputError, match="no training pair is a Good Fit"):
+        pretrain(encoder, chunks, nothing, test, SETTINGS, 0)
+    for wrong, said in (
+        ({"objective": "symetric"}, "(?i)did you mean 'symmetric'"),
+        ({"tuning": "frozen"}, "pretraining.tuning"),
+        ({"documents": 2}, "Give 4 or more"),
+        ({"temperature": 2.0}, "less than 1"),
+        ({"chunks": 0}, "or null"),
+    ):
+        with pytest.raises(InputError, match=said):
+            replace(SETTINGS, **wrong).check()
+    short = {i: [[1, 2]] for i in chunks}
+    with pytest.raises(InputError, match="two spans"):
+        pretrain(encoder, short, train, test, replace(SETTINGS, objective="spans"), 0)
