@@ -92,7 +92,7 @@ def _consistent(ablation: Ablation) -> list[str]:
         for row in compared(ablation)
         if (against := row["against"][ablation.table["main_split"]])["auc_good"]["verdict"]
         == "better"
-        and against.get("auc_within_cv", {"verdict": "better"})["verdict"] != "better"
+        and against.get("auc_within_cv", {"verdict": "better"})["verdict"] in ("tie", "worse")
     ]
     if shortcut:
         said.append(

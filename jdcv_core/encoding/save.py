@@ -7,6 +7,7 @@ or sentence-transformers write their own models; so both can read them without t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.models import causal_lm, hide_progress, sentence_transformer
 from jdcv_core.encoding.pooling import POOLINGS
 from jdcv_core.errors import InputError
+from jdcv_core.types import Document
 
 NOTE = "encoder.json"
 DECODER, SENTENCE = "causal-lm", "sentence-transformer"
@@ -83,6 +85,26 @@ def load_encoder(
         raise InputError(str(folder), what, CURE)
     encoder.name = note["name"]
     return encoder
+
+
+def pretrained(
+    init_from: str | None = None,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    documents: Iterable[Document] = (),
+) -> Encoder:
+    """The encoder that a pretraining left, by `load_encoder`, to start from.
+
+    init_from: its folder, such as runs/contrastive/<id>/encoders/seed-0
+    precision, device: see `Encoder`; fp32 by default, so that the vectors do not hang on a
+               measurement
+    documents: not used
+    Raises InputError without a folder, and as `load_encoder`.
+    """
+    if init_from is None:
+        cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders/seed-0"
+        raise InputError("encoder=pretrained", "there is no folder to start from", cure)
+    return load_encoder(init_from, precision, device)
 
 
 def _read_note(folder: Path) -> dict[str, Any]:

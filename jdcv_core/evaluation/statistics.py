@@ -40,7 +40,8 @@ from jdcv_core.evaluation.significance import (
 
 __all__ = [
     "COLUMNS", "LOWER_IS_BETTER", "METRICS", "Table", "bootstrap", "compare", "detectable",
-    "draw_counts", "holm", "paired_bootstrap", "paired_permutation", "spread", "verdict",
+    "draw_counts", "holm", "paired_bootstrap", "paired_permutation", "query_difference", "spread",
+    "verdict",
 ]  # fmt: skip
 
 LEAST = 0.75
@@ -113,7 +114,7 @@ def paired_bootstrap(
     check_same_rows(a, b)
     counts = _counts(a, replicates, random_seed)
     ours, theirs = (figures(rows, metrics, counts, k) for rows in (a, b))
-    found = {metric: Found.of(ours[metric] - theirs[metric], a) for metric in metrics}
+    found = {metric: Found.of(ours[metric] - theirs[metric], *equal_jds(a)) for metric in metrics}
     return {metric: {"difference": f.value, **f.interval(level)} for metric, f in found.items()}
 
 
@@ -138,7 +139,7 @@ def bootstrap(
     values = figures(rows, metrics, _counts(rows, replicates, random_seed), k)
     result = {}
     for metric in metrics:
-        found = Found.of(values[metric], rows)
+        found = Found.of(values[metric], *equal_jds(rows))
         interval = found.interval(level)
         least, most = RANGES.get(metric, (0.0, 1.0))
         ends = {end: float(np.clip(interval[end], least, most)) for end in ("low", "high")}
@@ -199,7 +200,7 @@ def compare(
         of_holm = len(family) if name in family else 1
         result[name] = {}
         for metric in metrics:
-            found = Found.of(ours[metric] - theirs[metric], base)
+            found = Found.of(ours[metric] - theirs[metric], *equal_jds(base))
             p_permutation, p_interval = permutation_p(exchanged[metric]), found.p()
             result[name][metric] = {
                 "difference": found.value,
@@ -220,6 +221,33 @@ def compare(
     return result
 
 
+def query_difference(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    replicates: int = 2000,
+    random_seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, float]:
+    """The interval of `paired_bootstrap` for a figure that each query has by itself, as recall@k of
+    each JD: the difference of its means over queries, averaged over seeds.
+
+    ours, theirs: float [seed query]; nan where the seed did not test the query or the figure is
+                  undefined, in the same places of both
+    Returns difference, low, high, se, df. Raises ValueError for unequal shapes or places.
+    """
+    defined = ~np.isnan(ours)
+    if ours.shape != theirs.shape or not np.array_equal(defined, ~np.isnan(theirs)):
+        raise ValueError("both need a figure for the same seeds and queries")
+    queries = ours.shape[1]
+    ones = np.ones((1, queries))
+    counts = np.concatenate([ones, draw_counts(queries, replicates, random_seed)])
+    with np.errstate(invalid="ignore"):
+        each = [counts @ np.nan_to_num(x).T / (counts @ defined.T) for x in (ours, theirs)]
+        share = np.nanmean(defined / defined.sum(1, keepdims=True), axis=0)
+    found = Found.of(each[0] - each[1], queries, float(1 / (share**2).sum()))
+    return {"difference": found.value, **found.interval(level)}
+
+
 @dataclass(frozen=True)
 class Found:
     """A figure averaged over seeds, its standard error and degrees of freedom."""
@@ -232,8 +260,10 @@ class Found:
     far tail, where `df` finds too much if seeds differ about as much as their JDs explain."""
 
     @classmethod
-    def of(cls, values: np.ndarray, rows: Columns) -> Found:
+    def of(cls, values: np.ndarray, jds: int, independent: float) -> Found:
         """From a figure on each seed, [1 + replicate, seed]; the first row is that on all JDs.
+
+        jds: how many there are; independent: as how many equal ones they count
 
         The replicates f_rs resample JDs alone. With J JDs and S seeds
             V_jd = J / (J - 1) · variance over r of the mean over s of f_rs
@@ -254,7 +284,6 @@ class Found:
         whole, drawn = values[0], values[1:]
         defined = ~np.isnan(whole)
         value, seeds = mean_over_seeds(values[:1])[0], int(defined.sum())
-        jds, independent = _jds(rows)
         if seeds == 0 or jds < 2:
             return cls(float(value), np.nan, np.nan, np.nan)
         drawn = drawn[:, defined]
@@ -291,7 +320,7 @@ def _counts(rows: Columns, replicates: int, random_seed: int) -> np.ndarray:
     return np.concatenate([np.ones((1, jds)), draw_counts(jds, replicates, random_seed)])
 
 
-def _jds(rows: Columns) -> tuple[int, float]:
+def equal_jds(rows: Columns) -> tuple[int, float]:
     """How many JDs there are, and as how many equal ones they count."""
     s, j, shape = codes(rows)
     pairs = np.zeros(shape)

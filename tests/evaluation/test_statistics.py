@@ -12,13 +12,15 @@ from reference import significance as slow
 
 from jdcv_core.evaluation.classification import classification_metrics
 from jdcv_core.evaluation.ranking import mean_over_queries, ndcg_per_query
-from jdcv_core.evaluation.resampling import draw_counts, figures, sorted_columns
+from jdcv_core.evaluation.resampling import draw_counts, figures, ndcg_cells, sorted_columns
 from jdcv_core.evaluation.statistics import (
     LEAST,
     METRICS,
     Found,
     bootstrap,
+    equal_jds,
     paired_bootstrap,
+    query_difference,
     spread,
 )
 
@@ -90,7 +92,7 @@ def test_standard_error_and_degrees_of_freedom_are_those_of_the_definition(
     one, other = (figures(sorted_columns(t), ["mae_classes"], counts, 3) for t in tables)
     values = one["mae_classes"] - other["mae_classes"]
     values = values[~np.isnan(values).any(1)]  # the definition knows no seed without a pair
-    found = Found.of(values, rows)
+    found = Found.of(values, *equal_jds(rows))
     parts = slow.variance(values[0].tolist(), values[1:].tolist(), len(jds), LEAST)
     shares = np.bincount(place) / len(place)
     expected = np.sqrt(parts[0]), *slow.degrees_of_freedom(*parts, shares, seeds)
@@ -122,7 +124,7 @@ def test_the_variance_is_on_average_that_of_an_additive_model(jds, tested, of_se
         counts = np.concatenate([np.ones((1, jds)), draw_counts(jds, 200, simulation)])
         values = counts @ np.where(mine, d, 0).T / (counts @ mine.T)
         s, j = np.nonzero(mine)
-        estimated.append(Found.of(values, {"seed": s, "jd": j}).se ** 2)
+        estimated.append(Found.of(values, *equal_jds({"seed": s, "jd": j})).se ** 2)
         weight = mine.mean(0) / tested
         expected.append(
             of_seed**2 / seeds + of_jd**2 * (weight**2).sum() + of_cell**2 / (seeds * tested)
@@ -310,3 +312,15 @@ def test_spread_is_the_mean_and_the_sample_standard_deviation():
     assert all(math.isnan(value) for value in spread([0.5, math.nan]))
     with pytest.raises(ValueError, match="no values"):
         spread([])
+
+
+def test_the_interval_of_a_figure_by_query_is_that_of_ndcg_by_jd():
+    """nDCG of each (seed, JD) handed over as it is; some seeds test some JDs."""
+    tables = [sorted_columns(t) for t in two_variants(np.random.default_rng(0), 4, 12, tested=7)]
+    expected = paired_bootstrap(*tables, metrics=["ndcg"], replicates=300)["ndcg"]
+    cells = [ndcg_cells(table, 10) for table in tables]
+    found = query_difference(*cells, replicates=300)
+    for key in ("difference", "low", "high", "se"):
+        assert found[key] == pytest.approx(expected[key], rel=1e-9)
+    with pytest.raises(ValueError, match="same seeds and queries"):
+        query_difference(cells[0], cells[1][:, :-1])

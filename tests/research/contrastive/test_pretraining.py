@@ -12,7 +12,8 @@ from jdcv_core.encoding.tuning import with_module
 from jdcv_core.errors import InputError
 from jdcv_core.types import Pair
 from research.contrastive.graph import PairGraph
-from research.contrastive.pretraining import Plan, PretrainSettings, pretrain
+from research.contrastive.pretraining import Plan, pretrain
+from research.contrastive.settings import PretrainSettings
 
 TOPICS, EACH = 6, 8
 SETTINGS = PretrainSettings(

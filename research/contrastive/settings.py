@@ -1,0 +1,69 @@
+"""How an encoder is pretrained by contrast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jdcv_core.errors import InputError, nearest
+
+OBJECTIVES = ("jd_to_cv", "cv_to_jd", "symmetric", "spans")
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How an encoder is pretrained.
+
+    objective:     jd_to_cv: each JD looks for its Good Fits among the batch's CVs; cv_to_jd;
+                   symmetric: the mean of both; spans: two spans of one document look for each other
+                   (NT-Xent), which needs no label
+    potential:     weight of a Potential Fit as a positive beside a Good Fit's 1; 0: it is neither
+                   positive nor negative
+    documents:     in a batch, each once
+    hard:          labelled No Fit CVs for each JD of the batch, where it has so many
+    chunks:        drawn anew of each document in each step; null: all
+    steps:         updates
+    temperature:   divides similarities; learned: it is trained, between 0.01 and 1
+    width:         of the projection
+    tuning:        full or lora: what of the encoder is trained
+    learning_rate, warmup, weight_decay, clip: as in `TrainingSettings`
+    precision:     fp32, bf16 (autocast) or auto
+    look:          steps between two looks at validation pairs
+    """
+
+    objective: str = "symmetric"
+    potential: float = 0.5
+    documents: int = 128
+    hard: int = 0
+    chunks: int | None = 1
+    steps: int = 100
+    temperature: float = 0.1
+    learned: bool = False
+    width: int = 128
+    tuning: str = "full"
+    learning_rate: float = 3e-4
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    precision: str = "auto"
+    look: int = 20
+
+    def check(self) -> None:
+        """Raises InputError that names a setting out of its range."""
+        for name, known in (
+            ("objective", OBJECTIVES), ("tuning", ("full", "lora")),
+            ("precision", ("auto", "fp32", "bf16")),
+        ):  # fmt: skip
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                cure = nearest(value, list(known))
+                raise InputError(f"pretraining.{name}={value}", "it is unknown", cure)
+        for name, least in (("documents", 4), ("steps", 1), ("look", 1), ("width", 1)):
+            if getattr(self, name) < least:
+                what = f"pretraining.{name}={getattr(self, name)}"
+                raise InputError(what, "that is too little", f"give {least} or more")
+        if self.chunks is not None and self.chunks < 1:
+            what = f"pretraining.chunks={self.chunks}"
+            raise InputError(what, "that is too little", "give 1 or more, or null")
+        if not 0.01 < self.temperature < 1:
+            what = f"pretraining.temperature={self.temperature}"
+            raise InputError(what, "it is out of range", "give more than 0.01 and less than 1")
