@@ -21,9 +21,15 @@ from jdcv_core.encoding.tuning import TUNINGS
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.evaluation.statistics import METRICS
 from jdcv_core.training.settings import TrainingSettings
+from research.contrastive.settings import PretrainSettings
 
 CONFIGS = Path(__file__).parent / "configs"
-NESTED: dict[str, Any] = {"split": Splitting, "chunking": Chunking, "training": TrainingSettings}
+NESTED: dict[str, Any] = {
+    "split": Splitting,
+    "chunking": Chunking,
+    "training": TrainingSettings,
+    "pretraining": PretrainSettings,
+}
 TRIAL = 48  # a width that any number of heads up to 4 divides, and 6, 8, 12, 16
 GROUPS = ("exp", "data", "encoder", "training")
 GIVEN_BY_RECIPE = {"documents", "dim"}
@@ -98,6 +104,11 @@ def variants(config: Config) -> None:
         for value in values:
             if value not in known:
                 raise InputError(f"{name}: {value}", "it is unknown", nearest(value, known))
+    if any(v.get("pretrained") for v in config.variants.values()):
+        config.pretraining.check()
+        if config.split.also:
+            what = "an encoder is pretrained for one kind of split"
+            raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
     if config.jobs < 0:
         raise InputError(
             f"jobs={config.jobs}", "that is too few", "give 1 or more, or 0: one a core"

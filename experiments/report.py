@@ -142,6 +142,14 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
     ]
     if len(table.splits) > 1:
         found.append(_beside(table))
+    if table.retrieval:
+        found.append(
+            (
+                "Retrieval by chunk vectors alone: the Good Fits of a JD among all test CVs",
+                ["encoder", "recall@10", "against the first"],
+                [_retrieved(line) for line in table.retrieval],
+            )
+        )
     explained = {n: f for n in table.names if (f := faithfulness(table.lines(n)))}
     if explained:
         methods = list(dict.fromkeys(m for f in explained.values() for m in f))
@@ -208,6 +216,14 @@ def _figures(table: Table, name: str) -> list[str]:
 
 def _faithful(found: Mapping[str, float] | None) -> str:
     return interval(found["against_random"], found["low"], found["high"]) if found else UNDEFINED
+
+
+def _retrieved(line: Mapping[str, Any]) -> list[str]:
+    against = line.get("against")
+    beside = (
+        "" if against is None else interval(*(against[k] for k in ("difference", "low", "high")))
+    )
+    return [line["encoder"], with_spread(line["recall"], line["sd"]), beside]
 
 
 def _second(table: Table, name: str, metric: str) -> str:

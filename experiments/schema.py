@@ -7,8 +7,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from jdcv_core.training.settings import TrainingSettings
+from research.contrastive.settings import PretrainSettings
 
-ROW_KEYS = ("tuning", "training", "encoder", "view", "kind")
+ROW_KEYS = ("tuning", "training", "encoder", "view", "kind", "pretrained")
 """What a row may say beside its scorer."""
 KINDS = ("variant", "falsifier")
 """What a row may be; floors and ceilings come from the recipe."""
@@ -56,7 +57,10 @@ class Config:
                 the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
                 trained), `training` (settings), `encoder`, `view` (a function of
                 research/falsifiers.py through which it sees the chunk vectors), `kind` (variant,
-                or falsifier: a control, which the correction for many comparisons leaves out)
+                or falsifier: a control, which the correction for many comparisons leaves out),
+                `pretrained` (true: its encoder is first pretrained by contrast on the training
+                pairs of the split, anew for each seed)
+    pretraining: of the rows that are `pretrained`
     rows:       names of the variants to run; null: all
     floors:     what needs no training here, out of FLOORS
     baseline:   the row that the others are compared with
@@ -85,6 +89,7 @@ class Config:
     split: Splitting = field(default_factory=Splitting)
     chunking: Chunking = field(default_factory=Chunking)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+    pretraining: PretrainSettings = field(default_factory=PretrainSettings)
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[str] | None = None
     floors: list[str] = field(

@@ -31,6 +31,8 @@ class Table:
     notes:       sentences that a reader of the table must know
     ceilings:    agreement between labels and truth → the best figures that any model could show
     curves:      name → mean score, mean target and count in bins of the score, on the main split
+    retrieval:   recall@10 of each encoder's chunk vectors, see `recipes.pretraining.retrieval`; []
+                 where no encoder was pretrained
     """
 
     experiment: str
@@ -43,6 +45,7 @@ class Table:
     notes: list[str]
     ceilings: dict[str, dict[str, float]]
     curves: dict[str, dict[str, list[float]]]
+    retrieval: list[dict[str, Any]]
 
     @property
     def names(self) -> list[str]:
@@ -106,7 +109,7 @@ def make_table(
     ceilings = {f"{a:g}": noise_ceiling(shares, a) for a in AGREEMENTS}
     return Table(
         facts["experiment"], baseline, splits, list(compared), rows, differences, detectable,
-        notes(facts), ceilings, curves,
+        notes(facts), ceilings, curves, facts.get("retrieval", []),
     )  # fmt: skip
 
 
@@ -150,6 +153,7 @@ def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) 
         "notes": table.notes,
         "noise_ceiling": table.ceilings,
         "reliability": table.curves,
+        "retrieval": table.retrieval,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import closing
@@ -13,8 +14,15 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import checks, figures, report, scaling_figure, training_figures
-from experiments.recipes import cell_store
+from experiments import (
+    checks,
+    figures,
+    pretraining_figure,
+    report,
+    scaling_figure,
+    training_figures,
+)
+from experiments.recipes import cell_store, pretraining
 from experiments.recipes.bench import (
     FLOOR_NAMES,
     Bench,
@@ -53,6 +61,7 @@ from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import Dataset
 
 CEILING = "ceiling (noise-free fit)"
+PRETRAINED = {"_target_": "jdcv_core.encoding.save.pretrained"}
 
 
 @dataclass
@@ -110,7 +119,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         main = {seed: split for (kind, seed), split in splits.items() if kind == config.split.kind}
         show_rows(rows, dataset, main, config)
         return None
-    encoded = encode_for(rows, config, dataset)
+    encoded = encode_for(rows, config, dataset, splits)
     if config.match_parameters:
         rows = with_equal_parameters(rows, next(iter(encoded.values())).encoder.dim)
     facts = {
@@ -172,20 +181,44 @@ def make_splits(
     return splits, facts
 
 
-def encode_for(rows: list[Row], config: Config, dataset: Dataset) -> dict[tuple[str, int], Encoded]:
+def encode_for(
+    rows: list[Row], config: Config, dataset: Dataset, splits: dict[tuple[str, int], Split]
+) -> dict[tuple[str, int], Encoded]:
     """Row name and seed → its encoder and what that made of the documents; each is used once."""
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     by_node: dict[str, Encoded] = {}
+
+    any_pretrained = any(row.pretrained for row in rows)
+    groups = near_duplicate_groups(dataset.documents.values()) if any_pretrained else {}
+
+    def encoded(node: dict[str, Any]) -> Encoded:
+        key = repr(node)
+        if key not in by_node:
+            with first_alone():  # it trains or fetches the encoder and fills the store
+                by_node[key] = encode(config, node, documents)
+        return by_node[key]
+
     found = {}
     for seed in config.seeds:
         for row in rows:
             anew = config.encoder_seeds and checks.takes(row.encoder, "seed")
             node = row.encoder | ({"seed": seed} if anew else {})
-            key = repr(node)
-            if key not in by_node:
-                with first_alone():  # it trains or fetches the encoder and fills the store
-                    by_node[key] = encode(config, node, documents)
-            found[row.name, seed] = by_node[key]
+            if folder := node.get("init_from"):
+                start = pretraining.of_seed(Path(folder), seed)
+                pretraining.check_seen(start, splits, dataset, seed)
+                node |= {"init_from": str(start)}
+            found[row.name, seed] = encoded(node)
+            if row.pretrained:
+                base, split = found[row.name, seed], splits[config.split.kind, seed]
+                with first_alone():
+                    start = pretraining.pretrained_folder(
+                        Path(config.cache_dir), base, dataset, split, seed, config.pretraining,
+                        groups,
+                    )  # fmt: skip
+                precision = base.encoder.precision
+                node = {**PRETRAINED, "init_from": str(start), "precision": precision}
+                found[row.name, seed] = encoded(node)
+                found[row.name, seed].source = start
     return found
 
 
@@ -389,6 +422,7 @@ def conclude(experiment: Experiment) -> Path:
     """The table, the figures, and the folder's final name."""
     folder, facts, config = experiment.folder, experiment.facts, experiment.config
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
+    facts |= pretrained_facts(experiment)
     encoder = experiment.first.encoder
     with progress("Intervals", None):
         table = make_table(experiment.lines, experiment.columns, facts, config.compared)
@@ -410,6 +444,36 @@ def conclude(experiment: Experiment) -> Path:
     folder = records.finish_record(folder)
     report.show(table, folder)
     return folder
+
+
+def pretrained_facts(experiment: Experiment) -> dict[str, Any]:
+    """Where rows are pretrained: recall by chunk vectors of each encoder; the encoders and a figure
+    of their training go into the record."""
+    config, rows = experiment.config, {row.name: row for row in experiment.rows}
+    chosen = next((row for row in experiment.rows if row.pretrained), None)
+    if chosen is None:
+        return {}
+    plain = next(
+        (r for r in rows.values() if not r.pretrained and r.encoder == chosen.encoder), None
+    )
+    names = {
+        experiment.encoded[row.name, config.seeds[0]].encoder.name: row.name
+        for row in (plain, chosen)
+        if row is not None
+    }
+    splits = {s: experiment.splits[config.split.kind, s] for s in config.seeds}
+    courses = {}
+    for seed in config.seeds:
+        start = experiment.encoded[chosen.name, seed].source
+        target = experiment.folder / "encoders" / f"seed-{seed}"
+        shutil.copytree(start, target, dirs_exist_ok=True)
+        courses[seed] = json.loads((target / pretraining.COURSE).read_text(encoding="utf-8"))
+    pretraining_figure.draw(experiment.folder, courses)
+    with progress("Retrieval by chunk vectors", None):
+        found = pretraining.retrieval(
+            experiment.encoded, experiment.dataset, splits, names, next(iter(names))
+        )
+    return {"retrieval": found}
 
 
 def points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:

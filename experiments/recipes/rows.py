@@ -33,7 +33,7 @@ class Row:
     """name: in the table; scorer: its `_target_` and arguments; tuning: of the encoder; training:
     its own settings; encoder: the node that makes it; kind: variant or falsifier; view: the dotted
     name of the function through which it sees the chunk vectors; parameters: how many its scorer is
-    widened to."""
+    widened to; pretrained: whether its encoder is first pretrained by contrast."""
 
     name: str
     scorer: dict[str, Any]
@@ -43,6 +43,7 @@ class Row:
     kind: str = "variant"
     view: str | None = None
     parameters: int | None = None
+    pretrained: bool = False
 
 
 @dataclass(eq=False)
@@ -51,6 +52,7 @@ class Encoded:
 
     matrices: chunk vectors [chunk, dim] by document id, not whitened
     chunks:   by document id; made when a first row needs them
+    source:   the folder of a pretrained encoder
     """
 
     encoder: Encoder
@@ -58,6 +60,7 @@ class Encoded:
     report: EncodeReport
     documents: list[Document]
     _chunks: dict[str, list[Chunk]] | None = None
+    source: Path = Path()
 
     @property
     def chunks(self) -> dict[str, list[Chunk]]:
@@ -75,7 +78,9 @@ def rows_of(config: Config) -> list[Row]:
         training = replace(config.training, **variant.get("training", {}))
         tuning, encoder = variant.get("tuning", "frozen"), variant.get("encoder", config.encoder)
         kind, view = variant.get("kind", "variant"), variant.get("view")
-        found.append(Row(name, scorer_of(variant), tuning, training, encoder, kind, view))
+        pretrained = bool(variant.get("pretrained", False))
+        row = Row(name, scorer_of(variant), tuning, training, encoder, kind, view)
+        found.append(replace(row, pretrained=pretrained))
     return found
 
 

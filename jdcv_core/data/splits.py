@@ -17,7 +17,7 @@ Kind = Literal["official", "pair", "cv", "jd", "disjoint"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 PARTS = ("train", "validation", "test")
 
-_NEVER_SHARED: dict[str, tuple[Side, ...]] = {"cv": ("cv",), "jd": ("jd",), "disjoint": SIDES}
+NEVER_SHARED: dict[str, tuple[Side, ...]] = {"cv": ("cv",), "jd": ("jd",), "disjoint": SIDES}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def check_leaks(dataset: Dataset, split: Split, groups: Mapping[str, str]) -> No
         shared = {(p.cv, p.jd) for p in pairs[one]} & {(p.cv, p.jd) for p in pairs[other]}
         if shared:
             _leak(split, one, other, f"{len(shared)} pairs, as {min(shared)}")
-        for side in _NEVER_SHARED.get(split.kind, ()):
+        for side in NEVER_SHARED.get(split.kind, ()):
             seen = {groups[getattr(p, side)] for p in pairs[one]}
             both = seen & {groups[getattr(p, side)] for p in pairs[other]}
             if both:

@@ -102,7 +102,7 @@ def pretrained(
     Raises InputError without a folder, and as `load_encoder`.
     """
     if init_from is None:
-        cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders/seed-0"
+        cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders"
         raise InputError("encoder=pretrained", "there is no folder to start from", cure)
     return load_encoder(init_from, precision, device)
 

@@ -9,7 +9,7 @@ from jdcv_core.errors import InputError, nearest
 OBJECTIVES = ("jd_to_cv", "cv_to_jd", "symmetric", "spans")
 
 
-@dataclass(frozen=True)
+@dataclass
 class PretrainSettings:
     """How an encoder is pretrained.
 

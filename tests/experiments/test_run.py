@@ -31,7 +31,8 @@ def tiny(name: str) -> tuple[str, ...]:
             rows += [
                 f"++variants.{row}.encoder.{k}={v}" for k, v in ENCODER.items() if k != "width"
             ]
-    return (*TINY, *rows, "training.token_budget=null")
+    pretraining = ("pretraining.steps=2", "pretraining.documents=12")
+    return (*TINY, *rows, *pretraining, "training.token_budget=null")
 
 
 def composed(name: str) -> DictConfig:
@@ -77,12 +78,15 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     drawn = {"labels", "tokens", "comparison", "confusion", "scores", "training", "per_class"}
     drawn |= {"attention"} if name in ("chunk_attention", "ablation") else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
+    drawn |= {"pretraining"} if name == "contrastive" else set()
     assert {path.stem for path in folder.glob("*.png")} == drawn
     splits = 1 + len(config.split.also)
     assert len(list((folder / "training").glob("*.jsonl"))) == splits * len(config.variants)
     check_the_json(folder, lines)
     if name == "chunk_attention":
         check_the_second_time(run, folder, lines)
+    if name == "contrastive":
+        check_what_was_pretrained(run, folder)
     if config.save_models:
         models = list((folder / "models").iterdir())
         assert len(models) == len(config.variants)
@@ -101,6 +105,24 @@ def check_the_json(folder: Path, lines: list[dict]) -> None:
         for metric in ("weighted_f1", "auc_good", "map", "ece"):
             assert figures[metric]["seeds"][at] == line["metrics"][metric]
         assert (row["against"] is None) == (row["name"] == table["baseline"])
+
+
+def check_what_was_pretrained(run, folder: Path) -> None:
+    """Another experiment can start from the encoder; one that would test on what it saw cannot."""
+    retrieval = json.loads((folder / "table.json").read_text())["retrieval"]
+    assert [line["encoder"] for line in retrieval] == ["gpt2-mini", "gpt2-mini, pretrained"]
+    assert all(0 <= line["recall"] <= 1 for line in retrieval)
+    assert retrieval[1]["against"]["low"] <= retrieval[1]["against"]["high"]
+    start, small = "encoder=pretrained", (*DATA, "training.steps=3")
+    for given, seeds, said in (
+        ("encoders", "[0]", ""),
+        ("encoders", "[0,1]", "it has no encoder for seed 1. Give seeds=[0]"),
+        ("encoders/seed-0", "[1]", "it was pretrained on"),
+    ):
+        place = f"encoder.init_from={folder}/{given}"
+        done = run("+exp=chunk_attention", start, place, *small, f"seeds={seeds}")
+        assert done.returncode == (2 if said else 0), done.stderr
+        assert said in done.stderr
 
 
 def check_the_second_time(run, folder: Path, first: list[dict]) -> None:
