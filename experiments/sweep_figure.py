@@ -26,6 +26,9 @@ def draw(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
     tables: table.json of every point, with `sweep`
     """
     names = variants(tables)
+    if is_grid(tables):
+        draw_grid(folder, tables)
+        return
     labels = [_point(table, "\n") for table in tables]
     height, width = 0.38 * len(names) + 1.9, 0.62 * len(tables) + 1.6
     figure, axes = plt.subplots(
@@ -59,8 +62,79 @@ def draw(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
     plt.close(figure)
 
 
+def is_grid(tables: Sequence[dict[str, Any]]) -> bool:
+    """Two keys and one variant: then a table of one by the other says it all."""
+    return len(tables[0]["sweep"]) == 2 and len(variants(tables)) == 1
+
+
+def grids(tables: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Title → the difference to the baseline, [first key, second key]; of a grid, see `is_grid`."""
+    (name,) = variants(tables)
+    rows, columns = _axes(tables)
+    shape = (len(rows), len(columns))
+    found = {
+        title: np.array([_against(t, name, metric)[0] for t in tables]).reshape(shape)
+        for metric, title in SHOWN
+    }
+    if all(t.get("retrieval") for t in tables):
+        each = [t["retrieval"][-1]["against"]["difference"] for t in tables]
+        found["recall@10 by chunk vectors"] = np.array(each).reshape(shape)
+    return found
+
+
+def draw_grid(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
+    """sweep.png of a grid: a heat map for each figure, the number in every field."""
+    found = grids(tables)
+    rows, columns = _axes(tables)
+    keys = [key.rpartition(".")[2] for key in tables[0]["sweep"]]
+    figure, axes = plt.subplots(1, len(found), figsize=(3.4 * len(found), 0.7 * len(rows) + 1.9))
+    for axis, (title, values) in zip(np.atleast_1d(axes), found.items(), strict=True):
+        most = max(1e-3, float(np.nanmax(np.abs(values))))
+        axis.imshow(values, cmap="RdBu", vmin=-most, vmax=most, aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            ink = "white" if abs(value) > 0.6 * most else "black"
+            axis.text(j, i, f"{value:+.3f}", ha="center", va="center", color=ink, fontsize=9)
+        axis.set(title=title, xlabel=keys[1], ylabel=keys[0])
+        axis.set_xticks(range(len(columns)), [f"{c:g}" for c in columns])
+        axis.set_yticks(range(len(rows)), [f"{r:g}" for r in rows])
+    (name,) = variants(tables)
+    figure.suptitle(f"{name}: difference to {tables[0]['baseline']}", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(folder / "sweep.png", dpi=110)
+    plt.close(figure)
+
+
+def show_grid(tables: Sequence[dict[str, Any]], console: Console) -> None:
+    """The same on the terminal."""
+    rows, columns = _axes(tables)
+    first, second = (key.rpartition(".")[2] for key in tables[0]["sweep"])
+    for title, values in grids(tables).items():
+        grid = RichTable(title=f"{title}: difference to {tables[0]['baseline']}", box=None)
+        grid.add_column(f"{first} \\ {second}", justify="right", no_wrap=True)
+        for column in columns:
+            grid.add_column(f"{column:g}", justify="right", no_wrap=True)
+        most = max(1e-3, float(np.nanmax(np.abs(values))))
+        for row, own in zip(rows, values, strict=True):
+            cells = [f"[{_shade(value / most)}]{value:+.3f}[/]" for value in own]
+            grid.add_row(f"{row:g}", *cells)
+        console.print(grid, highlight=False)
+
+
+def _shade(share: float) -> str:
+    """A colour of the terminal: the bluer the higher, the redder the lower."""
+    strength = int(round(150 * min(1.0, abs(share))))
+    red, blue = (40, 40 + strength) if share >= 0 else (40 + strength, 40)
+    return f"white on rgb({red},40,{blue})"
+
+
+def _axes(tables: Sequence[dict[str, Any]]) -> list[list[Any]]:
+    """The values of each key, in order."""
+    return [list(dict.fromkeys(t["sweep"][key] for t in tables)) for key in tables[0]["sweep"]]
+
+
 def show(tables: Sequence[dict[str, Any]], folder: Path) -> None:
-    """The best variant of every point, and whether it is more than a tie with the baseline."""
+    """The best variant of every point, and whether it is more than a tie with the baseline; of a
+    grid its heat maps."""
     grid = RichTable(title="The best variant at every point", title_justify="left", box=None)
     grid.add_column("point", no_wrap=True)
     for _, title in SHOWN:
@@ -69,7 +143,10 @@ def show(tables: Sequence[dict[str, Any]], folder: Path) -> None:
         grid.add_row(_point(table, ", "), *(_winner(table, metric) for metric, _ in SHOWN))
     console = Console()
     console = console if console.width >= 150 else Console(width=150)
-    console.print(grid, highlight=False, markup=False)
+    if is_grid(tables):
+        show_grid(tables, console)
+    else:
+        console.print(grid, highlight=False, markup=False)
     console.print(f"Tables, figure: {folder}", highlight=False, soft_wrap=True, markup=False)
 
 

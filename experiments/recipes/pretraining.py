@@ -58,10 +58,11 @@ def pretrained_folder(
     if folder.is_dir():
         return folder
     chunks = {i: [chunk.tokens for chunk in own] for i, own in base.chunks.items()}
+    texts = {i: document.text for i, document in dataset.documents.items()}
     validation = [dataset.pairs[i] for i in split.validation]
     with progress(f"Seed {seed}: pretraining {encoder.name}", settings.steps) as advance:
         module, course = pretrain(
-            encoder, chunks, train, validation, settings, seed, groups, advance
+            encoder, chunks, train, validation, settings, seed, groups, texts, advance
         )
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     trained = with_module(encoder, module)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.precision import multiplies_bf16
@@ -16,12 +17,13 @@ from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD, NO
 from jdcv_core.training.optimizer import rate_share
 from jdcv_core.training.settings import TrainingSettings
-from jdcv_core.types import Pair
+from jdcv_core.types import Document, Pair
 from research.contrastive.documents import ContrastiveEncoder
 from research.contrastive.graph import Contrast, PairGraph, match_contrast, views_of
 from research.contrastive.losses import Temperature, alignment, uniformity
+from research.contrastive.mining import bm25_scores, runner_ups
 from research.contrastive.settings import PretrainSettings
-from research.contrastive.views import two_spans
+from research.contrastive.views import dropout_views, two_spans
 
 Tokens = Sequence[int]
 Documents = Mapping[str, Sequence[Tokens]]
@@ -35,6 +37,7 @@ def pretrain(
     settings: PretrainSettings,
     seed: int,
     groups: Mapping[str, str] | None = None,
+    texts: Mapping[str, str] | None = None,
     advance: Callable[[int, str], None] = lambda steps, note: None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """Train a copy of the encoder's module; returns it and the course of training.
@@ -43,6 +46,7 @@ def pretrain(
     train:      labelled pairs; no other pair and no other document is seen in training
     validation: pairs whose Good Fits' alignment and uniformity are looked at; they change nothing
     groups:     of near-duplicates, see `PairGraph`
+    texts:      document id → text, which `mined: bm25` reads
     seed:       of batches, drawn chunks, initial projection and dropout. The global generators are
                 left as they were
     Returns the module (adapters not yet merged: `tuning.with_module` does it), and lines with step,
@@ -63,6 +67,7 @@ def pretrain(
         )
         schedule = TrainingSettings(steps=settings.steps, warmup=settings.warmup)
         course: list[dict[str, Any]] = [{"step": 0, **_look(model, chunks, validation)}]
+        plan.rank(model, texts)
         for step in range(settings.steps):
             model.train()
             optimizer.zero_grad()
@@ -80,6 +85,8 @@ def pretrain(
             }  # fmt: skip
             if (step + 1) % settings.look == 0 or step + 1 == settings.steps:
                 line |= _look(model, chunks, validation)
+                if settings.mined == "self":
+                    plan.rank(model, texts)
             course.append(line)
             advance(1, f"loss {loss:.3f}")
     return model.module.eval(), course
@@ -107,15 +114,17 @@ class Plan:
         self.long = [i for i in known if two_spans(chunks[i], rng) is not None]
         if settings.objective == "spans" and len(self.long) < 2:
             raise InputError("pretraining", "no two documents have two spans", "take longer ones")
-        if settings.objective != "spans" and not self.good:
+        self.jds, self.cvs = ([i for i in known if i.startswith(side)] for side in ("jd", "cv"))
+        self.scores: np.ndarray | None = None
+        if settings.objective not in ("spans", "dropout") and not self.good:
             cure = "take pretraining.objective=spans, or more pairs"
             raise InputError("pretraining", "no training pair is a Good Fit", cure)
 
     def take(self, model: ContrastiveEncoder, step: int) -> float:
         """The gradients of one update; returns its loss."""
         rng = np.random.default_rng([self.seed, 31, step])
-        if self.settings.objective == "spans":
-            return model.step(*self.spans(rng))
+        if self.settings.objective in ("spans", "dropout"):
+            return model.step(*self.views(rng))
         documents = self.documents(rng)
         drawn = [self.drawn(i, rng) for i in documents]
         return model.step(drawn, self.contrasts(documents))
@@ -129,7 +138,7 @@ class Plan:
         ]
 
     def documents(self, rng: np.random.Generator) -> list[str]:
-        """At most `documents` ids, each once: Good Fits drawn at random, No Fits of their JDs."""
+        """At most `documents` ids, each once: Good Fits drawn at random, and hard negatives."""
         chosen: dict[str, None] = {}
         for at in rng.permutation(len(self.good)).tolist():
             jd, cv = self.good[at]
@@ -137,7 +146,7 @@ class Plan:
             if jd not in chosen:
                 others = self.none.get(jd, [])
                 first = rng.permutation(len(others))[: self.settings.hard]
-                wanted += [others[i] for i in first.tolist()]
+                wanted += [others[i] for i in first.tolist()] + self.mined(jd, rng)
             new = [i for i in dict.fromkeys(wanted) if i not in chosen]
             if len(chosen) + len(new) > self.settings.documents:
                 break
@@ -152,18 +161,47 @@ class Plan:
         places = np.sort(rng.permutation(len(own))[: self.settings.chunks])
         return [own[at] for at in places]
 
-    def spans(self, rng: np.random.Generator) -> tuple[list[list[Tokens]], list[Contrast]]:
-        """Two spans each of half as many documents as a batch has rows."""
-        count = min(self.settings.documents // 2, len(self.long))
-        chosen = [self.long[i] for i in rng.permutation(len(self.long))[:count].tolist()]
-        both: list[Any] = [two_spans(self.chunks[i], rng) for i in chosen]
-        rows = [[spans[0]] for spans in both] + [[spans[1]] for spans in both]
-        return rows, [views_of(count, [self.graph.group(i) for i in chosen])]
+    def views(self, rng: np.random.Generator) -> tuple[list[list[Tokens]], list[Contrast]]:
+        """Two views each of half as many documents as a batch has rows."""
+        spans = self.settings.objective == "spans"
+        from_ = self.long if spans else self.jds + self.cvs
+        count = min(self.settings.documents // 2, len(from_))
+        chosen = [from_[i] for i in rng.permutation(len(from_))[:count].tolist()]
+        if spans:
+            both: list[Any] = [two_spans(self.chunks[i], rng) for i in chosen]
+            rows = [one for one, _ in both] + [other for _, other in both]
+        else:
+            own = [self.chunks[i] for i in chosen]
+            rows = dropout_views([chunks[int(rng.integers(len(chunks)))] for chunks in own])
+        return [[row] for row in rows], [views_of(count, [self.graph.group(i) for i in chosen])]
+
+    def rank(self, model: ContrastiveEncoder, texts: Mapping[str, str] | None) -> None:
+        """Score every training CV for every training JD, for `mined`."""
+        if self.settings.mined == "self":
+            ids = self.jds + self.cvs
+            z = normalize(_represent(model, [self.chunks[i] for i in ids]), dim=-1)
+            jds, cvs = z[: len(self.jds)], z[len(self.jds) :]
+            self.scores = (jds @ cvs.T).double().cpu().numpy()
+        elif self.settings.mined == "bm25":
+            if texts is None:
+                raise ValueError("mined: bm25 needs the texts")
+            sides = [[Document(i, texts[i]) for i in own] for own in (self.jds, self.cvs)]
+            self.scores = bm25_scores(*sides)
+
+    def mined(self, jd: str, rng: np.random.Generator) -> list[str]:
+        if self.scores is None:
+            return []
+        s, row = self.settings, self.scores[[self.jds.index(jd)]]
+        window, drawn = (s.mined_first, s.mined_last), int(rng.integers(2**31))
+        return runner_ups(row, [jd], self.cvs, self.graph, *window, s.mined_each, drawn)[0]
 
 
 def _model(encoder: Encoder, settings: PretrainSettings) -> ContrastiveEncoder:
     tuning: Tuning = "lora" if settings.tuning == "lora" else "full"
     module = trainable_module(encoder, tuning)
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = settings.dropout
     fast = encoder.device.startswith("cuda") or multiplies_bf16()
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and fast)
     temperature = Temperature(settings.temperature, settings.learned)
@@ -179,10 +217,15 @@ def _look(
     ids = sorted({i for pair in good for i in pair})
     if len(ids) < 3:
         return {}
-    model.eval()
-    rows = model.rows([chunks[i] for i in ids])
-    vectors: Tensor = torch.cat([model.encode(m) for m in rows.micro_batches])
-    z = model.represent(vectors, rows)
+    z = _represent(model, [chunks[i] for i in ids])
     at = {i: row for row, i in enumerate(ids)}
     pairs = torch.tensor([(at[jd], at[cv]) for jd, cv in good], device=z.device)
     return {"alignment": alignment(z, pairs).item(), "uniformity": uniformity(z).item()}
+
+
+@torch.no_grad()
+def _represent(model: ContrastiveEncoder, documents: Sequence[Sequence[Tokens]]) -> Tensor:
+    """The representations of whole documents, without dropout, [document width]."""
+    model.eval()
+    rows = model.rows(documents)
+    return model.represent(torch.cat([model.encode(m) for m in rows.micro_batches]), rows)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from jdcv_core.errors import InputError, nearest
 
-OBJECTIVES = ("jd_to_cv", "cv_to_jd", "symmetric", "spans")
+OBJECTIVES = ("jd_to_cv", "cv_to_jd", "symmetric", "spans", "dropout")
+MINED = ("none", "bm25", "self")
 
 
 @dataclass
@@ -15,11 +16,17 @@ class PretrainSettings:
 
     objective:     jd_to_cv: each JD looks for its Good Fits among the batch's CVs; cv_to_jd;
                    symmetric: the mean of both; spans: two spans of one document look for each other
-                   (NT-Xent), which needs no label
+                   (NT-Xent), which needs no label; dropout: a chunk for itself under another
+                   dropout (SimCSE), which needs `dropout` above 0
     potential:     weight of a Potential Fit as a positive beside a Good Fit's 1; 0: it is neither
                    positive nor negative
     documents:     in a batch, each once
     hard:          labelled No Fit CVs for each JD of the batch, where it has so many
+    mined:         further CVs for each JD out of a window of its ranking, without its known fits
+                   (`mining.runner_ups`): bm25, or self: by the encoder's own vectors, ranked anew
+                   at every look; none
+    mined_each, mined_first, mined_last: how many, out of which ranks (0 is the best)
+    dropout:       of the encoder while it is pretrained, wherever it has dropout layers
     chunks:        drawn anew of each document in each step; null: all
     steps:         updates
     temperature:   divides similarities; learned: it is trained, between 0.01 and 1
@@ -34,6 +41,11 @@ class PretrainSettings:
     potential: float = 0.5
     documents: int = 128
     hard: int = 0
+    mined: str = "none"
+    mined_each: int = 1
+    mined_first: int = 5
+    mined_last: int = 30
+    dropout: float = 0.0
     chunks: int | None = 1
     steps: int = 100
     temperature: float = 0.1
@@ -51,7 +63,7 @@ class PretrainSettings:
         """Raises InputError that names a setting out of its range."""
         for name, known in (
             ("objective", OBJECTIVES), ("tuning", ("full", "lora")),
-            ("precision", ("auto", "fp32", "bf16")),
+            ("precision", ("auto", "fp32", "bf16")), ("mined", MINED),
         ):  # fmt: skip
             if getattr(self, name) not in known:
                 value = getattr(self, name)
@@ -61,6 +73,15 @@ class PretrainSettings:
             if getattr(self, name) < least:
                 what = f"pretraining.{name}={getattr(self, name)}"
                 raise InputError(what, "that is too little", f"give {least} or more")
+        if not 0 <= self.mined_first < self.mined_last or self.mined_each < 1:
+            what = f"ranks {self.mined_first} to {self.mined_last}, {self.mined_each} each"
+            cure = "give mined_first below mined_last, and mined_each 1 or more"
+            raise InputError("pretraining.mined", f"{what} is no window", cure)
+        if not 0 <= self.dropout < 1 or (self.objective == "dropout" and self.dropout == 0):
+            what = "without dropout the two views of a chunk are one"
+            if self.objective != "dropout":
+                what = "it is a share"
+            raise InputError(f"pretraining.dropout={self.dropout}", what, "give 0.1")
         if self.chunks is not None and self.chunks < 1:
             what = f"pretraining.chunks={self.chunks}"
             raise InputError(what, "that is too little", "give 1 or more, or null")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import pyarrow.parquet as parquet
@@ -40,7 +41,7 @@ def composed(name: str) -> DictConfig:
         return compose("config", [f"+exp={name}"])
 
 
-SLOW = ("ordinal", "scaling_mini", "robustness")
+SLOW = ("ordinal", "scaling_mini", "robustness", "contrastive_grid")
 """Experiments whose rows other tests train; these make the default run too long."""
 
 
@@ -55,8 +56,8 @@ SLOW = ("ordinal", "scaling_mini", "robustness")
 def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     done = run(f"+exp={name}", *tiny(name))
     assert done.returncode == 0, done.stderr
-    if name == "robustness":
-        check_the_sweep(tmp_path / "runs" / name)
+    if composed(name).sweep:
+        check_the_sweep(tmp_path / "runs" / name, composed(name).sweep)
         return
     (folder,) = (tmp_path / "runs" / name).iterdir()
     assert not folder.name.endswith(".partial")
@@ -141,11 +142,11 @@ def check_the_second_time(run, folder: Path, first: list[dict]) -> None:
         assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
 
 
-def check_the_sweep(folder: Path) -> None:
-    grid = composed("robustness").sweep
+def check_the_sweep(folder: Path, grid: DictConfig) -> None:
     (summary,) = (path for path in folder.iterdir() if (path / "sweep.json").exists())
     points = [table["sweep"] for table in json.loads((summary / "sweep.json").read_text())]
-    assert len(points) == len(list(folder.iterdir())) - 1 == 12
+    assert len(points) == len(list(folder.iterdir())) - 1
+    assert len(points) == len(list(product(*grid.values())))
     for key, values in grid.items():
         assert {point[key] for point in points} == set(values)
     assert (summary / "sweep.png").exists()

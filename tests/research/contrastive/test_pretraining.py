@@ -12,7 +12,7 @@ from jdcv_core.encoding.tuning import with_module
 from jdcv_core.errors import InputError
 from jdcv_core.types import Pair
 from research.contrastive.graph import PairGraph
-from research.contrastive.pretraining import Plan, pretrain
+from research.contrastive.pretraining import Plan, _model, pretrain
 from research.contrastive.settings import PretrainSettings
 
 TOPICS, EACH = 6, 8
@@ -85,6 +85,41 @@ def test_spans_need_no_label(encoder):
     assert course[-1]["loss"] < course[1]["loss"]
 
 
+def test_dropout_views_need_no_label_and_dropout_is_on_only_in_training(encoder):
+    chunks, train, _ = corpus()
+    settings = replace(SETTINGS, objective="dropout", dropout=0.2, steps=10)
+    module, course = pretrain(encoder, chunks, train, [], settings, 0)
+    assert course[-1]["loss"] < course[1]["loss"]
+    trained = with_module(encoder, module)
+    one, again = (trained.encode_chunks([chunks["cv:0-0"][0]]) for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+
+
+@pytest.mark.parametrize("mined", ["bm25", "self"])
+def test_mined_cvs_are_in_the_batch_and_no_known_fit_of_their_jd(encoder, mined):
+    chunks, train, _ = corpus()
+    texts = {i: " ".join(f"w{t}" for t in own[0]) for i, own in chunks.items()}
+    settings = replace(
+        SETTINGS, mined=mined, mined_each=2, mined_first=0, mined_last=4, documents=20
+    )
+    plan = Plan(chunks, train, PairGraph(train), settings, 0)
+    model = _model(encoder, settings)
+    plan.rank(model, texts)
+    assert plan.scores.shape == (len(plan.jds), len(plan.cvs))
+    fits = {(p.jd, p.cv) for p in train if p.label > 0}
+    for jd in plan.jds:
+        own = plan.mined(jd, np.random.default_rng(0))
+        assert len(own) == 2
+        assert not {(jd, cv) for cv in own} & fits
+        row = plan.scores[plan.jds.index(jd)]
+        allowed = [row[at] for at, cv in enumerate(plan.cvs) if (jd, cv) not in fits]
+        assert min(row[plan.cvs.index(cv)] for cv in own) >= sorted(allowed)[-4]
+    with_them = plan.documents(np.random.default_rng(1))
+    assert len(with_them) <= 20
+    _, course = pretrain(encoder, chunks, train, [], replace(settings, steps=2), 0, texts=texts)
+    assert np.isfinite(course[-1]["loss"])
+
+
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_generators(encoder):
     chunks, train, test = corpus()
     settings = replace(SETTINGS, steps=3, hard=2, chunks=1)
@@ -127,6 +162,10 @@ def test_what_cannot_be_is_refused(encoder):
         ({"documents": 2}, "Give 4 or more"),
         ({"temperature": 2.0}, "less than 1"),
         ({"chunks": 0}, "or null"),
+        ({"objective": "dropout"}, "the two views of a chunk are one"),
+        ({"dropout": 1.5}, "it is a share"),
+        ({"mined": "bm52"}, "(?i)did you mean 'bm25'"),
+        ({"mined_first": 9, "mined_last": 9}, "no window"),
     ):
         with pytest.raises(InputError, match=said):
             replace(SETTINGS, **wrong).check()
