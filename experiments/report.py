@@ -168,7 +168,7 @@ def conclusions(table: Table) -> list[str]:
     said = []
     for split in table.splits:
         smallest = ", ".join(
-            f"{METRICS[m][0]} {value:.3f}" for m, value in table.detectable[split].items()
+            f"{METRICS[m][0]} {short(value)}" for m, value in table.detectable[split].items()
         )
         if smallest:
             said.append(

@@ -98,7 +98,7 @@ def make_table(
         family = [n for n, kind in kinds.items() if kind == "variant" and n != baseline]
         differences[split] = compare(joined, baseline, metrics=compared, family=family)
         detectable[split] = {
-            metric: float(np.median([differences[split][n][metric]["detectable"] for n in family]))
+            metric: _detectable([differences[split][n][metric] for n in family])
             for metric in compared
             if family
         }
@@ -216,6 +216,13 @@ def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
             "here. Give a smaller chunking.size."
         )
     return said
+
+
+def _detectable(found: Sequence[Mapping[str, Any]]) -> float:
+    """The median of the smallest detectable differences; rows in which nothing varies, for lack of
+    comparisons, know nothing of it."""
+    known = [f["detectable"] for f in found if f["se"] > 0]
+    return float(np.median(known)) if known else np.nan
 
 
 def _finite(by_metric: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -58,7 +58,7 @@ def _summary(ablations: list[Ablation]) -> list[Block]:
             )
         said.append(
             f"**{capital(title(ablation))}**, split {KINDS[split]}, {len(compared(ablation))} "
-            f"variants against the {_what(ablation)}. {'; '.join(parts)}."
+            f"variants against {_what(ablation)}. {'; '.join(parts)}."
         )
         said += [f"{capital(title(ablation))}: {s}" for s in _consistent(ablation)]
     said += _negatives(ablations)
@@ -66,7 +66,7 @@ def _summary(ablations: list[Ablation]) -> list[Block]:
 
 
 def _what(ablation: Ablation) -> str:
-    return ablation.table["baseline"] if ablation.other_baseline else "baseline"
+    return ablation.table["baseline"] if ablation.other_baseline else "the baseline"
 
 
 def _consistent(ablation: Ablation) -> list[str]:
