@@ -264,7 +264,7 @@ def cells_of(experiment: Experiment, tasks: list[Task]) -> Generator[tuple[Task,
     elsewhere = [t for t in missing if jobs > 1 and not _only_here(experiment, t)]
     if len(elsewhere) < 2:
         for task in tasks:
-            yield task, found.get(task) or cell_here(experiment, task)
+            yield task, known_cell(experiment, task, found) or cell_here(experiment, task)
         return
     label = f"Cells, {min(jobs, len(elsewhere))} at a time"
     with (
@@ -281,7 +281,15 @@ def cells_of(experiment: Experiment, tasks: list[Task]) -> Generator[tuple[Task,
                 advance(0, f"{task.split}, seed {task.seed}: {task.name}")
                 yield task, cell
             else:
-                yield task, found.get(task) or cell_here(experiment, task)
+                yield task, known_cell(experiment, task, found) or cell_here(experiment, task)
+
+
+def known_cell(experiment: Experiment, task: Task, found: dict[Task, Cell]) -> Cell | None:
+    """A cell that was found; a new record gets the course of its training, too."""
+    cell = found.get(task)
+    if cell is not None and (task.name, task.split, task.seed) not in experiment.done:
+        log_course(experiment, task, cell)
+    return cell
 
 
 def find_cell(experiment: Experiment, task: Task) -> Cell | None:

@@ -138,6 +138,10 @@ def check_the_second_time(run, folder: Path, first: list[dict]) -> None:
         assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
         cells = json.loads((again / "facts.json").read_text())["cells"]
         assert cells["made"] == (made and made - 1)  # the ceiling needs no making
+        courses = [
+            {p.name: p.read_text() for p in (f / "training").iterdir()} for f in (folder, again)
+        ]
+        assert courses[0].keys() == courses[1].keys()
         kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
         assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
 
