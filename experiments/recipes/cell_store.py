@@ -1,6 +1,6 @@
 """Cells that were trained before, by what fixes them: a repeated experiment adds what is missing.
 
-A key holds the row with its settings, the split, the seed, the labels, the chunk vectors, the
+A key holds the row with its settings, the pairs of each part of the split, the seed, the labels, the chunk vectors, the
 versions of the libraries, and the source text of everything that trains. Change one of them and it
 misses.
 """
@@ -22,7 +22,8 @@ from experiments.recipes.cells import Cell
 from jdcv_core import records
 
 SOURCES = (
-    "experiments.recipes.rows", "experiments.recipes.bench", "jdcv_core.scoring",
+    "experiments.recipes.rows", "experiments.recipes.bench", "experiments.recipes.explain",
+    "research.attribution", "research.falsifiers", "jdcv_core.scoring",
     "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.training",
     "jdcv_core.encoding", "jdcv_core.evaluation.classification",
 )  # fmt: skip

@@ -234,7 +234,7 @@ def tasks_of(experiment: Experiment) -> list[Task]:
         key = cell_store.cell_key(
             row=None if row is None else {**_plain(row), "encoder": ""},
             floor=floor,
-            split=[split, list(config.split.fractions)],
+            split=asdict(experiment.splits[split, seed]),
             seed=seed,
             data=experiment.facts["data"]["fingerprint"],
             vectors=vectors,

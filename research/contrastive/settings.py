@@ -82,6 +82,9 @@ class PretrainSettings:
             if self.objective != "dropout":
                 what = "it is a share"
             raise InputError(f"pretraining.dropout={self.dropout}", what, "give 0.1")
+        if 2 + self.hard + self.mined_each * (self.mined != "none") > self.documents:
+            what = "one JD, its Good Fit and its hard negatives are more"
+            raise InputError(f"pretraining.documents={self.documents}", what, "give more")
         if self.chunks is not None and self.chunks < 1:
             what = f"pretraining.chunks={self.chunks}"
             raise InputError(what, "that is too little", "give 1 or more, or null")

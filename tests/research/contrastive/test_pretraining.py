@@ -161,6 +161,7 @@ def test_what_cannot_be_is_refused(encoder):
         ({"tuning": "frozen"}, "pretraining.tuning"),
         ({"documents": 2}, "Give 4 or more"),
         ({"temperature": 2.0}, "less than 1"),
+        ({"documents": 4, "hard": 3}, "its hard negatives are more"),
         ({"chunks": 0}, "or null"),
         ({"objective": "dropout"}, "the two views of a chunk are one"),
         ({"dropout": 1.5}, "it is a share"),
