@@ -1,8 +1,8 @@
 """Cells that were trained before, by what fixes them: a repeated experiment adds what is missing.
 
-A key holds the row with its settings, the pairs of each part of the split, the seed, the labels, the
-chunk vectors, the versions of the libraries, and the source text of everything that trains. Change
-one of them and it misses.
+A key holds the row with its settings, the pairs of each part of the split, the seed, the labels,
+the chunk vectors, the versions of the libraries, and the source text of everything that trains.
+Change one of them and it misses.
 """
 
 from __future__ import annotations
