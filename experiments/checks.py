@@ -13,7 +13,7 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import FLOORS, KINDS, Chunking, Config, Splitting, scorer_of
+from experiments.schema import CHUNK_BY, FLOORS, KINDS, Chunking, Config, Splitting, scorer_of
 from jdcv_core.data.demo.corpus import DemoSettings
 from jdcv_core.data.splits import KINDS as SPLITS
 from jdcv_core.encoding.mini import MiniSettings
@@ -22,6 +22,7 @@ from jdcv_core.errors import InputError, nearest
 from jdcv_core.evaluation.statistics import METRICS
 from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.settings import PretrainSettings
+from research.experience.calendar_months import month_from
 
 CONFIGS = Path(__file__).parent / "configs"
 NESTED: dict[str, Any] = {
@@ -109,6 +110,14 @@ def variants(config: Config) -> None:
         if config.split.also:
             what = "an encoder is pretrained for one kind of split"
             raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
+    if config.chunking.by not in CHUNK_BY:
+        cure = nearest(config.chunking.by, list(CHUNK_BY))
+        raise InputError(f"chunking.by={config.chunking.by}", "it is unknown", cure)
+    if config.chunking.reference is not None:
+        try:
+            month_from(config.chunking.reference)
+        except ValueError as fault:
+            raise InputError("chunking.reference", str(fault), "write it as 2024-06") from fault
     if config.jobs < 0:
         raise InputError(
             f"jobs={config.jobs}", "that is too few", "give 1 or more, or 0: one a core"
@@ -179,17 +188,18 @@ def _check_row(where: str, row: Any) -> None:
             raise InputError(f"{where}.training.{key}", what, nearest(key, known))
     if (kind := row.get("kind", "variant")) not in KINDS:
         raise InputError(f"{where}.kind={kind}", "it is unknown", nearest(kind, [*KINDS]))
-    if "view" in row:
-        _check_view(f"{where}.view", row)
+    for key in ("view", "months"):
+        if key in row:
+            _check_view(f"{where}.{key}", row, row[key])
     if "encoder" in row:
         _check_arguments(f"{where}.encoder", row.encoder)
 
 
-def _check_view(where: str, row: Any) -> None:
+def _check_view(where: str, row: Any, name: str) -> None:
     if row.get("tuning", "frozen") != "frozen":
         raise InputError(where, "a view is of stored vectors", "remove it, or tuning")
     try:
-        get_object(row.view)
+        get_object(name)
     except Exception as fault:  # get_object raises whatever the import raises
         raise InputError(where, _first_line(fault), "check the name") from fault
 

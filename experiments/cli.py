@@ -1,4 +1,5 @@
-"""The command `jdcv`: what one does with a trained model. `jdcv score` scores CVs against JDs."""
+"""The command `jdcv`: `score` scores CVs against JDs with a trained model, `timeline` shows what
+was read of a CV's experiences."""
 
 from __future__ import annotations
 
@@ -31,6 +32,15 @@ examples
     jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv \\
         --cv-column cv --jd-column jd --label-column predicted
 """
+TIMELINE_EXAMPLES = """\
+examples
+  what was read of a CV, as a table and a figure
+    jdcv timeline --cv cv.txt --out timeline.png
+  the same as JSON, with "current" meaning June 2024
+    jdcv timeline --cv cv.txt --reference 2024-06 --json
+  with each experience's own score against a JD
+    jdcv timeline --cv cv.txt --model runs/baseline/matcher --jd jd.txt --out timeline.png
+"""
 PACKED = {b"%PDF": "a PDF", b"PK\x03\x04": "a DOCX or another packed file"}
 Rows = list[tuple[str, tuple[Any, ...]]]
 """Place in the file, and the values of all columns."""
@@ -58,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> Parser:
-    whole = Parser(prog="jdcv", description="Use a trained matcher of CVs with job descriptions.")
+    whole = Parser(prog="jdcv", description="Read CVs and match them with job descriptions.")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
     score = commands.add_parser(
         "score",
@@ -86,7 +96,83 @@ def parser() -> Parser:
     cache = Path("~/.cache/jdcv")
     text = "keeps the chunk vectors of --pairs; default: %(default)s"
     add("--cache-dir", type=Path, default=cache, metavar="FOLDER", help=text)
+    _add_timeline(commands)
     return whole
+
+
+def _add_timeline(commands: Any) -> None:
+    timeline = commands.add_parser(
+        "timeline",
+        help="show the experiences of a CV: when, how long, with which weight",
+        description="Read the experiences of a CV and show their months and weights.",
+        epilog=TIMELINE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    timeline.set_defaults(command=run_timeline)
+    add = timeline.add_argument
+    add("--cv", type=Path, required=True, metavar="FILE", help="the text of one CV")
+    add("--jd", type=Path, metavar="FILE", help="the text of one JD; goes with --model")
+    add("--model", type=Path, metavar="FOLDER", help="a saved matcher that scores experiences")
+    add("--out", type=Path, metavar="FILE", help="the figure to write, .png, .svg or .pdf")
+    add("--force", action="store_true", help="replace the file --out if it is there")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    text = "the month that 'current' means, as 2024-06; default: the newest in the CV"
+    add("--reference", metavar="MONTH", help=text)
+    text = "months after which an experience counts half; default: %(default)s"
+    add("--half-life", type=float, default=60.0, metavar="MONTHS", help=text)
+    add("--device", default="auto", help="a torch device, or auto: CUDA where there is one")
+    add("--precision", choices=("fp32", "bf16", "auto"), help="of the model")
+
+
+def run_timeline(arguments: argparse.Namespace) -> None:
+    """`jdcv timeline`: the experiences of one CV as a table, as JSON, as a figure."""
+    from research.experience.calendar_months import as_text, month_from
+    from research.experience.dates import date_ranges
+    from research.experience.parsing import newest_month, parse_cv
+
+    if (arguments.jd is None) != (arguments.model is None):
+        raise InputError("jdcv timeline", "a score needs a model and a JD", "give both, or neither")
+    if arguments.half_life <= 0:
+        raise InputError("--half-life", "it must be above 0", "give it in months")
+    if arguments.out is not None:
+        if arguments.out.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise InputError(str(arguments.out), "no such kind of figure", "end it in .png")
+        check_out(arguments.out, arguments.force)
+    text = read_text(arguments.cv)
+    try:
+        asked = arguments.reference and month_from(arguments.reference)
+    except ValueError as fault:
+        raise InputError("--reference", str(fault), "write it as 2024-06") from fault
+    reference = asked or newest_month(date_ranges(text))
+    score = None
+    if arguments.model is not None:
+        jd, matcher = read_text(arguments.jd), load(arguments)
+        score = lambda own: matcher.score(own, jd)  # noqa: E731
+    with progress("Reading", None):
+        from research.experience.timeline import timeline
+        from research.experience.weights import Decay
+
+        entries = timeline(text, reference, Decay(arguments.half_life), score)
+    notes = parse_cv(text, reference).notes
+    if arguments.json:
+        from experiments.timeline_figure import as_json
+
+        content = {"cv": str(arguments.cv), "reference": as_text(reference), "notes": notes}
+        print(as_json(content | {"experiences": entries}), end="")
+    else:
+        for e in entries:
+            shown = f"{e['from']} to {e['to']:<8}{e['months']:>5} months"
+            shown += "" if e["weight"] is None else f"  weight {e['weight']:.2f}"
+            shown += "" if e["score"] is None else f"  score {e['score']:.3f}"
+            print(f"{shown}  {e['title'][:60]}")
+        for note in notes:
+            _say(note, "")
+    if arguments.out is not None:
+        from experiments.timeline_figure import draw
+
+        draw(arguments.out, entries, reference, arguments.cv.name)
+        _say(f"Figure: {arguments.out}", "")
 
 
 def run_score(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from experiments.formats import UNDEFINED, difference, interval, short, sign, with_spread
-from experiments.table import Table, as_json, faithfulness, notes
+from experiments.table import Table, as_json, faithfulness, learnt_half_lives, notes
 from jdcv_core import records
 from jdcv_core.evaluation.statistics import spread
 
@@ -150,6 +150,14 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
                 [_retrieved(line) for line in table.retrieval],
             )
         )
+    if table.half_life:
+        found.append(
+            (
+                "Half-life of experience, in months",
+                ["from", "half-life", "loss", "loss without age"],
+                _half_lives(table),
+            )
+        )
     explained = {n: f for n in table.names if (f := faithfulness(table.lines(n)))}
     if explained:
         methods = list(dict.fromkeys(m for f in explained.values() for m in f))
@@ -161,6 +169,20 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
             )
         )
     return found
+
+
+def _half_lives(table: Table) -> list[list[str]]:
+    """The estimate from words with its interval, and what scorers learnt, mean ± sd of seeds."""
+    words = table.half_life
+    head = f"words of the training pairs, seed {words['seed']}"
+    rows = [[head, words["text"], f"{words['loss']:.4f}", f"{words['loss_without_age']:.4f}"]]
+    for name in table.names:
+        learnt = learnt_half_lives(table.lines(name))
+        if learnt:
+            mean, deviation = spread(learnt)
+            shown = f"{mean:.1f}" if deviation is None else f"{mean:.1f}±{deviation:.1f}"
+            rows.append([f"{name} (vectors)", shown, "", ""])
+    return rows
 
 
 def conclusions(table: Table) -> list[str]:

@@ -9,10 +9,12 @@ from omegaconf import MISSING
 from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.settings import PretrainSettings
 
-ROW_KEYS = ("tuning", "training", "encoder", "view", "kind", "pretrained")
+ROW_KEYS = ("tuning", "training", "encoder", "view", "months", "kind", "pretrained")
 """What a row may say beside its scorer."""
 KINDS = ("variant", "falsifier")
 """What a row may be; floors and ceilings come from the recipe."""
+CHUNK_BY = ("tokens", "experience")
+"""Where documents may be cut."""
 FLOORS = (
     "majority", "random", "tfidf_cosine", "tfidf_logistic", "bm25", "cv_probe", "jd_probe",
 )  # fmt: skip
@@ -41,10 +43,15 @@ class Splitting:
 @dataclass
 class Chunking:
     """size: most tokens in a chunk; null: 1,024, or what the encoder can read.
-    overlap: tokens that a chunk repeats of the one before."""
+    overlap: tokens that a chunk repeats of the one before.
+    by: tokens, or experience: CVs are also cut where an experience begins, and scorers that weigh
+    by months can be rows.
+    reference: the month that "current" means, as 2024-06; null: the newest that a CV names."""
 
     size: int | None = None
     overlap: int = 0
+    by: str = "tokens"
+    reference: str | None = None
 
 
 @dataclass
@@ -56,7 +63,8 @@ class Config:
     variants:   row name → the `_target_` of a scorer with its arguments, without `dim`; and, where
                 the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
                 trained), `training` (settings), `encoder`, `view` (a function of
-                research/falsifiers.py through which it sees the chunk vectors), `kind` (variant,
+                research/falsifiers.py through which it sees the chunk vectors), `months` (the same
+                for the months of experiences), `kind` (variant,
                 or falsifier: a control, which the correction for many comparisons leaves out),
                 `pretrained` (true: its encoder is first pretrained by contrast on the training
                 pairs of the split, anew for each seed)

@@ -33,6 +33,8 @@ class Table:
     curves:      name → mean score, mean target and count in bins of the score, on the main split
     retrieval:   recall@10 of each encoder's chunk vectors, see `recipes.pretraining.retrieval`; []
                  where no encoder was pretrained
+    half_life:   of experience, from the words of the training pairs, see `recipes.months`; {} where
+                 documents are not cut by experience
     """
 
     experiment: str
@@ -46,6 +48,7 @@ class Table:
     ceilings: dict[str, dict[str, float]]
     curves: dict[str, dict[str, list[float]]]
     retrieval: list[dict[str, Any]]
+    half_life: dict[str, Any]
 
     @property
     def names(self) -> list[str]:
@@ -109,7 +112,7 @@ def make_table(
     ceilings = {f"{a:g}": noise_ceiling(shares, a) for a in AGREEMENTS}
     return Table(
         facts["experiment"], baseline, splits, list(compared), rows, differences, detectable,
-        notes(facts), ceilings, curves, facts.get("retrieval", []),
+        notes(facts), ceilings, curves, facts.get("retrieval", []), facts.get("half_life", {}),
     )  # fmt: skip
 
 
@@ -137,6 +140,7 @@ def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) 
                 if name == table.baseline
                 else {split: _finite(table.differences[split][name]) for split in table.splits},
                 "faithfulness": faithfulness(table.lines(name)),
+                "half_life": learnt_half_lives(table.lines(name)),
             }
         )
     return {
@@ -154,6 +158,7 @@ def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) 
         "noise_ceiling": table.ceilings,
         "reliability": table.curves,
         "retrieval": table.retrieval,
+        "half_life": table.half_life,
     }
 
 
@@ -166,6 +171,12 @@ def faithfulness(lines: Lines) -> dict[str, dict[str, float]] | None:
         method: {key: float(np.mean([f[method][key] for f in found])) for key in found[0][method]}
         for method in found[0]
     }
+
+
+def learnt_half_lives(lines: Lines) -> list[float] | None:
+    """The half-life in months that each seed's scorer learnt; None for one that learns none."""
+    found = [line["learnt"]["half_life"] for line in lines if "half_life" in line.get("learnt", {})]
+    return found or None
 
 
 def notes(facts: dict[str, Any]) -> list[str]:

@@ -101,11 +101,14 @@ class ChunkVectors:
     ids:     one per document
     vectors: float tensor [doc, chunk, dim]; zeros where padded
     mask:    bool tensor [doc, chunk]; True = real, and every document has at least one real chunk
+    facts:   float tensor [doc, chunk, fact]: numbers known of a chunk beside its vector, such as
+             the months of the experience it belongs to; nan where unknown or padded. None: none
     """
 
     ids: tuple[str, ...]
     vectors: Tensor
     mask: Tensor
+    facts: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.vectors.shape[:2] != self.mask.shape:
@@ -117,8 +120,14 @@ class ChunkVectors:
             raise ValueError(f"{len(self.ids)} ids for {len(self.vectors)} documents")
 
     @classmethod
-    def pad(cls, matrices: Mapping[str, np.ndarray], ids: Iterable[str]) -> ChunkVectors:
-        """Stack the [chunk, dim] matrices of `ids`, in that order, padding with zeros.
+    def pad(
+        cls,
+        matrices: Mapping[str, np.ndarray],
+        ids: Iterable[str],
+        facts: Mapping[str, np.ndarray] | None = None,
+    ) -> ChunkVectors:
+        """Stack the [chunk, dim] matrices of `ids`, in that order, padding with zeros; and their
+        facts [chunk, fact], padding with nan.
 
         Raises KeyError for an id without a matrix, ValueError for one without a chunk.
         """
@@ -130,16 +139,26 @@ class ChunkVectors:
             if len(row) == 0:
                 raise ValueError(f"document {i} has no chunk")
         lengths = torch.tensor([len(row) for row in rows])
-        vectors = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        return cls(ids, vectors, torch.arange(vectors.shape[1]) < lengths[:, None])
+        stack = torch.nn.utils.rnn.pad_sequence
+        vectors = stack(rows, batch_first=True)
+        padded = None
+        if facts is not None:
+            known = [torch.as_tensor(facts[i], dtype=torch.float32) for i in ids]
+            for i, row, own in zip(ids, rows, known, strict=True):
+                if len(row) != len(own):
+                    raise ValueError(f"document {i}: {len(row)} chunks, facts of {len(own)}")
+            padded = stack(known, batch_first=True, padding_value=float("nan"))
+        return cls(ids, vectors, torch.arange(vectors.shape[1]) < lengths[:, None], padded)
 
     def to(self, device: str) -> ChunkVectors:
         """The same on a device."""
-        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device))
+        facts = None if self.facts is None else self.facts.to(device)
+        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device), facts)
 
     def take(self, index: Tensor) -> ChunkVectors:
         """The documents at `index` [pair] (repeats allowed), trimmed to their longest."""
         mask = self.mask[index]
         longest = int(mask.sum(1).max())
         ids = tuple(self.ids[i] for i in index.tolist())
-        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest])
+        facts = None if self.facts is None else self.facts[index, :longest]
+        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], facts)

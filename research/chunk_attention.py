@@ -74,10 +74,15 @@ class ChunkAttention(nn.Module):
         self.head = MatchHead(dim)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        x_jd, x_cv = self._read_own(jd, cv)
+        bias = self.bias(cv)
+        x_jd, x_cv = self._read_own(jd, cv, bias)
         y_cv = self._term("cross_cv", x_cv, x_jd, jd.mask)
-        y_jd = self._term("cross_jd", x_jd, x_cv, cv.mask)
-        return self.head(self.pool_jd(y_jd, jd.mask), self.pool_cv(y_cv, cv.mask))
+        y_jd = self._term("cross_jd", x_jd, x_cv, cv.mask, bias)
+        return self.head(self.pool_jd(y_jd, jd.mask), self.pool_cv(y_cv, cv.mask, bias))
+
+    def bias(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"] | None:
+        """What is added to the logits of all attention to CV chunks: here nothing."""
+        return None
 
     @torch.inference_mode()
     def cross_attention(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"]:
@@ -87,15 +92,18 @@ class ChunkAttention(nn.Module):
         """
         if "cross_jd" not in self.terms:
             raise ValueError("this ChunkAttention has no term cross_jd")
-        x_jd, x_cv = self._read_own(jd, cv)
+        bias = self.bias(cv)
+        x_jd, x_cv = self._read_own(jd, cv, bias)
         term = cast(Attention, self.terms["cross_jd"])
-        return term.weights(x_jd, x_cv, cv.mask).mean(1)
+        return term.weights(x_jd, x_cv, cv.mask, bias).mean(1)
 
-    def _read_own(self, jd: ChunkVectors, cv: ChunkVectors) -> tuple[Tensor, Tensor]:
+    def _read_own(
+        self, jd: ChunkVectors, cv: ChunkVectors, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The chunks of each side after reading their own document, each [pair chunk dim]."""
         x_jd, x_cv = self._place(jd.vectors), self._place(cv.vectors)
         x_jd = self._term("self_jd", x_jd, x_jd, jd.mask)
-        return x_jd, self._term("self_cv", x_cv, x_cv, cv.mask)
+        return x_jd, self._term("self_cv", x_cv, x_cv, cv.mask, bias)
 
     def _place(self, x: Float[Tensor, "pair chunk dim"]) -> Float[Tensor, "pair chunk dim"]:
         if self.position is None:
@@ -103,8 +111,10 @@ class ChunkAttention(nn.Module):
         index = torch.arange(x.shape[1], device=x.device).clamp_max(len(self.position) - 1)
         return x + self.position[index]
 
-    def _term(self, name: str, x: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-        return self.terms[name](x, source, mask) if name in self.terms else x
+    def _term(
+        self, name: str, x: Tensor, source: Tensor, mask: Tensor, bias: Tensor | None = None
+    ) -> Tensor:
+        return self.terms[name](x, source, mask, bias) if name in self.terms else x
 
 
 class Attention(nn.Module):
@@ -146,8 +156,9 @@ class Attention(nn.Module):
         x: Float[Tensor, "pair chunk dim"],
         source: Float[Tensor, "pair other dim"],
         mask: Bool[Tensor, "pair other"],
+        bias: Float[Tensor, "pair other"] | None = None,
     ) -> Float[Tensor, "pair chunk dim"]:
-        weights = self.dropout(self.weights(x, source, mask))
+        weights = self.dropout(self.weights(x, source, mask, bias))
         value = self._split(self.value(self.norm(source)))
         read = einsum(weights, value, "pair head i k, pair head k each -> pair head i each")
         read = rearrange(read, "pair head i each -> pair i (head each)")
@@ -158,6 +169,7 @@ class Attention(nn.Module):
         x: Float[Tensor, "pair chunk dim"],
         source: Float[Tensor, "pair other dim"],
         mask: Bool[Tensor, "pair other"],
+        bias: Float[Tensor, "pair other"] | None = None,
     ) -> Float[Tensor, "pair head chunk other"]:
         if self.random:
             x, source = x.detach(), source.detach()
@@ -165,6 +177,8 @@ class Attention(nn.Module):
         key = self._split(self.key(self.norm(source)))
         logits = einsum(query, key, "pair head i each, pair head k each -> pair head i k")
         logits = logits / query.shape[-1] ** 0.5
+        if bias is not None:
+            logits = logits + rearrange(bias, "pair k -> pair 1 1 k")
         padded = rearrange(~mask, "pair k -> pair 1 1 k")
         return logits.masked_fill(padded, float("-inf")).softmax(-1)
 
@@ -185,8 +199,12 @@ class AttentionPooling(nn.Module):
         nn.init.zeros_(self.importance.weight)
 
     def forward(
-        self, x: Float[Tensor, "pair chunk dim"], mask: Bool[Tensor, "pair chunk"]
+        self,
+        x: Float[Tensor, "pair chunk dim"],
+        mask: Bool[Tensor, "pair chunk"],
+        bias: Float[Tensor, "pair chunk"] | None = None,
     ) -> Float[Tensor, "pair dim"]:
         logits = self.importance(torch.tanh(self.hidden(x)))[..., 0]
+        logits = logits if bias is None else logits + bias
         weights = logits.masked_fill(~mask, float("-inf")).softmax(-1)
         return einsum(weights, x, "pair chunk, pair chunk dim -> pair dim")

@@ -74,3 +74,19 @@ def _one_side(matrices: Matrices, seed: int, hidden: str) -> dict[str, np.ndarra
     length = np.linalg.norm(chunks.astype(float), axis=1).mean()
     same = (drawn / np.linalg.norm(drawn) * length).astype(chunks.dtype)
     return {i: same if i.startswith(hidden) else matrices[i] for i in sorted(matrices)}
+
+
+def shuffled_months(facts: Matrices, seed: int) -> dict[str, np.ndarray]:
+    """The months of each CV's dated chunks, dealt anew among them.
+
+    facts: float [chunk, 4] by document id, of `experience.chunking.chunk_facts`
+    Each CV's weights keep their values, and so their entropy; which chunk has which says nothing.
+    """
+    rng = np.random.default_rng([seed, 45])
+    dealt = {}
+    for i in sorted(facts):
+        own = facts[i].copy()
+        dated = np.flatnonzero(~np.isnan(own[:, 0]))
+        own[dated, :2] = own[rng.permutation(dated), :2]
+        dealt[i] = own
+    return dealt

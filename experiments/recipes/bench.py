@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 
 from experiments.recipes.cell_store import CellStore
 from experiments.recipes.cells import Cell
-from experiments.recipes.explain import attention_examples, faithfulness_of
+from experiments.recipes.explain import attention_examples, faithfulness_of, timeline_example
 from experiments.recipes.rows import Row, documents_of, on_vectors
 from jdcv_core import floors
 from jdcv_core.data.splits import Split
@@ -66,6 +66,7 @@ class Bench:
 
     splits:      by kind and seed
     vectors:     chunk vectors by document id, not whitened, by their hash
+    facts:       the months of chunks by document id, by the same hash, where they are known
     attribution: the kind of split on which to say how faithful attributions of a row's scores are;
                  "" for none
     store:       folder of the cells
@@ -77,6 +78,7 @@ class Bench:
     device: str
     attribution: str
     store: Path
+    facts: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
         """The vectors of a task, whitened by its training documents."""
@@ -144,8 +146,12 @@ def trained_cell(
 
 def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[Cell, Trainable]:
     dataset, split = bench.dataset, bench.splits[task.split, task.seed]
-    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed)
+    facts = bench.facts.get(task.vectors)
+    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, facts)
     cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
+    learnt: Any = getattr(model.scorer, "learnt", dict)
+    cell.facts |= {"learnt": found} if (found := learnt()) else {}
+    cell.facts |= timeline_example(model, dataset, split)
     cell.examples = attention_examples(model, dataset, split)
     if bench.attribution == task.split:
         cell.facts["faithfulness"] = faithfulness_of(model, dataset, split, task.seed)

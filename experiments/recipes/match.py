@@ -22,7 +22,7 @@ from experiments import (
     scaling_figure,
     training_figures,
 )
-from experiments.recipes import cell_store, pretraining
+from experiments.recipes import cell_store, months, pretraining
 from experiments.recipes.bench import (
     FLOOR_NAMES,
     Bench,
@@ -131,6 +131,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
         "encodings": [e.report.facts() for e in dict.fromkeys(encoded.values())],
+        "experiences": next(iter(encoded.values())).facts_report(),
         "splits": about_splits,
         **({"sweep": dict(point)} if point else {}),
     }
@@ -148,6 +149,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         next(iter(encoded.values())).encoder.device,
         config.split.kind if config.attribution else "",
         Path(config.cache_dir) / "cells",
+        {cell_store.vectors_hash(e.matrices): e.facts for e in set(encoded.values()) if e.facts},
     )
     experiment = Experiment(
         config, dataset, splits, rows, encoded, facts, folder, tracker, done, bench
@@ -239,6 +241,7 @@ def tasks_of(experiment: Experiment) -> list[Task]:
             data=experiment.facts["data"]["fingerprint"],
             vectors=vectors,
             chunks=[encoded.report.size, encoded.report.overlap],
+            months=cell_store.vectors_hash(encoded.facts) if encoded.facts else "",
             attribution=split == experiment.bench.attribution,
             code=code,
         )
@@ -431,6 +434,9 @@ def conclude(experiment: Experiment) -> Path:
     folder, facts, config = experiment.folder, experiment.facts, experiment.config
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= pretrained_facts(experiment)
+    facts |= months.facts_of(
+        experiment.first, experiment.dataset, experiment.splits, config, folder, experiment.lines
+    )
     encoder = experiment.first.encoder
     with progress("Intervals", None):
         table = make_table(experiment.lines, experiment.columns, facts, config.compared)

@@ -14,7 +14,7 @@ from torch import nn
 
 from experiments.schema import Config, scorer_of
 from jdcv_core.chunking import chunk_documents
-from jdcv_core.encoding.encode import EncodeReport, encode_documents
+from jdcv_core.encoding.encode import Chunker, EncodeReport, encode_documents
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.store import VectorStore
 from jdcv_core.encoding.tuning import Tuning, trainable_module
@@ -26,6 +26,11 @@ from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
 from jdcv_core.types import Chunk, Dataset, Document
 from research.aggregators.widened import Widened, hidden_for
+from research.experience.calendar_months import month_from
+from research.experience.chunking import chunk_by_experience, chunk_facts
+
+CHUNKERS: dict[str, Chunker] = {"tokens": chunk_documents, "experience": chunk_by_experience}
+"""How documents may be cut (`chunking.by`)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Row:
     """name: in the table; scorer: its `_target_` and arguments; tuning: of the encoder; training:
     its own settings; encoder: the node that makes it; kind: variant or falsifier; view: the dotted
     name of the function through which it sees the chunk vectors; parameters: how many its scorer is
-    widened to; pretrained: whether its encoder is first pretrained by contrast."""
+    widened to; pretrained: whether its encoder is first pretrained by contrast; months: the dotted
+    name of the function through which it sees the months of experiences."""
 
     name: str
     scorer: dict[str, Any]
@@ -44,6 +50,7 @@ class Row:
     view: str | None = None
     parameters: int | None = None
     pretrained: bool = False
+    months: str | None = None
 
 
 @dataclass(eq=False)
@@ -53,6 +60,8 @@ class Encoded:
     matrices: chunk vectors [chunk, dim] by document id, not whitened
     chunks:   by document id; made when a first row needs them
     source:   the folder of a pretrained encoder
+    by:       how documents were cut, a name in CHUNKERS
+    reference: the month that "current" means; None: the newest in the CVs
     """
 
     encoder: Encoder
@@ -61,14 +70,32 @@ class Encoded:
     documents: list[Document]
     _chunks: dict[str, list[Chunk]] | None = None
     source: Path = Path()
+    by: str = "tokens"
+    reference: int | None = None
+    _facts: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
 
     @property
     def chunks(self) -> dict[str, list[Chunk]]:
         if self._chunks is None:
             size, overlap = self.report.size, self.report.overlap
-            cut = chunk_documents(self.documents, self.encoder.tokenizer, size, overlap)
+            cut = CHUNKERS[self.by](self.documents, self.encoder.tokenizer, size, overlap)
             self._chunks = {d.id: c for d, c in zip(self.documents, cut, strict=True)}
         return self._chunks
+
+    @property
+    def facts(self) -> dict[str, np.ndarray] | None:
+        """The months of each chunk by document id (`chunking.chunk_facts`); None where documents
+        were not cut by experience."""
+        return None if self.by == "tokens" else self._facts_and_report()[0]
+
+    def facts_report(self) -> dict[str, Any]:
+        """How many experiences were read, and what was wrong with them."""
+        return {} if self.by == "tokens" else self._facts_and_report()[1]
+
+    def _facts_and_report(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        if self._facts is None:
+            self._facts = chunk_facts(self.documents, self.chunks, self.reference)
+        return self._facts
 
 
 def rows_of(config: Config) -> list[Row]:
@@ -80,7 +107,7 @@ def rows_of(config: Config) -> list[Row]:
         kind, view = variant.get("kind", "variant"), variant.get("view")
         pretrained = bool(variant.get("pretrained", False))
         row = Row(name, scorer_of(variant), tuning, training, encoder, kind, view)
-        found.append(replace(row, pretrained=pretrained))
+        found.append(replace(row, pretrained=pretrained, months=variant.get("months")))
     return found
 
 
@@ -113,9 +140,12 @@ def encode(config: Config, node: dict[str, Any], documents: list[Document]) -> E
     encoder = make(node, documents=documents)
     store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
     chunking = config.chunking
-    matrices, report = encode_documents(documents, encoder, store, chunking.size, chunking.overlap)
+    matrices, report = encode_documents(
+        documents, encoder, store, chunking.size, chunking.overlap, CHUNKERS[chunking.by]
+    )
     encoder.release()
-    return Encoded(encoder, matrices, report, documents)
+    reference = None if chunking.reference is None else month_from(chunking.reference)
+    return Encoded(encoder, matrices, report, documents, by=chunking.by, reference=reference)
 
 
 def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
@@ -124,16 +154,23 @@ def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
 
 
 def on_vectors(
-    row: Row, dataset: Dataset, matrices: Mapping[str, np.ndarray], device: str, seed: int
+    row: Row,
+    dataset: Dataset,
+    matrices: Mapping[str, np.ndarray],
+    device: str,
+    seed: int,
+    facts: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
     """The module that the loop trains on stored, whitened chunk vectors: random starts are drawn
     from the seed."""
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
+    if row.months is not None and facts is not None:
+        facts = get_object(row.months)(facts, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
-    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices), device)
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, facts), device)
 
 
 def on_tokens(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -19,6 +19,9 @@ from jdcv_core.types import Chunk, Document
 
 USUAL_SIZE = 1024
 """The baseline's chunk size in tokens, where the encoder can read as much."""
+
+Chunker = Callable[..., list[list[Chunk]]]
+"""(documents, tokenizer, size, overlap) → the chunks of each; `chunk_documents` is one."""
 
 GROUP = 64
 """Documents between two commits: what a kill can cost at most."""
@@ -67,12 +70,15 @@ def encode_documents(
     store: VectorStore,
     size: int | None = None,
     overlap: int = 0,
+    chunker: Chunker = chunk_documents,
 ) -> tuple[dict[str, np.ndarray], EncodeReport]:
     """The chunk vectors of each document, out of the store or else out of the encoder.
 
     documents: each id once
     size:      most tokens in a chunk; None: 1,024, or as many as the encoder can read
     overlap:   tokens that a chunk repeats of the one before
+    chunker:   how documents are cut. What it may change of a document's chunks must show in their
+               tokens: with another one than `chunk_documents` the key holds those, not the text
 
     Returns matrices float32 [chunk, dim] by document id, in the order given, and a report. When
     everything is found the encoder is not even loaded. Documents are encoded in groups, and each
@@ -90,7 +96,14 @@ def encode_documents(
     report = EncodeReport(encoder.name, encoder.precision, size, overlap, len(documents))
 
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
-    keys = {d.id: vector_key(d.text, tokenizer, size, overlap, weights) for d in documents}
+    if chunker is chunk_documents:
+        keys = {d.id: vector_key(d.text, tokenizer, size, overlap, weights) for d in documents}
+    else:
+        cut = chunker(documents, encoder.tokenizer, size, overlap)
+        parts = {d.id: [c.tokens for c in own] for d, own in zip(documents, cut, strict=True)}
+        keys = {
+            i: vector_key(repr(own), tokenizer, size, overlap, weights) for i, own in parts.items()
+        }
     if len(keys) != len(documents):
         raise ValueError("a document id comes twice")
     stored = store.get_many(keys.values())
@@ -101,7 +114,7 @@ def encode_documents(
         with progress(f"Encoding {len(missing)} documents", characters) as advance:
             for at in range(0, len(missing), GROUP):
                 group = missing[at : at + GROUP]
-                cut = chunk_documents(group, encoder.tokenizer, size, overlap)
+                cut = chunker(group, encoder.tokenizer, size, overlap)
                 report.tokens += _encode_new(cut, encoder, seen, advance)
                 fresh = {
                     keys[d.id]: np.stack([seen[_content(c)] for c in chunks])

@@ -26,13 +26,19 @@ class PairTensors:
     labels: Tensor
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], matrices: Mapping[str, np.ndarray]) -> "PairTensors":
-        """matrices: document id → [chunk, dim]; a KeyError names a document without."""
+    def of(
+        cls,
+        pairs: Sequence[Pair],
+        matrices: Mapping[str, np.ndarray],
+        facts: Mapping[str, np.ndarray] | None = None,
+    ) -> "PairTensors":
+        """matrices: document id → [chunk, dim]; a KeyError names a document without.
+        facts: document id → [chunk, fact], see `ChunkVectors`."""
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
-            ChunkVectors.pad(matrices, jds.tolist()),
-            ChunkVectors.pad(matrices, cvs.tolist()),
+            ChunkVectors.pad(matrices, jds.tolist(), facts),
+            ChunkVectors.pad(matrices, cvs.tolist(), facts),
             torch.as_tensor(jd_index),
             torch.as_tensor(cv_index),
             torch.tensor([p.label for p in pairs]),

@@ -77,7 +77,9 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     predictions = parquet.read_table(folder / "predictions.parquet")
     assert set(predictions["variant"].to_pylist()) == rows
     drawn = {"labels", "tokens", "comparison", "confusion", "scores", "training", "per_class"}
-    drawn |= {"attention"} if name in ("chunk_attention", "ablation") else set()
+    with_attention = ("chunk_attention", "ablation", "experience")
+    drawn |= {"attention"} if name in with_attention else set()
+    drawn |= {"timeline"} if name == "experience" else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
     drawn |= {"pretraining"} if name == "contrastive" else set()
     assert {path.stem for path in folder.glob("*.png")} == drawn
@@ -86,12 +88,27 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     check_the_json(folder, lines)
     if name == "chunk_attention":
         check_the_second_time(run, folder, lines)
+    if name == "experience":
+        check_the_months(folder, lines)
     if name == "contrastive":
         check_what_was_pretrained(run, folder)
     if config.save_models:
         models = list((folder / "models").iterdir())
         assert len(models) == len(config.variants)
         assert Matcher.from_pretrained(models[0]).score("An accountant.", "We need one.") > 0
+
+
+def check_the_months(folder: Path, lines: list[dict]) -> None:
+    """The timeline is of a row and a CV of the record; a half-life is printed."""
+    content = json.loads((folder / "timeline.json").read_text(encoding="utf-8"))
+    assert content["row"] == "half-life"
+    weights = [e["weight"] for e in content["experiences"]]
+    assert sum(weights) == pytest.approx(1, abs=1e-3)
+    learnt = {line["variant"] for line in lines if "half_life" in line.get("learnt", {})}
+    assert {"half-life", "hyperbolic", "chunk attention, log W"} <= learnt
+    table = json.loads((folder / "table.json").read_text())
+    assert table["half_life"]["pairs"] > 0
+    assert "Half-life of experience" in (folder / "table.md").read_text()
 
 
 def check_the_json(folder: Path, lines: list[dict]) -> None:

@@ -1,0 +1,61 @@
+"""A CV's experiences over the years, as a figure and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
+
+from research.experience.calendar_months import as_text
+
+
+def draw(path: Path, entries: Sequence[Mapping[str, Any]], reference: int, title: str) -> None:
+    """A bar an experience from its first month to its last; the darker the more weight it has, with
+    its score as a number. A hatched one has dates that cannot be right and no weight.
+
+    entries: of `research.experience.timeline.timeline`; reference: the month of the dashed line
+    """
+    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.5 * max(1, len(entries))))
+    weights = [e["weight"] for e in entries if e["weight"] is not None]
+    most = max(weights, default=0) or 1.0
+    for row, entry in enumerate(entries):
+        start, end = sorted((entry["start"], max(entry["end"], entry["start"] + 1)))
+        share = 0.0 if entry["weight"] is None else entry["weight"] / most
+        colour = plt.get_cmap("Blues")(0.15 + 0.75 * share)
+        hatch = "//" if entry["fault"] else None
+        axis.barh(
+            row, (end - start) / 12, left=start / 12, color=colour, edgecolor="#333", hatch=hatch
+        )
+        said = [f"{entry['months']} months"]
+        said += [f"weight {entry['weight']:.2f}"] if entry["weight"] is not None else []
+        said += [f"score {entry['score']:.2f}"] if entry["score"] is not None else []
+        said += [entry["fault"]] if entry["fault"] else []
+        axis.text(end / 12 + 0.1, row, ", ".join(said), va="center", fontsize=8)
+    axis.set_yticks(range(len(entries)), [_short(e["title"]) for e in entries], fontsize=8)
+    axis.invert_yaxis()
+    axis.axvline(reference / 12, color="#777", linestyle="--", linewidth=1)
+    axis.margins(x=0.02)
+    left, right = axis.get_xlim()
+    axis.set_xlim(left, right + 0.35 * (right - left))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("year")
+    axis.set_title(f"{title}; dashed: {as_text(reference)}", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 34 else f"{title[:33]}…"

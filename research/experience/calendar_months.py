@@ -1,0 +1,90 @@
+"""Months as whole numbers, and time spans as half-open intervals [start, end) of them. Ours.
+
+A month is 12 · year + (month - 1), so January 2020 is 24240 and the difference of two is months.
+The demo corpus counts the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FIRST_YEAR, LAST_YEAR = 1900, 2100
+"""What lies outside is no year of a career; LAST_YEAR itself is allowed."""
+
+
+def month_of(year: int, month: int) -> int:
+    """Year and month from 1 to 12 → months from year 0."""
+    return 12 * year + month - 1
+
+
+def year_and_month(month: int) -> tuple[int, int]:
+    """Months from year 0 → (year, month from 1 to 12)."""
+    return month // 12, month % 12 + 1
+
+
+def as_text(month: int) -> str:
+    """2014-05"""
+    year, number = year_and_month(month)
+    return f"{year:04d}-{number:02d}"
+
+
+def month_from(text: str) -> int:
+    """2024-06 → months from year 0. Raises ValueError for other text."""
+    year, _, month = text.partition("-")
+    if not (year.isdigit() and month.isdigit() and 1 <= int(month) <= 12):
+        raise ValueError(f"{text!r} is no month")
+    return month_of(int(year), int(month))
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """[start, end) in months; `end` is the first month that no longer belongs to it.
+
+    >>> Interval(month_of(2014, 8), month_of(2015, 5)).months
+    9
+    """
+
+    start: int
+    end: int
+
+    @property
+    def months(self) -> int:
+        return max(0, self.end - self.start)
+
+
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """The same months as disjoint intervals with gaps between them, in order; empty ones vanish.
+
+    So two jobs at once count once: the sum over the union is time on the calendar, never more.
+
+    >>> union([Interval(5, 9), Interval(0, 3), Interval(3, 6)])
+    [Interval(start=0, end=9)]
+    """
+    merged: list[Interval] = []
+    for interval in sorted(i for i in intervals if i.months):
+        if merged and interval.start <= merged[-1].end:
+            last = merged.pop()
+            interval = Interval(last.start, max(last.end, interval.end))
+        merged.append(interval)
+    return merged
+
+
+def total_months(intervals: Iterable[Interval]) -> int:
+    """Months on the calendar that at least one of them covers."""
+    return sum(i.months for i in union(intervals))
+
+
+def fault(start: int, end: int, reference: int) -> str:
+    """Why [start, end) cannot be the time of an experience known at `reference`; "" if it can.
+
+    A range may end in the months after the reference date (a contract that runs out), but it
+    cannot begin there.
+    """
+    if end < start:
+        return "reversed: it ends before it begins"
+    if start < month_of(FIRST_YEAR, 1) or end > month_of(LAST_YEAR + 1, 1):
+        return f"impossible: outside {FIRST_YEAR} to {LAST_YEAR}"
+    if start > reference:
+        return f"future: it begins after {as_text(reference)}"
+    return ""

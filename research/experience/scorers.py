@@ -1,0 +1,137 @@
+"""Scorers that weigh a CV's chunks by the months of the experience they belong to. Ours.
+
+    W(E_j) = f(duration, recency) · P(E_j, J_i)
+
+Their `ChunkVectors` of the CV side carry the facts of `chunking.chunk_facts`. The weight of chunk k
+is w_k = scale · f(d, a) / f(24, 0) · share for a chunk of a dated experience and 1 · share for any
+other, share being 1 / the chunks of its segment: so an experience counts once however long its text
+is, a current one of two years counts as much as a segment without dates, times a learnt scale, and
+a CV without dates is not weighted at all.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.scoring import MatchHead
+from jdcv_core.types import ChunkVectors
+from research.chunk_attention import ChunkAttention
+from research.experience.chunking import DURATION, RECENCY, SHARE
+from research.experience.weights import PACE, Decay, make_f
+
+COMBINE = ("mean", "any", "vectors")
+LEAST = 1e-6
+"""Of a weight: a CV of nothing but very old experiences still has a score."""
+USUAL = (24.0, 0.0)
+"""Months and recency of the experience whose f is the unit."""
+
+
+class MonthWeights(nn.Module):
+    """The weight of each CV chunk by its months; see the module.
+
+    f: a name in `weights.FAMILY`
+    """
+
+    def __init__(self, f: str = "half_life") -> None:
+        super().__init__()
+        self.f = make_f(f)
+        self.scale = nn.Parameter(torch.zeros(()))  # its logarithm, in units of PACE
+
+    def forward(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"]:
+        """Above 0 for real chunks, 0 for padded ones. Raises ValueError without facts."""
+        if cv.facts is None:
+            raise ValueError(
+                "this scorer weighs by months, and the CVs have none: "
+                "chunking.by=experience gives them, to rows whose encoder is not trained"
+            )
+        months = cv.facts[..., (DURATION, RECENCY)]
+        dated = ~months.isnan().any(-1) & cv.mask
+        duration, recency = months.nan_to_num().unbind(-1)
+        unit = self.f(*torch.tensor(USUAL, device=months.device).unbind())
+        weight = (PACE * self.scale).exp() * self.f(duration, recency) / unit
+        weight = weight.clamp_min(LEAST)
+        share = cv.facts[..., SHARE].nan_to_num()
+        return torch.where(dated, weight, torch.ones_like(weight)) * share * cv.mask
+
+    def learnt(self) -> dict[str, float]:
+        """What training made of it: the scale, and the half-life in months where f has one."""
+        found = {"experience_scale": float((PACE * self.scale).exp())}
+        if isinstance(self.f, Decay) and self.f.by != "duration":
+            found["half_life"] = float(self.f.half_life)
+        return found
+
+
+class ExperienceWeighted(nn.Module):
+    """The baseline's match head, weighted by months; how experiences combine is a choice.
+
+        p_ik = sigmoid(head(jd_i, cv_k))
+        mean:    score = mean over i of (sum over k of w_k p_ik / sum of w_k)
+        any:     score = sum over i of v_i (1 - prod over k of (1 - p_ik)^w_k)
+        vectors: score = sigmoid(head(mean jd_i, sum w_k cv_k / sum w_k))
+
+    `mean` is the normalised weighted mean of scores; with f = uniform and one chunk a segment it
+    equals MeanPairs. `any` lets evidence add up and saturate, as months towards a requirement do:
+    w_k times -log(1 - p) is a hazard; v_i, a softmax over JD chunks, learns which chunk of a JD
+    asks for something. `vectors` is what an index of one vector a CV can hold.
+
+    dim: width of the chunk vectors; f: a name in `weights.FAMILY`; combine: in COMBINE
+    Raises InputError for an unknown name.
+    """
+
+    def __init__(self, dim: int, f: str = "half_life", combine: str = "mean") -> None:
+        super().__init__()
+        if combine not in COMBINE:
+            raise InputError(
+                f"combine={combine}", "there is no such way", nearest(combine, list(COMBINE))
+            )
+        self.combine = combine
+        self.head = MatchHead(dim)
+        self.months = MonthWeights(f)
+        if combine == "any":
+            self.asks = nn.Linear(dim, 1, bias=False)
+            nn.init.zeros_(self.asks.weight)
+            self.offset = nn.Parameter(torch.tensor(-1.0))
+
+    def learnt(self) -> dict[str, float]:
+        """See `MonthWeights.learnt`."""
+        return self.months.learnt()
+
+    def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
+        weight = self.months(cv)
+        u, v = (x.vectors.masked_fill(~x.mask[..., None], 0) for x in (jd, cv))
+        if self.combine == "vectors":
+            mean = (u.sum(1) / jd.mask.sum(1, keepdim=True)).to(u)
+            return self.head(mean, (weight[..., None] * v).sum(1) / weight.sum(1, keepdim=True))
+        logits = self.head.all_pairs(u, v)
+        every = rearrange(weight, "pair k -> pair 1 k")
+        if self.combine == "mean":
+            each = (logits.sigmoid() * every).sum(-1) / every.sum(-1)
+            score = (each * jd.mask).sum(-1) / jd.mask.sum(-1)
+        else:
+            hazard = (softplus(logits + self.offset) * every).sum(-1)  # -log(1 - p), summed
+            asked = self.asks(u)[..., 0].masked_fill(~jd.mask, float("-inf")).softmax(-1)
+            score = (asked * -torch.expm1(-hazard)).sum(-1)
+        return torch.logit(score, eps=1e-6)
+
+
+class WeightedChunkAttention(ChunkAttention):
+    """Chunk attention whose attention to CV chunks, and whose pooling of them, has a bias, log w_k:
+    weights ∝ w_k · exp(logit). With f = uniform, one chunk a segment and scale 1 it is
+    `ChunkAttention`. f: a name in `weights.FAMILY`; options: of ChunkAttention.
+    """
+
+    def __init__(self, dim: int, f: str = "half_life", heads: int = 4) -> None:
+        super().__init__(dim, heads)
+        self.months = MonthWeights(f)
+
+    def learnt(self) -> dict[str, float]:
+        """See `MonthWeights.learnt`."""
+        return self.months.learnt()
+
+    def bias(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"] | None:
+        return self.months(cv).clamp_min(1e-9).log()

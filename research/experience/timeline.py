@@ -1,0 +1,63 @@
+"""A CV's experiences as plain values: what a timeline shows. Ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from research.experience.calendar_months import as_text
+from research.experience.dates import date_ranges
+from research.experience.parsing import newest_month, parse_cv
+
+
+def timeline(
+    text: str,
+    reference: int | None = None,
+    f: nn.Module | None = None,
+    score: Callable[[str], float] | None = None,
+) -> list[dict[str, Any]]:
+    """The experiences of a CV in order of appearance.
+
+    reference: the month that "current" means; None: the newest that the text names
+    f:         of (duration, recency) in months → the weight, which is then given as a share of the
+               sum over experiences
+    score:     P of an experience's own text, in [0, 1]
+    Each has place, title, employer, from, to ("current" for an open end), months, recency, weight,
+    score, doubts, fault; weight and score None where not asked or where the dates are at fault.
+    """
+    if reference is None:
+        reference = newest_month(date_ranges(text))
+    parsed = parse_cv(text, reference)
+    entries: list[dict[str, Any]] = []
+    for place, e in enumerate(parsed.experiences):
+        interval = e.interval(reference)
+        entry = {
+            "place": place,
+            "title": e.title,
+            "employer": e.employer,
+            "from": as_text(e.dates.start),
+            "to": "current" if e.dates.current else as_text(interval.end),
+            "start": interval.start,
+            "end": interval.end,
+            "months": interval.months,
+            "recency": max(0, reference - interval.end),
+            "weight": None,
+            "score": None,
+            "doubts": list(e.dates.doubts),
+            "fault": e.fault,
+        }
+        if score is not None and text[e.start : e.end].strip():
+            entry["score"] = score(text[e.start : e.end])
+        if f is not None and not e.fault:
+            months = torch.tensor([float(interval.months), float(reference - interval.end)])
+            with torch.inference_mode():
+                entry["weight"] = float(f(months[:1], months[1:].clamp_min(0))[0])
+        entries.append(entry)
+    total = sum(e["weight"] for e in entries if e["weight"] is not None)
+    for entry in entries:
+        if entry["weight"] is not None and total > 0:
+            entry["weight"] /= total
+    return entries

@@ -1,0 +1,93 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from jdcv_core.data.demo.corpus import demo_corpus
+from jdcv_core.data.demo.latent import NOW
+from jdcv_core.errors import InputError
+from jdcv_core.types import Document, Pair
+from research.experience.half_life import (
+    CareerEvidence,
+    HalfLife,
+    career_evidence,
+    fit_half_life,
+    predicted,
+)
+
+
+def planted(rate, seed, pairs=1500, noise=0.1):
+    """Evidence whose targets are the model's own predictions at a known rate, with noise."""
+    rng = np.random.default_rng(seed)
+    shape = (pairs, 6, 5)
+    share = torch.from_numpy(np.where(rng.random(shape) < 0.3, rng.uniform(0.5, 1, shape), 0.05))
+    duration = torch.from_numpy(rng.integers(6, 60, (pairs, 5)).astype(float))
+    recency = torch.from_numpy(rng.integers(0, 180, (pairs, 5)).astype(float))
+    lines = torch.ones(pairs, 6, dtype=torch.bool)
+    theta = torch.tensor([rate, 0.5, 2.5, -2.5, 2.0, 0.45, 0.0], dtype=torch.float64)
+    targets = predicted(theta, share, duration, recency, lines)
+    targets = (targets + torch.from_numpy(rng.normal(0, noise, pairs))).float()
+    jds, cvs = rng.integers(0, 60, pairs), rng.integers(0, 80, pairs)
+    return CareerEvidence(
+        share.float(), duration.float(), recency.float(), lines, targets, jds, cvs
+    )
+
+
+@pytest.mark.parametrize("months", [24.0, 60.0])
+def test_a_planted_half_life_is_found(months):
+    found = fit_half_life(planted(12 / months, seed=1))
+    assert found.months == pytest.approx(months, rel=0.1)
+    assert found.low < months < found.high
+    without = fit_half_life(planted(12 / months, seed=1), by_age=False)
+    assert without.loss > found.loss
+    assert math.isinf(without.months)
+
+
+def test_where_age_does_not_matter_the_interval_is_open():
+    found = fit_half_life(planted(0.0, seed=2))
+    assert found.high == math.inf
+    assert "∞" in str(found)
+
+
+def test_the_error_is_about_the_spread_of_the_estimates():
+    """Its ratio to the standard deviation over 24 draws of the noise lies near 1."""
+    found = [fit_half_life(planted(0.3, seed, pairs=400)) for seed in range(24)]
+    spread = np.std([f.rate for f in found], ddof=1)
+    assert 0.6 < np.mean([f.error for f in found]) / spread < 1.7
+
+
+def test_the_interval_in_months():
+    one = HalfLife(rate=0.5, error=0.05, loss=0.1, pairs=10)
+    assert (one.months, round(one.low, 1), round(one.high, 1)) == (24.0, 20.1, 29.9)
+    assert str(one) == "24.0 months [20.1, 29.9]"
+
+
+def test_evidence_is_the_share_of_a_line_that_an_experience_holds():
+    cv = Document(
+        "cv:1", "Experience\nCook, 2010-2012, A\nSoup and bread.\nWaiter, 2014-2016, B\nWine."
+    )
+    jd = Document("jd:1", "Makes soup and bread daily\nServes wine to guests")
+    pair = Pair("cv:1", "jd:1", 2)
+    evidence = career_evidence({"cv:1": cv, "jd:1": jd}, [pair], 24240 + 12)
+    assert evidence.share.shape == (1, 2, 2)
+    soup, wine = evidence.share[0]
+    assert soup[0] > soup[1] == 0
+    assert wine[1] > wine[0] == 0
+    assert evidence.duration.tolist() == [[24, 24]]
+    assert evidence.recency.tolist() == [[108, 60]]
+    assert evidence.targets.tolist() == [1.0]
+    with pytest.raises(InputError, match="no CV has a dated experience"):
+        career_evidence({"cv:1": Document("cv:1", "Cook."), "jd:1": jd}, [pair], 24240)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("months", [24.0, 48.0])
+def test_the_half_life_of_the_demo_corpus_is_recovered(months):
+    """Within 20% on average over three corpora, and every interval holds it."""
+    found = []
+    for seed in range(3):
+        data = demo_corpus(half_life=months, seed=seed)
+        found.append(fit_half_life(career_evidence(data.documents, data.pairs, NOW)))
+    assert np.mean([f.months for f in found]) == pytest.approx(months, rel=0.2)
+    assert all(f.low < months < f.high for f in found)

@@ -1,0 +1,219 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jdcv_core.data.demo.corpus import DemoSettings, draw_world, write_documents
+from jdcv_core.data.demo.latent import NOW
+from research.experience.calendar_months import as_text, month_of
+from research.experience.dates import date_ranges
+from research.experience.parsing import newest_month, parse_cv, reference_month, stated_durations
+
+NOW_TEXT = month_of(2024, 6)
+
+CV = """Ana Pop
+Summary
+Accountant since 2009, 6+ years of experience in audits.
+Work Experience
+Senior Accountant, 08/2014-Current, Acme Group
+Led the close. Used Excel 2010 and SQL Server 2008.
+Accountant, 05/2009 to 07/2014, Beta Services
+Booked invoices.
+Education
+Bachelor of Science, 2005 - 2009, University of Graz
+Skills
+IFRS, payroll
+Copyright 2024"""
+
+
+def months(parsed, reference=NOW_TEXT):
+    return [
+        (as_text(i.start), i.months) for i in (e.interval(reference) for e in parsed.experiences)
+    ]
+
+
+def test_a_plain_cv():
+    parsed = parse_cv(CV, NOW_TEXT)
+    assert months(parsed) == [("2014-08", 118), ("2009-05", 62)]
+    assert [e.title for e in parsed.experiences] == ["Senior Accountant", "Accountant"]
+    assert [e.employer for e in parsed.experiences] == ["Acme Group", "Beta Services"]
+    assert [s.kind for s in parsed.segments] == [
+        "summary", "experience", "experience", "experience", "education", "skills",
+    ]  # fmt: skip
+    assert [(d.months, d.at_least) for d in parsed.stated] == [(72, True)]
+    assert parsed.notes == ()
+
+
+def test_a_glued_cv():
+    text = (
+        "SummaryCareful engineer.SkillsJava, SQL\nWork HistoryStaff Engineer,08/2016toCurrent"
+        "Acme–Oslo,NO,Led a teamBuilt toolsSr Engineer,07/2015to08/2016Beta–Bergen,NO,Wrote code."
+        "EducationExpected in05/2014totoBachelor of Science:MathsGraz"
+    )
+    parsed = parse_cv(text)
+    assert months(parsed, month_of(2016, 8)) == [("2016-08", 1), ("2015-07", 13)]
+    assert [e.title for e in parsed.experiences] == ["Staff Engineer", "Sr Engineer"]
+    kinds = [s.kind for s in parsed.segments]
+    assert kinds.count("education") == kinds.count("skills") == 1
+
+
+def test_what_is_no_experience():
+    for text in (
+        "Education\nMaster of Arts, 2005 - 2009, Graz",
+        "Born 04/1980. Summary\nAccountant.",
+        "© 2010 - 2012 Example Ltd",
+        "Work Experience\nCook\nEducation\nBSc, University of Oslo, 2010-2013",
+        "Publications\nOn audits, 2011-2012",
+    ):
+        assert parse_cv(text, NOW_TEXT).experiences == (), text
+
+
+def test_dates_that_cannot_be_are_reported_and_weigh_nothing():
+    text = (
+        "Experience\nCook, 05/2015 - 08/2014, A\nWaiter, 01/2031 - 02/2032, B\nChef, 2010-2012, C"
+    )
+    parsed = parse_cv(text, NOW_TEXT)
+    assert [bool(e.fault) for e in parsed.experiences] == [True, True, False]
+    assert parsed.total_months(NOW_TEXT) == 24
+    assert sum("it has no weight" in note for note in parsed.notes) == 2
+
+
+def test_a_cv_without_dates_says_so():
+    parsed = parse_cv("Cook with a passion for soup.")
+    assert parsed.experiences == ()
+    assert any("no dated experience" in note for note in parsed.notes)
+    assert [(s.start, s.end) for s in parse_cv("").segments] == [(0, 0)]
+
+
+def test_columns_of_dates_belong_to_nobody():
+    text = "Experience\n2001-2003  2003-2005  2005-2009\nCook, Waiter, Chef"
+    assert parse_cv(text, NOW_TEXT).experiences == ()
+
+
+def test_overlapping_jobs_count_once():
+    text = "Experience\nCook, 01/2010 - 01/2012, A\nWaiter, 01/2011 - 01/2013, B"
+    assert parse_cv(text, NOW_TEXT).total_months(NOW_TEXT) == 36
+
+
+def test_current_hangs_on_the_corpus_and_not_on_the_clock():
+    texts = [f"Experience\nCook, 01/2010 - {m:02d}/2019, A" for m in (3, 5, 9)]
+    assert reference_month(texts) == month_of(2019, 9)
+    assert reference_month([*(texts * 40), "Experience\nCook, 01/2010 - 02/2049, A"]) == month_of(
+        2019, 9
+    )
+    assert reference_month(["no dates"]) == 0
+
+
+def test_shifting_the_dates_and_the_reference_changes_no_duration():
+    base = parse_cv(CV, NOW_TEXT)
+    later = CV
+    for year in range(2024, 2004, -1):
+        later = later.replace(str(year), f"<{year + 7}>")
+    later = later.replace("<", "").replace(">", "")
+    moved = parse_cv(later, NOW_TEXT + 84)
+    assert [e.interval(NOW_TEXT + 84).months for e in moved.experiences] == [
+        e.interval(NOW_TEXT).months for e in base.experiences
+    ]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_demo_corpus_is_read_back(seed):
+    """At least 99% of its experiences, in all of its date formats."""
+    chosen = DemoSettings(cvs=120, seed=seed)
+    people, jobs, world, bank = draw_world(chosen)
+    texts, _ = write_documents(chosen, people, jobs, world, bank)
+    right = total = 0
+    for person, text in zip(people, texts, strict=True):
+        found = [e.interval(NOW) for e in parse_cv(text, NOW).experiences]
+        truth = [(e.start, e.end) for e in person.experiences]
+        total += max(len(truth), len(found))
+        right += sum((i.start, i.end) == t for i, t in zip(found, truth, strict=False))
+    assert total > 500
+    assert right / total >= 0.99
+
+
+def test_real_cvs_have_dated_experiences(shared_data):
+    rows = raw_rows(shared_data)
+    assert len(rows) == 100
+    assert sum(bool(parse_cv(row["resume_text"]).experiences) for row in rows) >= 95
+
+
+def test_real_experiences_equal_those_read_by_hand(shared_data):
+    """30 CVs; an experience that is missing, wrong or too many is a mistake."""
+    rows = raw_rows(shared_data)
+    labels = json.loads(Path(__file__).with_name("raw_months.json").read_text(encoding="utf-8"))
+    right = total = 0
+    for row, written in labels["rows"].items():
+        truth = [as_written(w) for w in written]
+        found = [
+            f"{as_text(e.dates.start)}/{'current' if e.dates.end is None else as_text(e.dates.end)}"
+            for e in parse_cv(rows[int(row)]["resume_text"]).experiences
+        ]
+        both = sum(w in found for w in truth)
+        right += both
+        total += len(truth) + len(found) - both
+    assert len(labels["rows"]) == 30
+    assert right / total >= 0.93
+
+
+def as_written(label):
+    """2010/2012-05 → 2010-01/2012-05; a range within one month ends with it."""
+    start, _, end = label.partition("/")
+    start, end = (f"{x}-01" if len(x) == 4 else x for x in (start, end))
+    if start == end:
+        year, month = map(int, end.split("-"))
+        end = as_text(month_of(year, month) + 1)
+    return f"{start}/{end}"
+
+
+def raw_rows(folder):
+    csv.field_size_limit(10**9)
+    with (folder / "resume_job_fit" / "raw_100.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "months", "at_least"),
+    [
+        ("6+ years of experience", 72, True),
+        ("over ten years of experience", 120, True),
+        ("Experience: 2 Years and 4 Months", 28, False),
+        ("3.5 years of experience", 42, False),
+        ("21 months of experience", 21, False),
+        ("Five years of professional experience", 60, False),
+    ],
+)
+def test_durations_in_words(text, months, at_least):
+    assert [(d.months, d.at_least) for d in stated_durations(f"He has {text}.")] in (
+        [(months, at_least)],
+    )
+
+
+def test_an_age_is_no_duration():
+    assert stated_durations("He is 35 years old and has 3 children") == []
+
+
+PIECES = st.sampled_from(
+    ["Experience", "Education\n", "Work History", "Skills", "2010", "-", "2012", "to", "Current",
+     "Engineer, ", "01/2010", ". ", "\n", "  ", "(", ")", "5 years of experience", "SKILLS", "é",
+     "since ", "Jan ", "2010-2012\n", "present", "\x00", "Summary:"]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.one_of(st.lists(PIECES, max_size=60).map("".join), st.text(max_size=300)))
+def test_no_text_breaks_it_and_segments_cover_it(text):
+    for reference in (None, NOW_TEXT):
+        parsed = parse_cv(text, reference)
+        ends = [0, *(s.end for s in parsed.segments)]
+        assert [s.start for s in parsed.segments] == ends[:-1]
+        assert ends[-1] == len(text)
+        places = [s.experience for s in parsed.segments if s.experience is not None]
+        assert places == sorted(places)
+        assert set(places) <= set(range(len(parsed.experiences)))
+        known = reference or newest_month(date_ranges(text))
+        assert parsed.total_months(known) >= 0
+        assert parse_cv(text, reference) == parsed
