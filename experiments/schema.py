@@ -46,7 +46,8 @@ class Chunking:
     overlap: tokens that a chunk repeats of the one before.
     by: tokens, or experience: CVs are also cut where an experience begins, and scorers that weigh
     by months can be rows.
-    reference: the month that "current" means, as 2024-06; null: the newest that a CV names."""
+    reference: the month that "current" means, as 2024-06; null: the data's own where it has one,
+    else the newest that a CV names."""
 
     size: int | None = None
     overlap: int = 0

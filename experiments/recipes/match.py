@@ -113,6 +113,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     checks.variants(config)
     dataset: Dataset = make(config.data)
+    config.chunking.reference = config.chunking.reference or dataset.facts.get("reference")
     splits, about_splits = make_splits(config, dataset)
     rows = rows_of(config)
     if config.estimate:

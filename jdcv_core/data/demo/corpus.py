@@ -15,8 +15,8 @@ import yaml
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
-from jdcv_core.data.demo.latent import Job, Person, World, draw_job, draw_person, fit
-from jdcv_core.data.demo.text import Bank, Writer, write_cv, write_jd
+from jdcv_core.data.demo.latent import NOW, Job, Person, World, draw_job, draw_person, fit
+from jdcv_core.data.demo.text import Bank, Writer, calendar_month, write_cv, write_jd
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.types import Dataset
@@ -60,7 +60,8 @@ def demo_corpus(**settings: Any) -> Dataset:
     """Generate the corpus; the arguments are the fields of DemoSettings.
 
     The same settings give the same texts and labels. Each pair carries its noise-free `fit`;
-    facts["demo"] holds the settings and `cuts`, the two values of fit + noise between classes.
+    facts["demo"] holds the settings and `cuts`, the two values of fit + noise between classes;
+    facts["reference"] is the month that "current" means.
     Raises InputError for an unknown setting or one out of range.
     """
     known = [field.name for field in fields(DemoSettings)]
@@ -88,7 +89,9 @@ def demo_corpus(**settings: Any) -> Dataset:
         }
         for c, j in chosen_pairs
     ]
-    return assemble("demo", rows, {"demo": {**asdict(chosen), "cuts": cuts.tolist()}})
+    today = "{:04d}-{:02d}".format(*calendar_month(NOW))
+    facts = {"demo": {**asdict(chosen), "cuts": cuts.tolist()}, "reference": today}
+    return assemble("demo", rows, facts)
 
 
 def draw_world(settings: DemoSettings) -> tuple[list[Person], list[Job], World, Bank]:
