@@ -213,11 +213,9 @@ def encode_for(
             found[row.name, seed] = encoded(node)
             if row.pretrained:
                 base, split = found[row.name, seed], splits[config.split.kind, seed]
-                with first_alone():
-                    start = pretraining.pretrained_folder(
-                        Path(config.cache_dir), base, dataset, split, seed, config.pretraining,
-                        groups,
-                    )  # fmt: skip
+                start = pretraining.pretrained_folder(
+                    Path(config.cache_dir), base, dataset, split, seed, config.pretraining, groups
+                )
                 precision = base.encoder.precision
                 node = {**PRETRAINED, "init_from": str(start), "precision": precision}
                 found[row.name, seed] = encoded(node)

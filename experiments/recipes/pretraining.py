@@ -23,6 +23,7 @@ from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.statistics import query_difference, spread
 from jdcv_core.progress import progress
+from jdcv_core.training.distributed import from_first, rank, wait
 from jdcv_core.types import Dataset
 from research.contrastive.pretraining import pretrain
 from research.contrastive.settings import PretrainSettings
@@ -46,7 +47,8 @@ def pretrained_folder(
     fixes it, or made now, whole or not at all.
 
     Beside the encoder it has course.json, of the training, and seen.json, the pairs that it was
-    trained on, so that no later experiment tests on one of them (`check_seen`).
+    trained on, so that no later experiment tests on one of them (`check_seen`). Under several
+    processes all of them train it, and process 0 saves it.
     """
     train = [dataset.pairs[i] for i in split.train]
     encoder = base.encoder
@@ -55,7 +57,7 @@ def pretrained_folder(
         base.report.overlap, asdict(settings), seed, [[p.jd, p.cv, p.label] for p in train],
     )  # fmt: skip
     folder = cache / "contrastive" / key[:20]
-    if folder.is_dir():
+    if from_first(folder.is_dir()):
         return folder
     chunks = {i: [chunk.tokens for chunk in own] for i, own in base.chunks.items()}
     texts = {i: document.text for i, document in dataset.documents.items()}
@@ -67,6 +69,9 @@ def pretrained_folder(
     partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     trained = with_module(encoder, module)
     trained.name = f"{encoder.name}, pretrained"
+    if rank() > 0:
+        wait()
+        return folder
     try:
         save_encoder(trained, partial)
         seen = {"seed": seed, "split": split.kind, "pairs": [[p.jd, p.cv] for p in train]}
@@ -75,6 +80,7 @@ def pretrained_folder(
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    wait()
     return folder
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.training.distributed import rank, world
 from research.contrastive.caching import cached_step, plain_step
 from research.contrastive.graph import Contrast
 from research.contrastive.losses import TILE, Temperature, contrastive_loss
@@ -23,14 +24,17 @@ Tokens = Sequence[int]
 class Rows:
     """The chunks of some documents, cut into micro-batches.
 
-    micro_batches: token ids of chunks of like length; together they have every chunk once
+    micro_batches: token ids of chunks of like length; together they have every chunk once; those of
+                   process 0 first
     owner:         int [chunk], the document of each, in the order of the micro-batches
     documents:     how many there are
+    own:           which of the micro-batches are this process's
     """
 
     micro_batches: list[list[Tokens]]
     owner: Tensor
     documents: int
+    own: slice
 
 
 class ContrastiveEncoder(nn.Module):
@@ -63,16 +67,29 @@ class ContrastiveEncoder(nn.Module):
 
     def rows(self, documents: Sequence[Sequence[Tokens]]) -> Rows:
         """The chunks of documents [document][chunk][token] in micro-batches of like length, at most
-        the encoder's `batch_tokens` each, padding included."""
+        the encoder's `batch_tokens` each, padding included, dealt to the processes in turn.
+
+        Raises ValueError for fewer chunks than processes.
+        """
         chunks = [chunk for document in documents for chunk in document]
         owner = [at for at, document in enumerate(documents) for _ in document]
         special = len(self.encoder.network.prefix) + len(self.encoder.network.suffix)
         batches = self.encoder.batches([len(chunk) + special for chunk in chunks])
-        order = [i for batch in batches for i in batch]
+        while len(batches) < world():  # each process needs one
+            longest = max(range(len(batches)), key=lambda at: len(batches[at]))
+            half = len(batches[longest]) // 2
+            if not half:
+                raise ValueError(f"{len(chunks)} chunks are too few for {world()} processes")
+            batches[longest : longest + 1] = [batches[longest][:half], batches[longest][half:]]
+        hands = [batches[process :: world()] for process in range(world())]
+        first = sum(map(len, hands[: rank()]))
+        dealt = [batch for hand in hands for batch in hand]
+        order = [i for batch in dealt for i in batch]
         return Rows(
-            [[chunks[i] for i in batch] for batch in batches],
+            [[chunks[i] for i in batch] for batch in dealt],
             torch.tensor([owner[i] for i in order], device=self.encoder.device),
             len(documents),
+            slice(first, first + len(hands[rank()])),
         )
 
     def encode(self, chunks: Sequence[Tokens]) -> Float[Tensor, "chunk dim"]:
@@ -103,6 +120,9 @@ class ContrastiveEncoder(nn.Module):
         documents: of the batch, each once; row i of a contrast's representations is documents[i]
         contrasts: one, or several (JD→CV and CV→JD), whose losses are averaged
         cached:    by `caching.cached_step`, in the memory of one micro-batch; False: the plain step
+
+        Under several processes each encodes its share of the micro-batches; the mean over them of
+        the gradients (`distributed.average_gradients`) is then that of one process.
         """
         rows = self.rows(documents)
         several = [contrasts] if isinstance(contrasts, Contrast) else contrasts
@@ -114,4 +134,4 @@ class ContrastiveEncoder(nn.Module):
             return torch.stack(losses).mean()
 
         how: Any = cached_step if cached else plain_step
-        return how(self.encode, rows.micro_batches, loss_of)
+        return how(self.encode, rows.micro_batches[rows.own], loss_of)

@@ -15,6 +15,7 @@ from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.encoding.tuning import Tuning, trainable_module
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD, NO
+from jdcv_core.training.distributed import average_gradients, rank
 from jdcv_core.training.optimizer import rate_share
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.types import Document, Pair
@@ -49,6 +50,9 @@ def pretrain(
     texts:      document id → text, which `mined: bm25` reads
     seed:       of batches, drawn chunks, initial projection and dropout. The global generators are
                 left as they were
+    Under several processes all of them call this with the same arguments and end with the same
+    weights: each encodes a share of every batch, whose representations are gathered with gradients.
+
     Returns the module (adapters not yet merged: `tuning.with_module` does it), and lines with step,
     loss, temperature, gradient_norm, and at each look alignment and uniformity.
 
@@ -61,6 +65,8 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _model(encoder, settings)
+        if rank() > 0:  # the same weights, but dropout of its own
+            torch.manual_seed(seed + 1_000_003 * rank())
         weights = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
             weights, settings.learning_rate, weight_decay=settings.weight_decay
@@ -72,6 +78,7 @@ def pretrain(
             model.train()
             optimizer.zero_grad()
             loss = plan.take(model, step)
+            average_gradients(weights)
             if not np.isfinite(loss):
                 cure = "give a lower pretraining.learning_rate, or pretraining.precision=fp32"
                 raise InputError(f"pretraining, step {step + 1}", f"the loss is {loss}", cure)

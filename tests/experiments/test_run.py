@@ -41,7 +41,9 @@ def composed(name: str) -> DictConfig:
         return compose("config", [f"+exp={name}"])
 
 
-SLOW = ("ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid")
+SLOW = (
+    "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid", "experience",
+)  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
 

@@ -1,51 +1,32 @@
 """Pretraining learns what pairs say, sees no other pair, and follows from its seed."""
 
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file
+from topics import SETTINGS, TOGETHER, corpus
 
 from jdcv_core.encoding.models import causal_lm
 from jdcv_core.encoding.tuning import with_module
 from jdcv_core.errors import InputError
-from jdcv_core.types import Pair
 from research.contrastive.graph import PairGraph
 from research.contrastive.pretraining import Plan, _model, pretrain
-from research.contrastive.settings import PretrainSettings
 
-TOPICS, EACH = 6, 8
-SETTINGS = PretrainSettings(
-    documents=24, steps=80, learning_rate=3e-3, look=20, precision="fp32", chunks=None
-)
+WORKER = Path(__file__).with_name("gloo_pretrain.py")
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
     folder = tiny_models.save_gpt2(tmp_path_factory.mktemp("gpt2"))
     return causal_lm(str(folder), pooling="mean", precision="fp32", batch_tokens=512)
-
-
-def corpus():
-    """JDs and CVs of a topic share no word: only the pairs say what belongs together."""
-    rng = np.random.default_rng(0)
-    chunks, pairs = {}, []
-    for topic in range(TOPICS):
-        for i in range(EACH):
-            for side, start in (("jd", 10), ("cv", 150)):
-                words = rng.integers(start + 20 * topic, start + 20 * topic + 20, 20)
-                chunks[f"{side}:{topic}-{i}"] = [words.tolist()]
-    ids = [i for i in chunks if i.startswith("jd")]
-    for jd in ids:
-        for cv in (i for i in chunks if i.startswith("cv")):
-            same = jd.split(":")[1][0] == cv.split(":")[1][0]
-            if rng.random() < (0.6 if same else 0.15):
-                pairs.append(Pair(cv, jd, 2 if same else 0))
-    held = {f"{side}:{t}-{i}" for side in ("jd", "cv") for t in range(TOPICS) for i in (6, 7)}
-    train = [p for p in pairs if p.jd not in held and p.cv not in held]
-    test = [p for p in pairs if p.jd in held and p.cv in held]
-    return chunks, train, test
 
 
 def recall(encoder, chunks, test) -> float:
@@ -173,3 +154,42 @@ def test_what_cannot_be_is_refused(encoder):
     short = {i: [[1, 2]] for i in chunks}
     with pytest.raises(InputError, match="two spans"):
         pretrain(encoder, short, train, test, replace(SETTINGS, objective="spans"), 0)
+
+
+def test_two_processes_end_with_the_weights_of_one(tmp_path):
+    folder = tiny_models.save_gpt2(tmp_path / "gpt2")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, str(WORKER), str(tmp_path)],
+            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=200)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [p.returncode for p in started] == [0, 0], "\n".join(said)[-3000:]
+    one, other = (load_file(tmp_path / f"found-{rank}.safetensors") for rank in range(2))
+    encoder = causal_lm(str(folder), pooling="mean", precision="fp32", batch_tokens=512)
+    start = {n: p.detach().clone() for n, p in encoder.module.named_parameters()}
+    chunks, train, test = corpus()
+    module, course = pretrain(encoder, chunks, train, test, TOGETHER, 0)
+    alone = dict(module.named_parameters())
+    losses = torch.tensor([line["loss"] for line in course if "loss" in line])
+    torch.testing.assert_close(one.pop("loss"), losses, rtol=1e-4, atol=1e-5)
+    other.pop("loss")
+    assert one.keys() == alone.keys()
+    moved = sum(float((alone[n].detach() - start[n].float()).norm()) for n in alone if n in start)
+    apart = sum(float((one[n] - alone[n].detach()).norm()) for n in alone)
+    assert moved > 0.1
+    assert apart < 1e-3 * moved
+    assert all(torch.equal(one[n], other[n]) for n in one)

@@ -91,3 +91,32 @@ def test_the_half_life_of_the_demo_corpus_is_recovered(months):
         found.append(fit_half_life(career_evidence(data.documents, data.pairs, NOW)))
     assert np.mean([f.months for f in found]) == pytest.approx(months, rel=0.2)
     assert all(f.low < months < f.high for f in found)
+
+
+def test_the_score_equals_the_formula_in_loops():
+    evidence, theta = planted(0.3, seed=5, pairs=6), (0.4, 0.2, 2.0, -1.0, 0.5, 0.4, 1.5)
+    evidence.lines[2:, 4:] = False
+    rate, log_c, log_k, offset, log_slope, threshold, favour = theta
+    found = predicted(
+        torch.tensor(theta), evidence.share, evidence.duration, evidence.recency, evidence.lines
+    )
+    for pair in range(6):
+        covered, asked = [], []
+        for line in range(int(evidence.lines[pair].sum())):
+            shares = evidence.share[pair, line].tolist()
+            months = zip(
+                shares,
+                evidence.duration[pair].tolist(),
+                evidence.recency[pair].tolist(),
+                strict=True,
+            )
+            held = sum(
+                math.log(1 + d / 12) * 0.5 ** (rate * a / 12)
+                / (1 + math.exp(-math.exp(log_k) * (p - threshold)))
+                for p, d, a in months
+            )  # fmt: skip
+            covered.append(1 - math.exp(-math.exp(log_c) * held))
+            asked.append(math.exp(favour * max(shares)))
+        mean = sum(a * c for a, c in zip(asked, covered, strict=True)) / sum(asked)
+        logit = offset + math.exp(log_slope) * mean
+        assert found[pair].item() == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
