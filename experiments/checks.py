@@ -33,6 +33,8 @@ NESTED: dict[str, Any] = {
 }
 TRIAL = 48  # a width that any number of heads up to 4 divides, and 6, 8, 12, 16
 GROUPS = ("exp", "data", "encoder", "training")
+WEIGHS_BY_MONTHS = "research.experience."
+"""Scorers of this package read the months of chunks."""
 GIVEN_BY_RECIPE = {"documents", "dim"}
 
 
@@ -122,6 +124,7 @@ def variants(config: Config) -> None:
         raise InputError(
             f"jobs={config.jobs}", "that is too few", "give 1 or more, or 0: one a core"
         )
+    _check_months(config)
     if config.save_models and config.match_parameters:
         what = "a widened scorer cannot be saved"
         raise InputError("save_models=true", what, "give match_parameters=false")
@@ -136,6 +139,24 @@ def variants(config: Config) -> None:
     if config.baseline not in names:
         what = f"the baseline {config.baseline!r} is no variant"
         raise InputError("configuration", what, nearest(config.baseline, names))
+
+
+def _check_months(config: Config) -> None:
+    """Scorers that weigh by months need months: of stored vectors, seen as they are."""
+    for name, variant in config.variants.items():
+        if not variant["_target_"].startswith(WEIGHS_BY_MONTHS):
+            continue
+        where = f"variants.{name}"
+        if config.chunking.by != "experience":
+            what = "it weighs by months, and chunks have none"
+            raise InputError(where, what, "give chunking.by=experience")
+        if variant.get("tuning", "frozen") != "frozen":
+            raise InputError(where, "only frozen rows know months", "remove tuning")
+        if "view" in variant:
+            raise InputError(where, "a view takes the months away", "remove view, or give months")
+    if config.save_models and config.chunking.by != "tokens":
+        what = "a saved model cuts documents by tokens alone"
+        raise InputError("save_models=true", what, "give chunking.by=tokens, or save_models=false")
 
 
 def choices(group: str) -> list[str]:

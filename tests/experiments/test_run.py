@@ -225,6 +225,26 @@ def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments,
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"chunking": {"by": "tokens"}}, "give chunking.by=experience"),
+        ({"chunking": {"by": "experiences"}}, "did you mean 'experience'"),
+        ({"chunking": {"by": "experience", "reference": "June"}}, "write it as 2024-06"),
+        ({"variants": {"half-life": {"tuning": "full"}}}, "remove tuning"),
+        ({"variants": {"half-life": {"view": "research.falsifiers.jd_only"}}}, "remove view"),
+        ({"save_models": True}, "save_models=false"),
+    ],
+)
+def test_what_months_cannot_do_is_refused(change, said):
+    composition = composed("experience")
+    OmegaConf.set_struct(composition, False)
+    config = OmegaConf.to_object(OmegaConf.merge(composition, change))
+    with pytest.raises(InputError) as refused:
+        checks.variants(config)
+    assert said.lower() in str(refused.value).lower()
+
+
 def test_rows_takes_some_of_the_variants():
     config = OmegaConf.to_object(composed("baseline"))
     config.rows = ["frozen", "lora"]

@@ -8,6 +8,7 @@ from hypothesis import given
 from jdcv_core.errors import InputError
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.types import ChunkVectors
+from research.attribution import chunk_weights
 from research.chunk_attention import ChunkAttention
 from research.experience.scorers import ExperienceWeighted, MonthWeights, WeightedChunkAttention
 from research.experience.weights import FAMILY
@@ -156,3 +157,19 @@ def test_without_months_it_says_what_to_do():
         ExperienceWeighted(DIM, combine="sum")
     with pytest.raises(InputError, match="no such weight"):
         ExperienceWeighted(DIM, f="recent")
+
+
+def test_attributions_keep_the_months_of_the_chunks_they_leave():
+    """Leaving a chunk out is scoring the CV without it, months and all."""
+    jd, cv = sides([(2, 3)], 8)
+    model = scorer(ExperienceWeighted, 6)
+    with torch.no_grad():
+        model.months.scale.mul_(0.05)
+        model.months.f.moved.mul_(0.05)
+    _, found = chunk_weights(model, jd, cv, "leave_one_out")
+    whole = model(jd, cv)
+    for chunk in range(3):
+        kept = [k for k in range(3) if k != chunk]
+        rest = ChunkVectors(cv.ids, cv.vectors[:, kept], cv.mask[:, kept], cv.facts[:, kept])
+        expected = (whole - model(jd, rest)).item()
+        assert found[0, chunk].item() == pytest.approx(expected, abs=1e-6)
