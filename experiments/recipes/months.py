@@ -40,7 +40,7 @@ def facts_of(
             evidence = career_evidence(dataset.documents, train, reference)
         except InputError:
             return {}  # a corpus without dates has none
-        found, without = fit_half_life(evidence), fit_half_life(evidence, by_age=False)
+        found = fit_half_life(evidence)
     return {
         "half_life": {
             "seed": seed,
@@ -48,7 +48,7 @@ def facts_of(
             "rate": found.rate,
             "error": found.error,
             "loss": found.loss,
-            "loss_without_age": without.loss,
+            "loss_without_age": found.loss_without_age,
             "pairs": found.pairs,
         }
     }

@@ -18,7 +18,7 @@ an error there looks like a shorter half-life (docs/LOG.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +62,16 @@ class CareerEvidence:
 class HalfLife:
     """months: 12 / rate, infinite for a rate of 0 or below; low, high: of its 95% interval.
 
-    rate, error: per year, and its standard error; loss: mean squared error; pairs: fitted on
+    rate, error:      per year, and its standard error; a rate below 0 says that older counts more
+    loss:             mean squared error
+    loss_without_age: with a rate of 0
+    pairs:            fitted on
     """
 
     rate: float
     error: float
     loss: float
+    loss_without_age: float
     pairs: int
 
     @property
@@ -84,6 +88,8 @@ class HalfLife:
 
     def __str__(self) -> str:
         """`22.7 months [19.1, 28.0]`; an open end is ∞."""
+        if math.isinf(self.low):
+            return "none: older experiences count more"
         return f"{_text(self.months)} months [{_text(self.low)}, {_text(self.high)}]"
 
 
@@ -130,27 +136,34 @@ def career_evidence(
     )  # fmt: skip
 
 
-def fit_half_life(evidence: CareerEvidence, by_age: bool = True) -> HalfLife:
+def fit_half_life(evidence: CareerEvidence) -> HalfLife:
     """The rate with the least squared error, and its standard error over JDs and CVs.
 
-    by_age: False fixes the rate at 0 (the loss to compare with)
-    Deterministic. The error is clustered both ways (Cameron, Gelbach & Miller 2011, equation
-    2.13), with Gauss-Newton's curvature; of the larger of it and the two one-way ones.
+    Deterministic: the better of two searches, one from START and one from the best fit without age,
+    so that age never makes the loss larger. The error is clustered both ways (Cameron, Gelbach &
+    Miller 2011, equation 2.13), with Gauss-Newton's curvature; or one way, if that is larger.
     """
-    values = torch.tensor(START, dtype=torch.float64).requires_grad_()
-    free = torch.ones_like(values)
-    free[0] = float(by_age)
-    data = (
-        evidence.share.double(),
-        evidence.duration.double(),
-        evidence.recency.double(),
-        evidence.lines,
-    )
+    share, duration = evidence.share.double(), evidence.duration.double()
+    recency, lines = evidence.recency.double(), evidence.lines
     targets = evidence.targets.double()
 
     def residuals(theta: Tensor) -> Tensor:
-        return predicted(theta * free, *data) - targets
+        return predicted(theta, share, duration, recency, lines) - targets
 
+    ageless = torch.ones(len(START), dtype=torch.float64)
+    ageless[0] = 0.0
+    start = torch.tensor(START, dtype=torch.float64)
+    without, loss_without = _least_squares(lambda theta: residuals(theta * ageless), start)
+    found = [_least_squares(residuals, s) for s in (start, without * ageless)]
+    best, loss = min(found, key=lambda pair: pair[1])
+    slope = jacfwd(residuals)(best).detach()  # [pair parameter]
+    error = _clustered_error(slope, residuals(best).detach(), evidence.jds, evidence.cvs)
+    return HalfLife(float(best[0]), error, loss, loss_without, len(targets))
+
+
+def _least_squares(residuals: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, float]:
+    """Where the mean squared residual is least, and that mean."""
+    values = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [values], max_iter=200, tolerance_change=1e-10, line_search_fn="strong_wolfe"
     )
@@ -163,13 +176,7 @@ def fit_half_life(evidence: CareerEvidence, by_age: bool = True) -> HalfLife:
 
     optimizer.step(closure)
     best = values.detach()
-    left = residuals(best).detach()
-    rate = float(best[0]) if by_age else 0.0
-    error = math.nan
-    if by_age:
-        slope = jacfwd(residuals)(best).detach()  # [pair parameter]
-        error = _clustered_error(slope, left, evidence.jds, evidence.cvs)
-    return HalfLife(rate, error, float(left.square().mean()), len(left))
+    return best, float(residuals(best).square().mean())
 
 
 def predicted(

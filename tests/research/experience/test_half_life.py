@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,15 +40,23 @@ def test_a_planted_half_life_is_found(months):
     found = fit_half_life(planted(12 / months, seed=1))
     assert found.months == pytest.approx(months, rel=0.1)
     assert found.low < months < found.high
-    without = fit_half_life(planted(12 / months, seed=1), by_age=False)
-    assert without.loss > found.loss
-    assert math.isinf(without.months)
+    assert found.loss < found.loss_without_age
 
 
 def test_where_age_does_not_matter_the_interval_is_open():
     found = fit_half_life(planted(0.0, seed=2))
     assert found.high == math.inf
     assert "∞" in str(found)
+    assert found.loss <= found.loss_without_age
+
+
+def test_age_never_makes_the_fit_worse():
+    """Also where labels have nothing to do with the evidence, and few pairs have many minima."""
+    for seed in range(6):
+        evidence = planted(0.2, seed, pairs=60)
+        drawn = np.random.default_rng(seed).choice([0, 0.5, 1], 60)
+        found = fit_half_life(replace(evidence, targets=torch.from_numpy(drawn).float()))
+        assert found.loss <= found.loss_without_age + 1e-9
 
 
 def test_the_error_is_about_the_spread_of_the_estimates():
@@ -58,9 +67,11 @@ def test_the_error_is_about_the_spread_of_the_estimates():
 
 
 def test_the_interval_in_months():
-    one = HalfLife(rate=0.5, error=0.05, loss=0.1, pairs=10)
+    one = HalfLife(rate=0.5, error=0.05, loss=0.1, loss_without_age=0.2, pairs=10)
     assert (one.months, round(one.low, 1), round(one.high, 1)) == (24.0, 20.1, 29.9)
     assert str(one) == "24.0 months [20.1, 29.9]"
+    older = HalfLife(rate=-0.5, error=0.05, loss=0.1, loss_without_age=0.2, pairs=10)
+    assert str(older) == "none: older experiences count more"
 
 
 def test_evidence_is_the_share_of_a_line_that_an_experience_holds():
