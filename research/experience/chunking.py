@@ -33,7 +33,8 @@ def chunk_by_experience(
     The chunks of a document are in order and cover its text: each start is where the one before
     ends (overlap 0). `tokens` of the second and later chunks of an experience begin with the
     header's, so they are more than text[start:end]. A JD, and a CV without a dated experience, is
-    cut as `chunk_documents` cuts it. Raises InputError as that does.
+    cut as `chunk_documents` cuts it. A segment without a letter or digit (a row of bullets) has no
+    chunk of its own; the next one covers it. Raises InputError as that does.
     """
     check_window(size, overlap)
     plain = [d for d in documents if not _dated(d)]
@@ -45,7 +46,7 @@ def chunk_by_experience(
         if d.id in parsed
         for at, segment in enumerate(parsed[d.id].segments)
     ]
-    filled = [part for part in parts if part.text.strip()]
+    filled = [part for part in parts if any(c.isalnum() for c in part.text)]
     heads = _headers(documents, parsed, tokenizer, size)
     cut = _by_id(filled, tokenizer, size, overlap)
     return [
@@ -158,9 +159,8 @@ def _joined(
         if len(own) > 1 and head:  # shorter windows, so that the header fits in front
             text = document.text[segment.start : segment.end]
             room = size - len(head)
-            own = chunk_documents([Document(name, text)], tokenizer, room, min(overlap, room - 1))[
-                0
-            ]
+            shorter = [Document(name, text)]
+            (own,) = chunk_documents(shorter, tokenizer, room, min(overlap, room - 1))
         for place, chunk in enumerate(own):
             start = segment.start + chunk.start
             if not place and found:

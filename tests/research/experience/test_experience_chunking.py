@@ -69,6 +69,14 @@ def test_a_jd_and_a_cv_without_dates_are_cut_as_ever(corpus, tokenizer):
     assert chunk_by_experience(plain, tokenizer, 32) == chunk_documents(plain, tokenizer, 32)
 
 
+def test_a_row_of_bullets_is_no_chunk_of_its_own(tokenizer):
+    document = Document("cv:1", "•••\n\u200b\nExperience\n•\nCook, 2010-2012, A\nSoup.")
+    (chunks,) = chunk_by_experience([document], tokenizer, 256)
+    assert [(c.start, c.end) for c in chunks][0][0] == 0
+    assert chunks[-1].end == len(document.text)
+    assert all(any(x.isalnum() for x in document.text[c.start : c.end]) for c in chunks)
+
+
 def test_the_months_of_each_chunk(tokenizer):
     text = (
         "Experience\nCook, 01/2020 - Current, A\nSoup.\nWaiter, 01/2010 - 01/2012, B\nWine.\n"
