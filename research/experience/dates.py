@@ -85,7 +85,7 @@ PIVOT = 50
 """A year of two digits below it belongs to 20xx."""
 
 
-MOST_ATOMS = 3000
+MOST_ATOMS = 2000
 """Numbers and names that are read of one text, many times what a CV has. What comes
 after them is not read, so that no text takes long."""
 

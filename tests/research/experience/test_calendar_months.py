@@ -12,8 +12,6 @@ from research.experience.calendar_months import (
     year_and_month,
 )
 
-HISTORIES = 100_000
-
 
 def histories(count):
     """Random careers: overlaps, gaps, reversed and empty ranges."""
@@ -32,8 +30,9 @@ def covered(intervals):
     return bits.bit_count()
 
 
-def test_the_union_is_the_months_that_are_covered():
-    for history in histories(HISTORIES):
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_the_union_is_the_months_that_are_covered(count):
+    for history in histories(count):
         assert total_months(history) == covered(history)
         assert total_months(history) <= sum(i.months for i in history)
 

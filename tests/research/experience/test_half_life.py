@@ -60,8 +60,8 @@ def test_age_never_makes_the_fit_worse():
 
 
 def test_the_error_is_about_the_spread_of_the_estimates():
-    """Its ratio to the standard deviation over 24 draws of the noise lies near 1."""
-    found = [fit_half_life(planted(0.3, seed, pairs=400)) for seed in range(24)]
+    """Its ratio to the standard deviation over 16 draws of the noise lies near 1."""
+    found = [fit_half_life(planted(0.3, seed, pairs=300)) for seed in range(16)]
     spread = np.std([f.rate for f in found], ddof=1)
     assert 0.6 < np.mean([f.error for f in found]) / spread < 1.7
 
