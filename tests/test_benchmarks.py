@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow  # tests/training/test_resume.py kills in one process, at every step
 def test_killed_training_ends_in_the_same_weights():
     command = [sys.executable, str(ROOT / "benchmarks" / "resume_kill.py"), "--points", "3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
