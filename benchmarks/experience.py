@@ -36,7 +36,7 @@ from random import Random
 
 from dateutil import parser as dateutil_parser
 
-from research.experience.calendar_months import month_of
+from jdcv_core.months import month_of
 from research.experience.parsing import parse_cv
 
 LABEL = "Years of Experience"

@@ -20,9 +20,9 @@ from jdcv_core.encoding.mini import MiniSettings
 from jdcv_core.encoding.tuning import TUNINGS
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.evaluation.statistics import METRICS
+from jdcv_core.months import month_from
 from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.settings import PretrainSettings
-from research.experience.calendar_months import month_from
 
 CONFIGS = Path(__file__).parent / "configs"
 NESTED: dict[str, Any] = {

@@ -127,9 +127,8 @@ def _add_timeline(commands: Any) -> None:
 
 def run_timeline(arguments: argparse.Namespace) -> None:
     """`jdcv timeline`: the experiences of one CV as a table, as JSON, as a figure."""
-    from research.experience.calendar_months import as_text, month_from
-    from research.experience.dates import date_ranges
-    from research.experience.parsing import newest_month, parse_cv
+    from jdcv_core.months import as_text, month_from
+    from research.experience.parsing import parse_cv
 
     if (arguments.jd is None) != (arguments.model is None):
         raise InputError("jdcv timeline", "a score needs a model and a JD", "give both, or neither")
@@ -144,7 +143,8 @@ def run_timeline(arguments: argparse.Namespace) -> None:
         asked = arguments.reference and month_from(arguments.reference)
     except ValueError as fault:
         raise InputError("--reference", str(fault), "write it as 2024-06") from fault
-    reference = asked or newest_month(date_ranges(text))
+    parsed = parse_cv(text, asked)
+    reference, notes = parsed.reference, parsed.notes
     score = None
     if arguments.model is not None:
         jd, matcher = read_text(arguments.jd), load(arguments)
@@ -153,8 +153,7 @@ def run_timeline(arguments: argparse.Namespace) -> None:
         from research.experience.timeline import timeline
         from research.experience.weights import Decay
 
-        entries = timeline(text, reference, Decay(arguments.half_life), score)
-    notes = parse_cv(text, reference).notes
+        entries = timeline(text, parsed, Decay(arguments.half_life), score)
     if arguments.json:
         from experiments.timeline_figure import as_json
 

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-from research.experience.calendar_months import as_text
+from jdcv_core.months import as_text
 
 
 def draw(path: Path, entries: Sequence[Mapping[str, Any]], reference: int, title: str) -> None:

@@ -70,3 +70,18 @@ def test_a_document_without_vectors_is_named():
         ChunkVectors.pad(matrices([1]), ["cv:9"])
     with pytest.raises(ValueError, match="document cv:1 has no chunk"):
         ChunkVectors.pad(matrices([1, 0]), ["cv:0", "cv:1"])
+
+
+def test_facts_go_where_their_chunks_go():
+    stored = matrices([2, 4, 1])
+    facts = {
+        i: np.arange(2.0 * len(m)).reshape(-1, 2) + 100 * int(i[-1]) for i, m in stored.items()
+    }
+    chunks = ChunkVectors.pad(stored, ["cv:0", "cv:1", "cv:2"], facts)
+    taken = chunks.to("cpu").take(torch.tensor([2, 0, 2]))
+    assert taken.facts.shape == (3, 2, 2)
+    for row, i in enumerate(["cv:2", "cv:0", "cv:2"]):
+        assert torch.equal(taken.facts[row][taken.mask[row]], torch.tensor(facts[i]).float())
+        assert taken.facts[row][~taken.mask[row]].isnan().all()
+    with pytest.raises(ValueError, match=r"cv:1: 4 chunks, facts of 2"):
+        ChunkVectors.pad(stored, ["cv:1"], {"cv:1": facts["cv:0"]})

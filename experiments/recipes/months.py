@@ -16,6 +16,7 @@ from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 from jdcv_core.types import Dataset
 from research.experience.half_life import career_evidence, fit_half_life
+from research.experience.parsing import parse_cv
 from research.experience.timeline import timeline
 
 
@@ -66,7 +67,8 @@ def draw(
     example = line["timeline"]
     marks = {e["place"]: e for e in example["experiences"]}
     total = sum(e["weight"] for e in marks.values())
-    entries = timeline(dataset.documents[example["cv"]].text, reference)
+    text = dataset.documents[example["cv"]].text
+    entries = timeline(text, parse_cv(text, reference))
     for entry in entries:
         mark = marks.get(entry["place"], {})
         if mark and not entry["fault"]:

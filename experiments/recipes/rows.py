@@ -19,6 +19,7 @@ from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.store import VectorStore
 from jdcv_core.encoding.tuning import Tuning, trainable_module
 from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.months import month_from
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import batches_of, make_plan
 from jdcv_core.training.pairs import PairTensors, PairTokens
@@ -26,7 +27,6 @@ from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
 from jdcv_core.types import Chunk, Dataset, Document
 from research.aggregators.widened import Widened, hidden_for
-from research.experience.calendar_months import month_from
 from research.experience.chunking import chunk_by_experience, chunk_facts
 
 CHUNKERS: dict[str, Chunker] = {"tokens": chunk_documents, "experience": chunk_by_experience}

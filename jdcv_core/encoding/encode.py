@@ -96,13 +96,19 @@ def encode_documents(
     report = EncodeReport(encoder.name, encoder.precision, size, overlap, len(documents))
 
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
+    cut_before: dict[str, list[Chunk]] = {}
     if chunker is chunk_documents:
         keys = {d.id: vector_key(d.text, tokenizer, size, overlap, weights) for d in documents}
     else:
-        cut = chunker(documents, encoder.tokenizer, size, overlap)
-        parts = {d.id: [c.tokens for c in own] for d, own in zip(documents, cut, strict=True)}
+        cut_before = {
+            d.id: chunks
+            for d, chunks in zip(
+                documents, chunker(documents, encoder.tokenizer, size, overlap), strict=True
+            )
+        }
         keys = {
-            i: vector_key(repr(own), tokenizer, size, overlap, weights) for i, own in parts.items()
+            i: vector_key(repr([c.tokens for c in own]), tokenizer, size, overlap, weights)
+            for i, own in cut_before.items()
         }
     if len(keys) != len(documents):
         raise ValueError("a document id comes twice")
@@ -114,7 +120,8 @@ def encode_documents(
         with progress(f"Encoding {len(missing)} documents", characters) as advance:
             for at in range(0, len(missing), GROUP):
                 group = missing[at : at + GROUP]
-                cut = chunker(group, encoder.tokenizer, size, overlap)
+                cut = [cut_before[d.id] for d in group if d.id in cut_before]
+                cut = cut or chunk_documents(group, encoder.tokenizer, size, overlap)
                 report.tokens += _encode_new(cut, encoder, seen, advance)
                 fresh = {
                     keys[d.id]: np.stack([seen[_content(c)] for c in chunks])

@@ -17,7 +17,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from research.experience.calendar_months import FIRST_YEAR, LAST_YEAR, month_of
+from jdcv_core.months import month_of
+from research.experience.intervals import FIRST_YEAR, LAST_YEAR
 
 MONTHS = (
     "january jan januar jänner janvier janv enero ene ianuarie ian",

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from research.experience.calendar_months import Interval, fault, month_of, total_months
+from jdcv_core.months import month_of
 from research.experience.dates import DateRange, date_ranges
+from research.experience.intervals import Interval, fault, total_months
 
 KINDS = ("summary", "experience", "education", "skills", "other")
 """What a segment may be."""
@@ -173,16 +174,19 @@ class StatedDuration:
 @dataclass(frozen=True)
 class ParsedCV:
     """What was read: segments that cover the text in order, experiences in order of appearance,
-    durations that are stated in words, and notes on what was doubtful or set aside."""
+    durations that are stated in words, notes on what was doubtful or set aside, and the month that
+    "current" means."""
 
     segments: tuple[Segment, ...]
     experiences: tuple[Experience, ...]
     stated: tuple[StatedDuration, ...]
     notes: tuple[str, ...]
+    reference: int
 
-    def total_months(self, reference: int) -> int:
+    @property
+    def total_months(self) -> int:
         """Months on the calendar that at least one experience covers."""
-        return total_months(e.interval(reference) for e in self.experiences if not e.fault)
+        return total_months(e.interval(self.reference) for e in self.experiences if not e.fault)
 
 
 def parse_cv(text: str, reference: int | None = None) -> ParsedCV:
@@ -206,7 +210,7 @@ def parse_cv(text: str, reference: int | None = None) -> ParsedCV:
     if not experiences:
         notes.append("no dated experience was found: the text is cut into plain chunks of weight 1")
     segments = _segments(len(text), sections, experiences)
-    return ParsedCV(segments, tuple(experiences), stated, tuple(notes))
+    return ParsedCV(segments, tuple(experiences), stated, tuple(notes), reference)
 
 
 def newest_month(ranges: Iterable[DateRange]) -> int:

@@ -122,11 +122,11 @@ class ExperienceWeighted(nn.Module):
 class WeightedChunkAttention(ChunkAttention):
     """Chunk attention whose attention to CV chunks, and whose pooling of them, has a bias, log w_k:
     weights ∝ w_k · exp(logit). With f = uniform, one chunk a segment and scale 1 it is
-    `ChunkAttention`. f: a name in `weights.FAMILY`; options: of ChunkAttention.
+    `ChunkAttention`. f: a name in `weights.FAMILY`.
     """
 
-    def __init__(self, dim: int, f: str = "half_life", heads: int = 4) -> None:
-        super().__init__(dim, heads)
+    def __init__(self, dim: int, f: str = "half_life") -> None:
+        super().__init__(dim)
         self.months = MonthWeights(f)
 
     def learnt(self) -> dict[str, float]:

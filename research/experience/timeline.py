@@ -8,29 +8,26 @@ from typing import Any
 import torch
 from torch import nn
 
-from research.experience.calendar_months import as_text
-from research.experience.dates import date_ranges
-from research.experience.parsing import newest_month, parse_cv
+from jdcv_core.months import as_text
+from research.experience.parsing import ParsedCV
 
 
 def timeline(
     text: str,
-    reference: int | None = None,
+    parsed: ParsedCV,
     f: nn.Module | None = None,
     score: Callable[[str], float] | None = None,
 ) -> list[dict[str, Any]]:
     """The experiences of a CV in order of appearance.
 
-    reference: the month that "current" means; None: the newest that the text names
-    f:         of (duration, recency) in months → the weight, which is then given as a share of the
-               sum over experiences
-    score:     P of an experience's own text, in [0, 1]
+    parsed: what was read of the text
+    f:      of (duration, recency) in months → the weight, which is then given as a share of the sum
+            over experiences
+    score:  P of an experience's own text, in [0, 1]
     Each has place, title, employer, from, to ("current" for an open end), months, recency, weight,
     score, doubts, fault; weight and score None where not asked or where the dates are at fault.
     """
-    if reference is None:
-        reference = newest_month(date_ranges(text))
-    parsed = parse_cv(text, reference)
+    reference = parsed.reference
     entries: list[dict[str, Any]] = []
     for place, e in enumerate(parsed.experiences):
         interval = e.interval(reference)

@@ -50,13 +50,11 @@ class Linear(nn.Module):
 
 
 class Decay(nn.Module):
-    """f = g(d) · decay(a), with a half-life (months after which an experience counts half).
+    """f = log(1 + d/12) · decay(a); after a half-life, in months, an experience counts half.
 
     half_life: at the start; it is learnt as its logarithm, so it stays above 0
     kind:      exponential, 2^(-a/h); or hyperbolic, 1 / (1 + a/h)
     by:        both; duration or recency: the other factor is 1
-    growth:    log: g = log(1 + d/12); linear: g = d/12
-    learn:     whether the half-life is
     """
 
     def __init__(
@@ -64,20 +62,17 @@ class Decay(nn.Module):
         half_life: float = 60.0,
         kind: str = "exponential",
         by: str = "both",
-        growth: str = "log",
-        learn: bool = True,
     ) -> None:
         super().__init__()
         for value, known in (
             (kind, ["exponential", "hyperbolic"]),
             (by, ["both", "duration", "recency"]),
-            (growth, ["log", "linear"]),
         ):
             if value not in known:
                 raise InputError(f"f: {value}", "there is no such choice", nearest(value, known))
-        self.kind, self.by, self.growth = kind, by, growth
+        self.kind, self.by = kind, by
         self.start = math.log(half_life)
-        learnt = learn and by != "duration"
+        learnt = by != "duration"
         self.moved = nn.Parameter(torch.zeros(()), requires_grad=learnt)  # in units of PACE
 
     @property
@@ -88,7 +83,7 @@ class Decay(nn.Module):
     def forward(self, duration: Months, recency: Months) -> Months:
         ratio = recency / self.half_life
         decay = torch.exp2(-ratio) if self.kind == "exponential" else 1 / (1 + ratio)
-        grown = torch.log1p(duration / 12) if self.growth == "log" else duration / 12
+        grown = torch.log1p(duration / 12)
         if self.by == "duration":
             return grown
         return decay if self.by == "recency" else grown * decay

@@ -367,7 +367,7 @@ def test_dates_read_back_to_the_months_of_the_truth(demo):
 
 @given(st.integers(12, 12 * 9999))
 def test_months_and_calendar_agree(number):
-    year, in_year = text.calendar_month(number)
+    year, in_year = text.year_and_month(number)
     assert 1 <= in_year <= 12
     assert 12 * year + in_year - 1 == number
 

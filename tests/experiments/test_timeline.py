@@ -5,6 +5,7 @@ import json
 import pytest
 
 from experiments.cli import main
+from research.experience.parsing import parse_cv
 from research.experience.timeline import timeline
 from research.experience.weights import Decay
 
@@ -60,7 +61,7 @@ def test_a_mistake_is_one_line(cv, capsys, words, message):
 
 def test_weights_are_shares_and_scores_are_of_the_own_text():
     seen = []
-    entries = timeline(CV, 24293, Decay(60.0), lambda text: seen.append(text) or 0.5)
+    entries = timeline(CV, parse_cv(CV, 24293), Decay(60.0), lambda text: seen.append(text) or 0.5)
     weights = [e["weight"] for e in entries if e["weight"] is not None]
     assert sum(weights) == pytest.approx(1)
     assert weights[0] > weights[1]

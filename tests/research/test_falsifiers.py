@@ -53,3 +53,19 @@ def test_one_side_is_all_alike_and_not_zero(view, hidden):
     assert same[0].shape == (1, 6)
     assert np.linalg.norm(same[0]) > 1
     assert all(found[i] is MATRICES[i] for i in found if not i.startswith(hidden))
+
+
+def test_shuffled_months_are_the_same_months_on_other_dated_chunks():
+    facts = {}
+    for i, matrix in MATRICES.items():
+        facts[i] = np.full((len(matrix), 4), np.nan)
+        facts[i][:, 2:] = RNG.random((len(matrix), 2))
+        facts[i][1:, :2] = RNG.integers(1, 100, (len(matrix) - 1, 2))
+    found = falsifiers.shuffled_months(facts, 0)
+    again = falsifiers.shuffled_months(dict(reversed(facts.items())), 0)
+    for i, own in facts.items():
+        np.testing.assert_array_equal(found[i], again[i])
+        np.testing.assert_array_equal(found[i][:, 2:], own[:, 2:])
+        assert np.isnan(found[i][0, :2]).all()
+        assert sorted(map(tuple, found[i][1:, :2])) == sorted(map(tuple, own[1:, :2]))
+    assert any(not np.array_equal(found[i][1:, :2], facts[i][1:, :2]) for i in facts)

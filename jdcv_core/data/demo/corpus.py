@@ -16,9 +16,10 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
 from jdcv_core.data.demo.latent import NOW, Job, Person, World, draw_job, draw_person, fit
-from jdcv_core.data.demo.text import Bank, Writer, calendar_month, write_cv, write_jd
+from jdcv_core.data.demo.text import Bank, Writer, write_cv, write_jd
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.months import as_text
 from jdcv_core.types import Dataset
 
 CV_TOKENS = (1000, 0.44)
@@ -89,8 +90,8 @@ def demo_corpus(**settings: Any) -> Dataset:
         }
         for c, j in chosen_pairs
     ]
-    today = "{:04d}-{:02d}".format(*calendar_month(NOW))
-    facts = {"demo": {**asdict(chosen), "cuts": cuts.tolist()}, "reference": today}
+    about = {**asdict(chosen), "cuts": cuts.tolist()}
+    facts = {"demo": about, "reference": as_text(NOW)}
     return assemble("demo", rows, facts)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jdcv_core.data.demo.latent import Job, Person
+from jdcv_core.months import year_and_month
 
 MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -21,33 +22,28 @@ MONTH_NAMES = (
 Bank = dict[str, Any]
 
 
-def calendar_month(month: int) -> tuple[int, int]:
-    """Months from year 0 → (year, month from 1 to 12)."""
-    return month // 12, month % 12 + 1
-
-
 def _numeric(month: int) -> str:
-    year, m = calendar_month(month)
+    year, m = year_and_month(month)
     return f"{m:02d}/{year}"
 
 
 def _spaced(month: int) -> str:
-    year, m = calendar_month(month)
+    year, m = year_and_month(month)
     return f"{m:02d} {year}"
 
 
 def _short(month: int) -> str:
-    year, m = calendar_month(month)
+    year, m = year_and_month(month)
     return f"{MONTH_NAMES[m - 1][:3]} {year}"
 
 
 def _long(month: int) -> str:
-    year, m = calendar_month(month)
+    year, m = year_and_month(month)
     return f"{MONTH_NAMES[m - 1]} {year}"
 
 
 def _day(month: int) -> str:
-    year, m = calendar_month(month)
+    year, m = year_and_month(month)
     return f"{m}/1/{year}"
 
 
@@ -151,7 +147,7 @@ def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], token
     known = [skill for job in person.experiences for skill in job.skills]
     keywords = [*rng.choice(sector_skills, 3, replace=False), *rng.choice(known, 3)]
     keyword_line = ", ".join(writer.skill(int(s)) for s in writer.rng.permutation(keywords))
-    school = calendar_month(person.experiences[-1].start)[0]
+    school = year_and_month(person.experiences[-1].start)[0]
     degree = f"{writer.one(bank['degrees'])}, {writer.one(bank['cities'])}, {school}"
     extras = ["Additional information", *writer.fill("extras", 40)]
     written = [*headers, *(line for lines in duties for line in lines), *head, keyword_line]

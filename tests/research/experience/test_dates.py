@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from research.experience.calendar_months import as_text
+from jdcv_core.months import as_text
 from research.experience.dates import MONTHS, date_ranges
 
 

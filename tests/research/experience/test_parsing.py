@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jdcv_core.data.demo.corpus import DemoSettings, draw_world, write_documents
 from jdcv_core.data.demo.latent import NOW
-from research.experience.calendar_months import as_text, month_of
+from jdcv_core.months import as_text, month_of
 from research.experience.dates import date_ranges
 from research.experience.parsing import newest_month, parse_cv, reference_month, stated_durations
 
@@ -77,7 +77,7 @@ def test_dates_that_cannot_be_are_reported_and_weigh_nothing():
     )
     parsed = parse_cv(text, NOW_TEXT)
     assert [bool(e.fault) for e in parsed.experiences] == [True, True, False]
-    assert parsed.total_months(NOW_TEXT) == 24
+    assert parsed.total_months == 24
     assert sum("it has no weight" in note for note in parsed.notes) == 2
 
 
@@ -95,7 +95,7 @@ def test_columns_of_dates_belong_to_nobody():
 
 def test_overlapping_jobs_count_once():
     text = "Experience\nCook, 01/2010 - 01/2012, A\nWaiter, 01/2011 - 01/2013, B"
-    assert parse_cv(text, NOW_TEXT).total_months(NOW_TEXT) == 36
+    assert parse_cv(text, NOW_TEXT).total_months == 36
 
 
 def test_current_hangs_on_the_corpus_and_not_on_the_clock():
@@ -214,6 +214,6 @@ def test_no_text_breaks_it_and_segments_cover_it(text):
         places = [s.experience for s in parsed.segments if s.experience is not None]
         assert places == sorted(places)
         assert set(places) <= set(range(len(parsed.experiences)))
-        known = reference or newest_month(date_ranges(text))
-        assert parsed.total_months(known) >= 0
+        assert parsed.reference == (reference or newest_month(date_ranges(text)))
+        assert parsed.total_months >= 0
         assert parse_cv(text, reference) == parsed

@@ -39,7 +39,6 @@ def test_the_formulas():
     d, a = torch.tensor([24.0]), torch.tensor([60.0])
     log3 = torch.tensor(3.0).log()
     assert Decay(60.0)(d, a).item() == pytest.approx(float(log3 / 2), rel=1e-5)
-    assert Decay(60.0, growth="linear")(d, a).item() == pytest.approx(1.0, rel=1e-5)
     assert Linear(120.0)(d, a).item() == pytest.approx(1.0)
     assert Decay(60.0, by="recency")(d, a).item() == pytest.approx(0.5, rel=1e-5)
     assert Decay(60.0, by="duration")(d, a).item() == pytest.approx(float(log3), rel=1e-5)
@@ -48,11 +47,10 @@ def test_the_formulas():
 
 def test_only_what_is_used_is_learnt():
     assert not Decay(by="duration").moved.requires_grad
-    assert not Decay(learn=False).moved.requires_grad
     assert Decay().moved.requires_grad
 
 
-@pytest.mark.parametrize("choice", [{"kind": "exp"}, {"by": "age"}, {"growth": "square"}])
+@pytest.mark.parametrize("choice", [{"kind": "exp"}, {"by": "age"}])
 def test_an_unknown_choice_is_refused(choice):
     with pytest.raises(InputError, match="no such choice"):
         Decay(**choice)

@@ -1,16 +1,8 @@
 import numpy as np
 import pytest
 
-from research.experience.calendar_months import (
-    Interval,
-    as_text,
-    fault,
-    month_from,
-    month_of,
-    total_months,
-    union,
-    year_and_month,
-)
+from jdcv_core.months import as_text, month_from, month_of, year_and_month
+from research.experience.intervals import Interval, fault, total_months, union
 
 
 def histories(count):
