@@ -14,7 +14,7 @@ from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.models import gpt2
 from jdcv_core.encoding.store import VectorStore
 from jdcv_core.errors import InputError
-from jdcv_core.types import Document
+from jdcv_core.types import Chunk, Document
 
 DOCUMENTS = [
     Document(f"{side}:{n}", f"{side} {n}. " + text * (n + 1), f"pairs.csv, row {n + 2}")
@@ -149,7 +149,7 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
         from jdcv_core.encoding import encode
         from jdcv_core.encoding.models import gpt2
         from jdcv_core.encoding.store import VectorStore
-        from jdcv_core.types import Document
+        from jdcv_core.types import Chunk, Document
 
         encode.GROUP = 2
         store = VectorStore(sys.argv[2])
@@ -177,3 +177,27 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
     with VectorStore(path) as store:
         _, report = encode_documents(documents, encoder_from(folder), store)
     assert (report.found_in_store, report.documents_encoded) == (4, 2)
+
+
+def test_another_chunker_is_known_by_the_chunks_it_makes(folder, store):
+    """It is found again, misses where one chunk differs, and never finds the usual chunks."""
+
+    def halves(documents, tokenizer, size, overlap):
+        return [chunk_document(d, tokenizer, size // 2, overlap) for d in documents]
+
+    def changed(documents, tokenizer, size, overlap):
+        found = halves(documents, tokenizer, size, overlap)
+        last = found[0][-1]
+        found[0][-1] = Chunk(last.document, last.index, last.start, last.end, last.tokens[::-1])
+        return found
+
+    encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=halves)
+    assert report.found_in_store == 0
+    plain, _ = encode_documents(DOCUMENTS, encoder_from(folder), store, size=16)
+    assert all(np.allclose(first[i], plain[i], atol=1e-5) for i in first)
+    again, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=halves)
+    assert report.encoder_calls == 0
+    assert all(np.array_equal(first[i], again[i]) for i in first)
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=changed)
+    assert report.documents_encoded == 1

@@ -1,12 +1,9 @@
 """The cached step has the gradient of the plain one."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
+import gloo
 import numpy as np
 import pytest
 import small
@@ -97,26 +94,7 @@ def test_the_cache_is_the_gradient_of_the_loss_and_must_fit_the_micro_batches():
 
 
 def test_two_processes_give_the_gradient_of_one_and_a_gather_without_gradients_does_not(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(tmp_path)],
-            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=200)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [p.returncode for p in started] == [0, 0], "\n".join(said)[-3000:]
+    gloo.run_two(WORKER, tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
     model = small.Model(dropout=0.0)
     loss, expected, _ = step(plain_step, model, 5)

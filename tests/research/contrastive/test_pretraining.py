@@ -1,12 +1,9 @@
 """Pretraining learns what pairs say, sees no other pair, and follows from its seed."""
 
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import gloo
 import numpy as np
 import pytest
 import tiny_models
@@ -158,26 +155,7 @@ def test_what_cannot_be_is_refused(encoder):
 
 def test_two_processes_end_with_the_weights_of_one(tmp_path):
     folder = tiny_models.save_gpt2(tmp_path / "gpt2")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(WORKER), str(tmp_path)],
-            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=200)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    assert [p.returncode for p in started] == [0, 0], "\n".join(said)[-3000:]
+    gloo.run_two(WORKER, tmp_path)
     one, other = (load_file(tmp_path / f"found-{rank}.safetensors") for rank in range(2))
     encoder = causal_lm(str(folder), pooling="mean", precision="fp32", batch_tokens=512)
     start = {n: p.detach().clone() for n, p in encoder.module.named_parameters()}
