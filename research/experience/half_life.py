@@ -44,7 +44,8 @@ class CareerEvidence:
 
     share:    P, of a JD line's tf-idf mass in an experience, [pair line experience]
     duration, recency: months, [pair experience]; 0 where padded, and share is 0 there, too
-    lines:    [pair line]
+    lines:    [pair line]; only lines of which some experience holds something
+    rest:     how many other lines the JD has, [pair]
     targets:  0, 0.5 or 1, [pair]
     jds, cvs: which JD and which CV a pair is of, [pair]
     """
@@ -53,6 +54,7 @@ class CareerEvidence:
     duration: Float[Tensor, "pair experience"]
     recency: Float[Tensor, "pair experience"]
     lines: Bool[Tensor, "pair line"]
+    rest: Float[Tensor, " pair"]
     targets: Float[Tensor, " pair"]
     jds: np.ndarray
     cvs: np.ndarray
@@ -118,18 +120,19 @@ def career_evidence(
     words.fit([x for own in (*texts.values(), *lines.values()) for x in own])
     held = {i: (words.transform(own) > 0).astype(np.float32) for i, own in texts.items()}
     mass = {i: words.transform(own).power(2) for i, own in lines.items()}
-    most_lines = max(len(lines[p.jd]) for p in pairs)
+    shares = [(mass[p.jd] @ held[p.cv].T).toarray() for p in pairs]
+    touched = [found[found.any(1)] for found in shares]
     most_jobs = max(len(texts[p.cv]) for p in pairs)
-    share = torch.zeros(len(pairs), most_lines, most_jobs)
+    share = torch.zeros(len(pairs), max(1, *map(len, touched)), most_jobs)
     when = torch.zeros(2, len(pairs), most_jobs)
-    real = torch.zeros(len(pairs), most_lines, dtype=torch.bool)
-    for at, p in enumerate(pairs):
-        found = (mass[p.jd] @ held[p.cv].T).toarray()
+    real = torch.zeros(share.shape[:2], dtype=torch.bool)
+    for at, (p, found) in enumerate(zip(pairs, touched, strict=True)):
         share[at, : found.shape[0], : found.shape[1]] = torch.from_numpy(found)
         when[:, at, : len(months[p.cv])] = torch.tensor(months[p.cv], dtype=torch.float).T
-        real[at, : len(lines[p.jd])] = True
+        real[at, : len(found)] = True
     return CareerEvidence(
         share, when[0], when[1], real,
+        torch.tensor([float(len(a) - len(b)) for a, b in zip(shares, touched, strict=True)]),
         torch.tensor([TARGETS[p.label] for p in pairs]),
         np.unique([p.jd for p in pairs], return_inverse=True)[1],
         np.unique([p.cv for p in pairs], return_inverse=True)[1],
@@ -144,11 +147,11 @@ def fit_half_life(evidence: CareerEvidence) -> HalfLife:
     Miller 2011, equation 2.13), with Gauss-Newton's curvature; or one way, if that is larger.
     """
     share, duration = evidence.share.double(), evidence.duration.double()
-    recency, lines = evidence.recency.double(), evidence.lines
+    recency, lines, rest = evidence.recency.double(), evidence.lines, evidence.rest.double()
     targets = evidence.targets.double()
 
     def residuals(theta: Tensor) -> Tensor:
-        return predicted(theta, share, duration, recency, lines) - targets
+        return predicted(theta, share, duration, recency, lines, rest) - targets
 
     ageless = torch.ones(len(START), dtype=torch.float64)
     ageless[0] = 0.0
@@ -157,38 +160,49 @@ def fit_half_life(evidence: CareerEvidence) -> HalfLife:
     found = [_least_squares(residuals, s) for s in (start, without * ageless)]
     best, loss = min(found, key=lambda pair: pair[1])
     slope = jacfwd(residuals)(best).detach()  # [pair parameter]
-    error = _clustered_error(slope, residuals(best).detach(), evidence.jds, evidence.cvs)
+    error = math.inf  # where the best fit is a corner in which slopes overflow, nothing is known
+    if slope.isfinite().all():
+        error = _clustered_error(slope, residuals(best).detach(), evidence.jds, evidence.cvs)
     return HalfLife(float(best[0]), error, loss, loss_without, len(targets))
 
 
 def _least_squares(residuals: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, float]:
-    """Where the mean squared residual is least, and that mean."""
+    """Where the mean squared residual was least of all places that the search saw, and that mean.
+
+    With few pairs a step may lead to where numbers overflow; what was found before then counts.
+    """
     values = start.clone().requires_grad_()
+    best, least = start.clone(), math.inf
     optimizer = torch.optim.LBFGS(
         [values], max_iter=200, tolerance_change=1e-10, line_search_fn="strong_wolfe"
     )
 
     def closure() -> Tensor:
+        nonlocal best, least
         optimizer.zero_grad()
         loss = residuals(values).square().mean()
+        if loss.item() < least:
+            best, least = values.detach().clone(), loss.item()
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    best = values.detach()
-    return best, float(residuals(best).square().mean())
+    return best, least
 
 
 def predicted(
-    theta: Tensor, share: Tensor, duration: Tensor, recency: Tensor, lines: Tensor
+    theta: Tensor, share: Tensor, duration: Tensor, recency: Tensor, lines: Tensor, rest: Tensor
 ) -> Tensor:
     """The score of each pair, [pair]; theta: as START."""
     rate, log_c, log_k, offset, log_slope, threshold, favour = theta.unbind()
     weight = torch.log1p(duration / 12) * torch.exp2(-rate * recency / 12)
     shown = torch.sigmoid(log_k.exp() * (share - threshold)) * (share > 0)
     covered = -torch.expm1(-log_c.exp() * (shown * weight[:, None]).sum(-1))
-    asked = (favour * share.amax(-1)).masked_fill(~lines, -torch.inf).softmax(-1)
-    return torch.sigmoid(offset + log_slope.exp() * (asked * covered).sum(1))
+    shift = favour.clamp_min(0)  # shares are at most 1, so no exponent is above 0
+    asked = (favour * share.amax(-1) - shift).exp() * lines
+    total = asked.sum(1) + rest * (-shift).exp()  # nothing covers a line of the rest
+    covered = (asked * covered).sum(1) / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return torch.sigmoid(offset + log_slope.exp() * covered)
 
 
 def _clustered_error(slope: Tensor, left: Tensor, jds: np.ndarray, cvs: np.ndarray) -> float:

@@ -27,11 +27,12 @@ def planted(rate, seed, pairs=1500, noise=0.1):
     recency = torch.from_numpy(rng.integers(0, 180, (pairs, 5)).astype(float))
     lines = torch.ones(pairs, 6, dtype=torch.bool)
     theta = torch.tensor([rate, 0.5, 2.5, -2.5, 2.0, 0.45, 0.0], dtype=torch.float64)
-    targets = predicted(theta, share, duration, recency, lines)
+    rest = torch.from_numpy(np.random.default_rng([seed, 1]).integers(0, 8, pairs).astype(float))
+    targets = predicted(theta, share, duration, recency, lines, rest)
     targets = (targets + torch.from_numpy(rng.normal(0, noise, pairs))).float()
     jds, cvs = rng.integers(0, 60, pairs), rng.integers(0, 80, pairs)
     return CareerEvidence(
-        share.float(), duration.float(), recency.float(), lines, targets, jds, cvs
+        share.float(), duration.float(), recency.float(), lines, rest.float(), targets, jds, cvs
     )
 
 
@@ -78,10 +79,13 @@ def test_evidence_is_the_share_of_a_line_that_an_experience_holds():
     cv = Document(
         "cv:1", "Experience\nCook, 2010-2012, A\nSoup and bread.\nWaiter, 2014-2016, B\nWine."
     )
-    jd = Document("jd:1", "Makes soup and bread daily\nServes wine to guests")
+    jd = Document(
+        "jd:1", "Makes soup and bread daily\nFree parking downtown\nServes wine to guests"
+    )
     pair = Pair("cv:1", "jd:1", 2)
     evidence = career_evidence({"cv:1": cv, "jd:1": jd}, [pair], 24240 + 12)
     assert evidence.share.shape == (1, 2, 2)
+    assert evidence.rest.tolist() == [1]
     soup, wine = evidence.share[0]
     assert soup[0] > soup[1] == 0
     assert wine[1] > wine[0] == 0
@@ -109,8 +113,9 @@ def test_the_score_equals_the_formula_in_loops():
     evidence.lines[2:, 4:] = False
     rate, log_c, log_k, offset, log_slope, threshold, favour = theta
     found = predicted(
-        torch.tensor(theta), evidence.share, evidence.duration, evidence.recency, evidence.lines
-    )
+        torch.tensor(theta), evidence.share, evidence.duration, evidence.recency, evidence.lines,
+        evidence.rest,
+    )  # fmt: skip
     for pair in range(6):
         covered, asked = [], []
         for line in range(int(evidence.lines[pair].sum())):
@@ -128,6 +133,7 @@ def test_the_score_equals_the_formula_in_loops():
             )  # fmt: skip
             covered.append(1 - math.exp(-math.exp(log_c) * held))
             asked.append(math.exp(favour * max(shares)))
-        mean = sum(a * c for a, c in zip(asked, covered, strict=True)) / sum(asked)
+        every = sum(asked) + evidence.rest[pair].item()
+        mean = sum(a * c for a, c in zip(asked, covered, strict=True)) / every
         logit = offset + math.exp(log_slope) * mean
         assert found[pair].item() == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
