@@ -24,17 +24,19 @@ Tokens = Sequence[int]
 class Rows:
     """The chunks of some documents, cut into micro-batches.
 
-    micro_batches: token ids of chunks of like length; together they have every chunk once; those of
-                   process 0 first
+    micro_batches: token ids of chunks of like length; together they have every chunk once
     owner:         int [chunk], the document of each, in the order of the micro-batches
     documents:     how many there are
-    own:           which of the micro-batches are this process's
     """
 
     micro_batches: list[list[Tokens]]
     owner: Tensor
     documents: int
-    own: slice
+
+    def own(self) -> list[list[Tokens]]:
+        """This process's share of the micro-batches; process 0 has the first ones."""
+        count, number = len(self.micro_batches), world()
+        return self.micro_batches[count * rank() // number : count * (rank() + 1) // number]
 
 
 class ContrastiveEncoder(nn.Module):
@@ -65,31 +67,27 @@ class ContrastiveEncoder(nn.Module):
         self.temperature = temperature or Temperature()
         self.to(encoder.device)
 
-    def rows(self, documents: Sequence[Sequence[Tokens]]) -> Rows:
+    def rows(self, documents: Sequence[Sequence[Tokens]], at_least: int = 1) -> Rows:
         """The chunks of documents [document][chunk][token] in micro-batches of like length, at most
-        the encoder's `batch_tokens` each, padding included, dealt to the processes in turn.
+        the encoder's `batch_tokens` each, padding included, and `at_least` so many.
 
-        Raises ValueError for fewer chunks than processes.
+        Raises ValueError for fewer chunks than that.
         """
         chunks = [chunk for document in documents for chunk in document]
         owner = [at for at, document in enumerate(documents) for _ in document]
         special = len(self.encoder.network.prefix) + len(self.encoder.network.suffix)
         batches = self.encoder.batches([len(chunk) + special for chunk in chunks])
-        while len(batches) < world():  # each process needs one
+        while len(batches) < at_least:
             longest = max(range(len(batches)), key=lambda at: len(batches[at]))
             half = len(batches[longest]) // 2
             if not half:
-                raise ValueError(f"{len(chunks)} chunks are too few for {world()} processes")
+                raise ValueError(f"{len(chunks)} chunks are too few for {at_least} micro-batches")
             batches[longest : longest + 1] = [batches[longest][:half], batches[longest][half:]]
-        hands = [batches[process :: world()] for process in range(world())]
-        first = sum(map(len, hands[: rank()]))
-        dealt = [batch for hand in hands for batch in hand]
-        order = [i for batch in dealt for i in batch]
+        order = [i for batch in batches for i in batch]
         return Rows(
-            [[chunks[i] for i in batch] for batch in dealt],
+            [[chunks[i] for i in batch] for batch in batches],
             torch.tensor([owner[i] for i in order], device=self.encoder.device),
             len(documents),
-            slice(first, first + len(hands[rank()])),
         )
 
     def encode(self, chunks: Sequence[Tokens]) -> Float[Tensor, "chunk dim"]:
@@ -124,7 +122,7 @@ class ContrastiveEncoder(nn.Module):
         Under several processes each encodes its share of the micro-batches; the mean over them of
         the gradients (`distributed.average_gradients`) is then that of one process.
         """
-        rows = self.rows(documents)
+        rows = self.rows(documents, at_least=world())
         several = [contrasts] if isinstance(contrasts, Contrast) else contrasts
         compared = [contrast.to(self.encoder.device) for contrast in several]
 
@@ -134,4 +132,4 @@ class ContrastiveEncoder(nn.Module):
             return torch.stack(losses).mean()
 
         how: Any = cached_step if cached else plain_step
-        return how(self.encode, rows.micro_batches[rows.own], loss_of)
+        return how(self.encode, rows.own(), loss_of)

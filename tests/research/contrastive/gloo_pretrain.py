@@ -23,9 +23,7 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     with processes():
         torch.set_num_threads(1)
-        encoder = causal_lm(
-            str(folder / "gpt2"), pooling="mean", precision="fp32", batch_tokens=512
-        )
+        encoder = causal_lm(str(folder / "gpt2"), pooling="mean", precision="fp32", batch_tokens=96)
         chunks, train, test = corpus()
         module, course = pretrain(encoder, chunks, train, test, TOGETHER, 0)
         weights = {name: p.detach().contiguous() for name, p in module.named_parameters()}
