@@ -117,11 +117,14 @@ class VectorStore:
         self.close()
 
     def _open(self) -> None:
+        # One snapshot: another process may be making the file between two reads.
+        self._db.execute("BEGIN")
         application, layout = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("application_id", "user_version")
         )
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        self._db.execute("COMMIT")
         if application == OURS and layout != LAYOUT:
             raise self._error(f"it has layout {layout}, this version reads {LAYOUT}")
         if application != OURS and tables:

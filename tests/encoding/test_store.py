@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_processes_write_at_once(tmp_path):
         found = store.get_many(keys)
     assert len(found) == len(keys)
     assert all((found[key] == int(key.partition("-")[2])).all() for key in keys)
+
+
+def test_processes_make_a_file_at_the_same_moment(tmp_path):
+    """Forty files, each opened by three processes that wait for the same instant."""
+    code = """
+        import time
+        folder, first = sys.argv[1], float(sys.argv[2])
+        for n in range(40):
+            while time.time() < first + 0.05 * n:
+                pass
+            VectorStore(f"{folder}/{n}.db").close()
+        """
+    first = str(time.time() + 2)
+    makers = [start(code, tmp_path, first) for _ in range(3)]
+    assert [m.wait(PATIENCE) for m in makers] == [0, 0, 0]
 
 
 def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path):
