@@ -33,20 +33,20 @@ def tiny(name: str) -> tuple[str, ...]:
                 f"++variants.{row}.encoder.{k}={v}" for k, v in ENCODER.items() if k != "width"
             ]
     pretraining = ("pretraining.steps=2", "pretraining.documents=12")
-    return (*TINY, *rows, *pretraining, *FEWER.get(name, ()), "training.token_budget=null")
+    return (*TINY, *rows, *pretraining, *ALSO.get(name, ()), "training.token_budget=null")
 
 
-FEWER = {"ablation": ("split.also=[cv]",)}
-"""What a tiny run leaves out: two kinds of split show as much as three."""
+ALSO = {"chunk_attention": ("jobs=2",)}
+"""Worker processes make the rows of one experiment."""
 
 
-def composed(name: str, *changes: str) -> DictConfig:
+def composed(name: str) -> DictConfig:
     with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
-        return compose("config", [f"+exp={name}", *changes])
+        return compose("config", [f"+exp={name}"])
 
 
 SLOW = (
-    "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid", "experience",
+    "ablation", "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid", "experience",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -70,7 +70,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     assert not (folder / "checkpoints").exists()
     lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
     rows = {line["variant"] for line in lines}
-    config = composed(name, *FEWER.get(name, ()))
+    config = composed(name)
     assert set(config.variants) | {"majority class", "TF-IDF cosine", "CV-only probe"} <= rows
     for line in lines:
         assert line["config_hash"]
