@@ -463,13 +463,17 @@ _WORDS = {
 _STATED = re.compile(
     rf"(?<![\w.,/$-])(?P<count>\d{{1,2}}(?:\.\d{{1,2}})?|(?i:{'|'.join(_WORDS)}))"
     r"(?P<plus>\s?\+|\s?plus)?[\s-]{0,2}"
-    r"(?i:(?P<years>years?|yrs?|años|ans|jahre|ani)|(?P<months>months?|mos|meses|mois|monate|luni))"
+    r"(?i:(?P<years>years?|yrs?\.?|años|ans|jahre|ani)|(?P<months>months?|mos|meses|mois|monate|luni))"
     r"(?:['’]s?)?(?![^\W\d_])"
     r"(?:\s?(?:,|and|&)?\s?(?P<more>\d{1,2})[\s-]?(?i:months?))?"
 )
 _AT_LEAST = re.compile(r"(?i:over|more than|at least|above|minimum(?: of)?|almost|nearly)\s?$")
+_SOME_WORDS = r"(?:[.(\[]?\w(?:\S{0,18}[^\s.;:!?])?\s{1,2}|[&/+–-]\s{1,2})"
+"""One of the words between a duration and what it is of; none ends a sentence or is a bullet."""
 _OF_EXPERIENCE = re.compile(
-    r"(?i:(?:\S{1,20}\s{1,2}){0,5}(?:experience|expertise|exp\b|background|practice|track record))"
+    rf"(?i:\)?\s{{0,2}}(?:{_SOME_WORDS}{{0,5}}"
+    r"(?:experiences?|expertise|exp|background|practice|track record)\b"
+    rf"|as\san?\s|in\s{_SOME_WORDS}{{0,3}}(?:work|industry)\b|of\s{_SOME_WORDS}{{0,2}}service\b))"
 )
 _BEFORE_STATED = re.compile(r"(?i:experience(?: of)?|exp)\s?[:\-(]?\s{0,2}$")
 

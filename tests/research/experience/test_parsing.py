@@ -184,6 +184,12 @@ def raw_rows(folder):
         ("3.5 years of experience", 42, False),
         ("21 months of experience", 21, False),
         ("Five years of professional experience", 60, False),
+        ("4 yrs. of solid .NET experience", 48, False),
+        ("(10+ years) of experience", 120, True),
+        ("30+ years in the IT industry", 360, True),
+        ("8 years in publishing work", 96, False),
+        ("10+ years as a teacher", 120, True),
+        ("two years of dedicated service", 24, False),
     ],
 )
 def test_durations_in_words(text, months, at_least):
@@ -194,6 +200,20 @@ def test_durations_in_words(text, months, at_least):
 
 def test_an_age_is_no_duration():
     assert stated_durations("He is 35 years old and has 3 children") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raised the average over an eight month period  • Gained real-world experience",
+        "JavaScript 6 years    Experienced Shell scripting 1 year",
+        "For 5 years, he broadened what he knew; experience in Dubai",
+        "Taught for 10 years. As a result he has gained much",
+        "Lived for two years in Oslo. Industry awards",
+    ],
+)
+def test_a_duration_ends_with_its_sentence(text):
+    assert stated_durations(text) == []
 
 
 PIECES = st.sampled_from(
