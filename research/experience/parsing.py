@@ -33,7 +33,7 @@ HEADINGS = {
     "education": (
         "education and training|education|educational background|academic background|degrees|"
         "academic qualifications?|educational qualifications?|education summary|academics|"
-        "academic profile|academic details|academic credentials|scholastics?|"
+        "academic profile|academic projects?|academic details|academic credentials|scholastics?|"
         "formations?|études|diplômes|educación|formación|formación académica|estudios|"
         "ausbildung|studium|schulbildung|bildungsweg|educație|educatie|studii|formare"
     ),
@@ -96,6 +96,13 @@ _HEADING = re.compile(
 )
 """Matches at a place; whether it is a heading is for `_is_heading` to say."""
 _CAPITALISED = re.compile(r"[A-ZÀ-Þ](?:[a-zà-ÿ]+|[A-ZÀ-Þ]+)")
+_NAMED = {
+    spelling: kind
+    for kind, words in HEADINGS.items()
+    for word in words.split("|")
+    for spelling in _spellings(word)
+}
+"""`Academic Background` is education by its whole name, and not "background" with a qualifier."""
 _FIRST_WORDS = frozenset(
     word
     for line in (*HEADINGS.values(), QUALIFIERS)
@@ -263,7 +270,8 @@ def _sections(text: str) -> list[_Section]:
             tried += 1
             m = _HEADING.match(text, word.start())
             if m is not None and _is_heading(text, m.start(), m.end()):
-                cuts.append((m.start(), m.end(), str(m.lastgroup)))
+                kind = _NAMED.get(m[0].lower(), str(m.lastgroup))
+                cuts.append((m.start(), m.end(), kind))
             if tried == MOST_WORDS or len(cuts) > MOST_SECTIONS:
                 break
     ends = [start for start, _, _ in cuts[1:]] + [len(text)]

@@ -71,6 +71,14 @@ def test_what_is_no_experience():
         assert parse_cv(text, NOW_TEXT).experiences == (), text
 
 
+@pytest.mark.parametrize("heading", ["Academic Background", "ACADEMIC PROJECTS"])
+def test_a_heading_with_a_name_of_its_own_is_what_it_names(heading):
+    text = f"Work Experience\nCook, 2010-2012, A\n{heading}\nLaws, Nairobi, 2005-2008\n"
+    parsed = parse_cv(text, NOW_TEXT)
+    assert [s.kind for s in parsed.segments] == ["experience", "experience", "education"]
+    assert len(parsed.experiences) == 1
+
+
 def test_dates_that_cannot_be_are_reported_and_weigh_nothing():
     text = (
         "Experience\nCook, 05/2015 - 08/2014, A\nWaiter, 01/2031 - 02/2032, B\nChef, 2010-2012, C"
