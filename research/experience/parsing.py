@@ -350,7 +350,19 @@ def _is_experience(text: str, found: DateRange, section: str) -> bool:
         return section == "experience" or _stands_alone(before, after)
     if section not in ("experience", "summary") or not _stands_alone(before, after):
         return False
-    return found.unit == "season" or (before[-1:], after[:1]) == ("(", ")")
+    if _JOB.search(_near(before, after)):
+        return True
+    bracketed = (before[-1:], after[:1]) == ("(", ")")
+    return section == "experience" and (found.unit == "season" or bracketed)
+
+
+_PIECE_END = re.compile(r"\s{2,}|\n|[.;•]\s")
+
+
+def _near(before: str, after: str) -> str:
+    """The last piece of text before a date and the first one after it."""
+    first = _PIECE_END.split(after.strip(" \t\n:-–—"))[0]
+    return _PIECE_END.split(before.strip())[-1] + "\n" + first
 
 
 def _line_around(before: str, after: str) -> str:
@@ -361,7 +373,9 @@ def _line_around(before: str, after: str) -> str:
 def _stands_alone(before: str, after: str) -> bool:
     """Whether a date stands in a header and not in a sentence: between breaks or in brackets."""
     left = not before.strip() or before[-1] in "(\n|\t" or before[-2:] in ("  ", ", ", "- ", "– ")
-    right = not after.strip() or after[0] in ")\n|\t:" or after[:2] in ("  ", " -", " –", " |")
+    right = (
+        not after.strip() or after[0] in ")\n|\t:" or after[:2] in ("  ", " -", " –", " —", " |")
+    )
     return left and right
 
 

@@ -79,6 +79,19 @@ def test_a_heading_with_a_name_of_its_own_is_what_it_names(heading):
     assert len(parsed.experiences) == 1
 
 
+def test_a_date_alone_beside_a_title_is_an_experience():
+    for text in ("Acme, Oslo\n2014\nSoftware Engineer", "August 2014  Secretary", "2014: Tutor"):
+        parsed = parse_cv(f"Experience\n{text}\nBuilt tools.", NOW_TEXT)
+        assert [e.interval(NOW_TEXT).start // 12 for e in parsed.experiences] == [2014], text
+    for text in (
+        "Experience\nMoved to Oslo\n2014\nSaw the fjords",
+        "Experience\nMigrated the engineer's tools in 2014 to Java",
+        "CURRICULUM VITAE (January 2016)\nAna Pop",
+        "Projects done:  Ticket system (2014)  Chose the vendor",
+    ):
+        assert parse_cv(text, NOW_TEXT).experiences == (), text
+
+
 def test_dates_that_cannot_be_are_reported_and_weigh_nothing():
     text = (
         "Experience\nCook, 05/2015 - 08/2014, A\nWaiter, 01/2031 - 02/2032, B\nChef, 2010-2012, C"
