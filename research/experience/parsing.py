@@ -120,8 +120,15 @@ _STUDIES = re.compile(
 _JOB = re.compile(
     r"(?i:\bintern\b|trainee|engineer\b|assistant|manager|teacher|tutor|analyst|developer|director|"
     r"consultant|taught|lawyer|officer|clerk|secretary|nurse|technician|supervisor|\blead\b|"
-    r"postdoc|scientist|duration|worker|treasurer|working|investigator|coordinator|specialist|instructor|lecturer|employ)"
+    r"postdoc|scientist|duration|worker|treasurer|working|investigator|coordinator|specialist|"
+    r"instructor|lecturer|employ)(?![sS]\b)"
 )
+"""A title is one person's: an association of social workers is none."""
+_HONOUR = re.compile(
+    r"(?i:\bawards?\b(?![ -]winning)|\bhonou?rs\b|\bhonorary\b|"
+    r"\bhonou?r (?:roll|society)\b|\bscholarship)"
+)
+"""What one is given, and not what one does."""
 _NO_EXPERIENCE = re.compile(
     r"(?i:born|date of birth|birth|\bdob\b|©|copyright|\(c\)|expected in|expected|graduat\w*|"
     r"updated|last update|valid|expires?|issued|né le|nacid|geboren|născut|class of)\W{0,3}$"
@@ -339,8 +346,12 @@ def _is_experience(text: str, found: DateRange, section: str) -> bool:
     before, after = text[max(0, found.at - 60) : found.at], text[found.to : found.to + 60]
     if _NO_EXPERIENCE.search(before):
         return False
+    piece = _PIECE_END.split(before)[-1]
+    if _HONOUR.search(piece) and not _JOB.search(piece):
+        return False
     line = _line_around(before, after)
-    if section in ("education", "other") and not _JOB.search(line):
+    needs_title = section in ("education", "other")
+    if needs_title and not (_JOB.search(line) or _JOB.search(_near(before, after))):
         return False
     if section not in ("experience", "other") and _STUDIES.search(line):
         return False

@@ -92,6 +92,29 @@ def test_a_date_alone_beside_a_title_is_an_experience():
         assert parse_cv(text, NOW_TEXT).experiences == (), text
 
 
+def test_what_is_given_to_a_person_is_no_experience():
+    for text in (
+        "Experience\nAcademic Honor Roll: 2002 - 2006",
+        "Experience\nHonors Society Member, Oslo Chapter (2011-2013)",
+        "Experience\nScholarship of the city, 2011-2013",
+        "Memberships\nNational Association of Social Workers, 1984 - present",
+        "MEMBERSHIPS\nLEGAL ASSISTANTS OF OHIO, 1984 - 1990",
+    ):
+        assert parse_cv(text, NOW_TEXT).experiences == (), text
+    for text in (
+        "Experience\nAward-winning chef, Acme, 2010-2012",
+        "Experience\nManager of the Honors Program, 2010-2012",
+        "Memberships\nSocial Worker, Oslo, 1984 - 1990",
+    ):
+        assert len(parse_cv(text, NOW_TEXT).experiences) == 1, text
+
+
+def test_a_title_on_the_line_beside_makes_it_an_experience():
+    text = "Languages\nFrench\n\nSoftware Engineer\n\nJanuary 2013 to December 2013\n\nWrote C"
+    assert len(parse_cv(text, NOW_TEXT).experiences) == 1
+    assert parse_cv(text.replace("Software Engineer", "German"), NOW_TEXT).experiences == ()
+
+
 def test_dates_that_cannot_be_are_reported_and_weigh_nothing():
     text = (
         "Experience\nCook, 05/2015 - 08/2014, A\nWaiter, 01/2031 - 02/2032, B\nChef, 2010-2012, C"
