@@ -5,7 +5,7 @@ for "until now"; they are looked up, not searched for, so no input makes it slow
 then reads atoms and the few characters between them:
 
     point  = 08/2014 | 05 2014 | 2/1/2012 | 2014-08 | Aug. 2014 | 1 Oct 2015 | Summer 2015 | 2014
-    range  = point connector (point | present) | since point | point onwards | point
+    range  = point connector (point | present) | since point | point onwards | point dash | point
 
 A dash that was lost on the way (`2002  2005`, `20132015`, `2016present`) is read as one. What can
 be read in two ways is read in the likelier one and says so in `doubts`.
@@ -75,6 +75,8 @@ _NEAR = re.compile(r"[\s.,'’´`‘\-–/]{0,3}|\s(?:of|de|del|din)\s")
 _DAY = re.compile(r"(?:st|nd|rd|th|er|\.|º)?\s?(?:of\s|de\s)?-?")
 _YEAR_AFTER_DAY = re.compile(r"(?:st|nd|rd|th)?,?\s{0,2}")
 _SINCE = re.compile(r"(?i:since|seit|depuis|desde|din|ab)\s{0,2}:?\s{0,2}$")
+_OPEN_DASH = re.compile(rf"\s?{_DASH}(?=\n| {{2}}|\s?\Z)")
+"""A dash that nothing follows: `August 2014 —` at the end of a line."""
 _NOT_A_YEAR = re.compile(
     r"(?i:server|windows|win|office|studio|sharepoint|exchange|excel|access|word|project|visio|"
     r"outlook|powerpoint|autocad|dynamics|revit|solidworks|quickbooks|iso|version|ver|sql|vb|asp|"
@@ -205,6 +207,9 @@ def _range(text: str, atoms: list[Atom], i: int, day_first: bool) -> tuple[DateR
     if _SINCE.search(text, max(0, point.at - 12), point.at):
         return DateRange(point.at, point.to, point.start, None, "since", point.unit), j
     doubts = point.doubts
+    if _ends_in_a_dash(text, atoms, point, j):
+        doubts = (*doubts, "its end is not written")
+        return DateRange(point.at, point.to, point.start, None, "since", point.unit, doubts), j
     return DateRange(point.at, point.to, point.start, point.end, "point", point.unit, doubts), j
 
 
@@ -249,6 +254,14 @@ def _end(
     unit = max(first.unit, last.unit, key=("month", "season", "year").index)
     doubts = (*first.doubts, *last.doubts)
     return DateRange(first.at, last.to, first.start, end, "range", unit, doubts), next_
+
+
+def _ends_in_a_dash(text: str, atoms: list[Atom], point: Point, j: int) -> bool:
+    """Whether a dash stands after the point, and then a break that no date follows."""
+    dash = _OPEN_DASH.match(text, point.to)
+    if dash is None or _NOT_A_YEAR.search(text, max(0, point.at - 14), point.at):
+        return False
+    return j >= len(atoms) or text[dash.end() : min(atoms[j].start, dash.end() + 200)].strip() != ""
 
 
 def _same_kind(first: Point, last: Point) -> bool:

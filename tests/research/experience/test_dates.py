@@ -118,6 +118,20 @@ def test_doubts_are_said_and_not_hidden():
     assert date_ranges("Nov - Feb 2010")[0].doubts
 
 
+def test_a_dash_that_nothing_follows_is_an_open_end():
+    for text in ("August 2014 —\nLed", "August 2014-  Led", "August 2014 –"):
+        (found,) = date_ranges(text)
+        assert (found.kind, found.end) == ("since", None), text
+        assert found.doubts == ("its end is not written",)
+    for text in (
+        "August 2014 - Led",
+        "Server 2014 -\n",
+        "2014 -      2016",
+        "1/2014 -\n\n\n1/2016",
+    ):
+        assert all(found.end is not None for found in date_ranges(text)), text
+
+
 def test_a_reversed_range_is_kept_for_the_parser_to_refuse():
     (found,) = date_ranges("05/2015 - 08/2014")
     assert found.end is not None
