@@ -1,0 +1,1 @@
+"""From a JD to its candidates: FAISS retrieval, then reranking."""

@@ -1,0 +1,289 @@
+"""Rows of vectors → the rows most like a query: FAISS behind a small protocol.
+
+An index holds codes of vectors under row numbers and answers with inner products D and rows I. The
+kinds differ in what a code keeps of a vector and in how much of the corpus a query looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import faiss
+import numpy as np
+
+from jdcv_core.errors import InputError, nearest
+
+KINDS = {
+    "flat": "Flat",
+    "fp16": "SQfp16",
+    "sq8": "SQ8",
+    "hnsw": "HNSW32",
+    "ivf-flat": "IVF{lists},Flat",
+    "ivf-pq": "RR{dim},IVF{lists},PQ{half}x4fs",
+    "ivf-rabitq": "RR{dim},IVF{lists},RaBitQfs",
+}
+"""Name → FAISS's factory string. Any other factory string can be given instead of a name."""
+
+SAMPLE = 64
+"""Vectors a list that training needs at most; FAISS uses no more than 256, and warns below 39."""
+EFFORT = 8
+"""An IVF index looks at one list in so many unless told otherwise."""
+SLACK = 16
+"""Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
+
+
+@runtime_checkable
+class VectorIndex(Protocol):
+    """What a first stage needs of an index, in this process or elsewhere."""
+
+    def __len__(self) -> int: ...
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        effort: int | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k rows of largest inner product with each query.
+
+        queries: float32 [query, dim]
+        effort:  lists that an IVF index probes, or efSearch of HNSW; None: the index's own
+        allowed: row numbers int64 that may be found; None: all
+        Returns D float32 [query, k], descending, and I int64 [query, k] the rows; -1 and -inf where
+        fewer were found.
+        """
+        ...
+
+
+class FaissIndex:
+    """One FAISS index on the CPU; inner product.
+
+    kind: a name in KINDS, or a factory string of FAISS
+
+    A flat index is exact: what FAISS found is computed once more in float64 and rounded to float32,
+    equal scores in the order of their rows. So its answers do not hang on FAISS's blocks or
+    threads. The codes of other kinds are not exact, and neither is the order of near ties.
+    """
+
+    def __init__(self, kind: str, index: Any) -> None:
+        self.kind = kind
+        self.index = index
+
+    @classmethod
+    def make(cls, dim: int, kind: str, expected: int) -> FaissIndex:
+        """An empty index. dim: width of the vectors; expected: how many there will be, from which
+        the number of lists follows (the power of two next to 2 * sqrt(expected)).
+
+        Raises InputError for a name or factory string that FAISS does not know.
+        """
+        lists = 2 ** max(0, round(np.log2(2 * max(expected, 1) ** 0.5)))
+        lists = max(1, min(lists, expected // 39))
+        text = KINDS.get(kind, kind).format(dim=dim, half=dim // 2, lists=lists)
+        prefix = "" if "IVF" in text else "IDMap,"
+        try:
+            index = faiss.index_factory(dim, prefix + text, faiss.METRIC_INNER_PRODUCT)
+        except RuntimeError as fault:
+            cure = f"give a factory string of FAISS, or a name; {nearest(kind, list(KINDS))}"
+            what = f"FAISS makes no index of it for {dim} dimensions"
+            raise InputError(f"index type {kind!r}", what, cure) from fault
+        return cls(kind, index)
+
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    @property
+    def dim(self) -> int:
+        return int(self.index.d)
+
+    @property
+    def sample(self) -> int:
+        """Vectors that `train` should be given: 0 where there is nothing to train."""
+        if self.index.is_trained:
+            return 0
+        ivf = self._ivf()
+        return SAMPLE * (ivf.nlist if ivf is not None else 1024)
+
+    def train(self, vectors: np.ndarray) -> None:
+        """Fit centroids and quantisers to a sample, float32 [row, dim]. A fixed seed of FAISS's:
+        the same sample and number of threads give the same index."""
+        if not self.index.is_trained:
+            self.index.train(np.ascontiguousarray(vectors, dtype=np.float32))
+
+    def empty(self) -> FaissIndex:
+        """An index with the same training and no rows. Those of one training can be joined."""
+        copy = faiss.clone_index(self.index)
+        copy.reset()
+        return FaissIndex(self.kind, copy)
+
+    def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
+        """Put vectors float32 [row, dim] in under row numbers int64 [row], each used once."""
+        if len(vectors):
+            self.index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), rows)
+
+    def join(self, other: FaissIndex) -> bool:
+        """Take over all rows of another index of the same training, which is empty afterwards; so
+        no memory is used twice. False, and nothing done, where this kind cannot (HNSW)."""
+        mine, theirs = self._inner(), other._inner()
+        try:
+            mine.check_compatible_for_merge(theirs)
+            mine.merge_from(theirs, 0)
+        except RuntimeError:
+            return False
+        self.index.ntotal = mine.ntotal
+        return True
+
+    def search(
+        self,
+        queries: np.ndarray,
+        k: int,
+        effort: int | None = None,
+        allowed: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `VectorIndex.search`."""
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        k = min(k, max(1, len(self)))
+        if allowed is not None:
+            allowed = np.unique(np.asarray(allowed, dtype=np.int64))
+            k = min(k, max(1, len(allowed)))
+        if len(self) == 0 or (allowed is not None and len(allowed) == 0):
+            shape = (len(queries), k)
+            return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
+        with _Parameters(self, effort, allowed) as parameters:
+            if KINDS.get(self.kind) == "Flat":
+                return self._exact(queries, k, parameters)
+            found, rows = self.index.search(queries, k, params=parameters)
+        return np.where(rows < 0, -np.inf, found).astype(np.float32), rows
+
+    def nbytes(self) -> int:
+        """Bytes of the codes, row numbers and training, as they are written."""
+        writer = faiss.VectorIOWriter()
+        faiss.write_index(self.index, writer)
+        return int(writer.data.size())
+
+    def save(self, path: Path) -> None:
+        """Write the index into a file. Raises OSError where that fails."""
+        try:
+            faiss.write_index(self.index, str(path))
+        except RuntimeError as fault:
+            raise OSError(f"{path}: {str(fault).splitlines()[0]}") from fault
+
+    @classmethod
+    def load(cls, path: Path, kind: str) -> FaissIndex:
+        """Read what `save` wrote. FAISS trusts its files: compare the file's hash before.
+
+        Raises InputError for a file that FAISS cannot read.
+        """
+        try:
+            return cls(kind, faiss.read_index(str(path)))
+        except RuntimeError as fault:
+            cure = "put a whole copy in its place, or build the index anew"
+            raise InputError(str(path), "FAISS cannot read it", cure) from fault
+
+    def _inner(self) -> Any:
+        """The index behind a rotation; itself where there is none."""
+        index = faiss.downcast_index(self.index)
+        return (
+            faiss.downcast_index(index.index)
+            if isinstance(index, faiss.IndexPreTransform)
+            else index
+        )
+
+    def _ivf(self) -> Any:
+        inner = self._inner()
+        return inner if hasattr(inner, "nlist") else None
+
+    def _exact(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+        """The k best by float64 products rounded to float32, ties in the order of rows.
+
+        FAISS's float32 products are at most `margin` off. More rows are fetched until the last one
+        is further than that below the k-th, so that no row outside can belong inside.
+        """
+        stored = faiss.downcast_index(self._inner().index)
+        numbers = faiss.vector_to_array(self._inner().id_map)
+        vectors = faiss.rev_swig_ptr(stored.get_xb(), stored.ntotal * stored.d)
+        vectors = vectors.reshape(stored.ntotal, stored.d)
+        longest = float(np.sqrt((vectors[:1024] ** 2).sum(1).max())) if len(vectors) else 1.0
+        norms = np.linalg.norm(queries, axis=1) * max(longest, 1.0)
+        margin = 2 * stored.d * np.finfo(np.float32).eps * norms
+        order = np.argsort(numbers, kind="stable")
+        out = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1)
+        todo, fetch = np.arange(len(queries)), k + SLACK
+        while len(todo):
+            fetch = min(fetch, stored.ntotal)
+            rough, rows = self.index.search(queries[todo], fetch, params=parameters)
+            again = []
+            for at, query in enumerate(todo):
+                real = rows[at][rows[at] >= 0]
+                whole = len(real) < fetch or fetch == stored.ntotal
+                if not whole and rough[at, k - 1] - rough[at, -1] <= margin[query]:
+                    again.append(query)
+                    continue
+                real = np.sort(real)
+                places = order[np.searchsorted(numbers, real, sorter=order)]
+                exact = np.einsum(
+                    "rd,d->r", vectors[places].astype(np.float64), queries[query].astype(np.float64)
+                ).astype(np.float32)
+                best = np.argsort(-exact, kind="stable")[:k]
+                out[0][query, : len(best)], out[1][query, : len(best)] = exact[best], real[best]
+            todo, fetch = np.array(again, dtype=int), fetch * 4
+        return out
+
+
+class _Parameters:
+    """FAISS's search parameters of one search; they hold what C++ only points at."""
+
+    def __init__(self, index: FaissIndex, effort: int | None, allowed: np.ndarray | None) -> None:
+        self._selector = None
+        if allowed is not None:
+            bits = np.zeros(int(allowed[-1]) // 8 + 1, np.uint8)
+            np.bitwise_or.at(bits, allowed // 8, np.left_shift(1, allowed % 8).astype(np.uint8))
+            self._bits = bits
+            self._selector = faiss.IDSelectorBitmap(bits)
+        selected = {} if self._selector is None else {"sel": self._selector}
+        ivf = index._ivf()
+        if ivf is not None:
+            lists = min(ivf.nlist, effort or max(1, ivf.nlist // EFFORT))
+            parameters = faiss.IVFSearchParameters(nprobe=lists, **selected)
+        elif "HNSW" in KINDS.get(index.kind, index.kind):
+            parameters = faiss.SearchParametersHNSW(efSearch=effort or 64, **selected)
+        else:
+            parameters = faiss.SearchParameters(**selected)
+        self._inner = parameters
+        if isinstance(faiss.downcast_index(index.index), faiss.IndexPreTransform):
+            parameters = faiss.SearchParametersPreTransform(index_params=parameters)
+        self._parameters = parameters
+
+    def __enter__(self) -> Any:
+        return self._parameters
+
+    def __exit__(self, *about: object) -> None:
+        self._selector = None
+
+
+def joined(indexes: Sequence[FaissIndex]) -> list[FaissIndex]:
+    """The same rows in as few indexes as this kind allows: one, or all of them for HNSW."""
+    if len(indexes) < 2 or not all(indexes[0].join(other) for other in indexes[1:]):
+        return list(indexes)
+    return [indexes[0]]
+
+
+def search_all(
+    indexes: Sequence[VectorIndex],
+    queries: np.ndarray,
+    k: int,
+    effort: int | None = None,
+    allowed: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k best rows of several indexes together, as `VectorIndex.search`."""
+    found = [index.search(queries, k, effort, allowed) for index in indexes]
+    if len(found) == 1:
+        return found[0]
+    scores = np.concatenate([d for d, _ in found], axis=1)
+    rows = np.concatenate([i for _, i in found], axis=1)
+    by_row = np.argsort(rows, axis=1, kind="stable")
+    scores, rows = (np.take_along_axis(x, by_row, 1) for x in (scores, rows))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)

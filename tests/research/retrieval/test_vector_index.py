@@ -1,0 +1,145 @@
+"""A flat index equals brute force; the other kinds find what is near; filters, joining."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jdcv_core.errors import InputError
+from research.retrieval.vector_index import KINDS, FaissIndex, joined, search_all
+
+
+def unit(rows: int, dim: int, seed: int) -> np.ndarray:
+    """Clustered unit vectors, so that lists have something to hold."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((20, dim))
+    vectors = centres[rng.integers(0, 20, rows)] + 0.7 * rng.standard_normal((rows, dim))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def brute(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All products in float64, rounded; score descending, then row ascending."""
+    scores = np.array(
+        [[np.float32(v.astype(float) @ q.astype(float)) for v in vectors] for q in queries]
+    )
+    rows = np.array([sorted(range(len(vectors)), key=lambda r: (-s[r], r))[:k] for s in scores])
+    return np.take_along_axis(scores, rows, 1), rows
+
+
+def filled(kind: str, vectors: np.ndarray) -> FaissIndex:
+    index = FaissIndex.make(vectors.shape[1], kind, len(vectors))
+    index.train(vectors)
+    index.add(vectors, np.arange(len(vectors)))
+    return index
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 60),
+    kept=st.integers(1, 8),
+    k=st.integers(1, 70),
+    seed=st.integers(0, 10**6),
+)
+def test_flat_equals_brute_force_with_the_tie_rule(rows, kept, k, seed):
+    rng = np.random.default_rng(seed)
+    few = unit(kept, 16, seed)
+    vectors = few[rng.integers(0, kept, rows)]  # mostly ties
+    found = filled("flat", vectors).search(few, min(k, rows))
+    expected = brute(vectors, few, min(k, rows))
+    assert np.array_equal(found[1], expected[1])
+    assert np.array_equal(found[0], expected[0])
+
+
+REPEATED = """
+import sys
+import {first}
+import {second}
+import numpy as np
+import faiss, torch
+sys.path.insert(0, {tests!r})
+from test_vector_index import brute, filled, unit
+vectors, queries = unit(700, 32, 1), unit(5, 32, 2)
+vectors[350:] = vectors[:350]
+expected = brute(vectors, queries, 20)
+for threads in (1, 2):
+    faiss.omp_set_num_threads(threads)
+    torch.set_num_threads(threads)
+    for _ in range(50):
+        weights = torch.randn(64, 64)
+        (weights @ weights).sum()
+        found = filled("flat", vectors).search(queries, 20)
+        assert np.array_equal(found[1], expected[1]) and np.array_equal(found[0], expected[0])
+print("same")
+"""
+
+
+@pytest.mark.parametrize(("first", "second"), [("torch", "faiss"), ("faiss", "torch")])
+def test_either_import_order_one_and_two_threads_a_hundred_times(first, second):
+    script = REPEATED.format(first=first, second=second, tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_finds_what_is_near(kind):
+    vectors, queries = unit(4000, 64, 3), unit(20, 64, 4)
+    exact = brute(vectors, queries, 10)[1]
+    _, rows = filled(kind, vectors).search(queries, 100, effort=400 if kind == "hnsw" else 60)
+    found = np.mean([np.isin(e, r).mean() for e, r in zip(exact, rows, strict=True)])
+    assert found > (0.8 if kind == "ivf-rabitq" else 0.9)  # one bit a dimension
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_filter_gives_allowed_rows_only_and_all_of_them_if_few(kind):
+    vectors = unit(3000, 32, 5)
+    allowed = np.array([2999, 3, 8, 1000, 1001])
+    scores, rows = filled(kind, vectors).search(vectors[:4], 50, effort=10**4, allowed=allowed)
+    assert rows.shape == (4, 5)
+    assert all(sorted(r) == sorted(allowed) for r in rows.tolist())
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joined_parts_answer_as_the_whole_does(kind):
+    vectors, queries = unit(3000, 32, 6), unit(9, 32, 7)
+    whole = FaissIndex.make(32, kind, 3000)
+    whole.train(vectors)
+    parts = [whole.empty() for _ in range(3)]
+    whole.add(vectors, np.arange(3000))
+    for at, part in enumerate(parts):
+        part.add(vectors[at::3], np.arange(at, 3000, 3))
+    together = joined(parts)
+    assert len(together) == (3 if kind == "hnsw" else 1)
+    assert sum(map(len, together)) == 3000
+    ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
+    assert np.allclose(ours[0], theirs[0], atol=1e-6)
+
+
+def test_it_reads_back_what_it_saved(tmp_path):
+    vectors = unit(3000, 32, 10)
+    for kind in KINDS:
+        index = filled(kind, vectors)
+        index.save(tmp_path / kind)
+        again = FaissIndex.load(tmp_path / kind, kind)
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(index.search(vectors[:9], 7), again.search(vectors[:9], 7), strict=True)
+        )
+        assert index.nbytes() == (tmp_path / kind).stat().st_size
+
+
+def test_an_unknown_kind_is_refused_by_name():
+    with pytest.raises(InputError, match="did you mean 'ivf-pq'"):
+        FaissIndex.make(32, "ivfpq", 1000)
+
+
+def test_a_factory_string_is_taken_as_it_is():
+    assert isinstance(
+        faiss.downcast_index(FaissIndex.make(32, "IVF16,SQ8", 1000).index),
+        faiss.IndexIVFScalarQuantizer,
+    )
