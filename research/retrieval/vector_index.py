@@ -71,6 +71,7 @@ class FaissIndex:
     def __init__(self, kind: str, index: Any) -> None:
         self.kind = kind
         self.index = index
+        self._longest: float | None = None
 
     @classmethod
     def make(cls, dim: int, kind: str, expected: int) -> FaissIndex:
@@ -121,18 +122,21 @@ class FaissIndex:
     def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
         """Put vectors float32 [row, dim] in under row numbers int64 [row], each used once."""
         if len(vectors):
+            self._longest = None
             self.index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), rows)
 
-    def join(self, other: FaissIndex) -> bool:
-        """Take over all rows of another index of the same training, which is empty afterwards; so
-        no memory is used twice. False, and nothing done, where this kind cannot (HNSW)."""
+    def join(self, other: FaissIndex, offset: int) -> bool:
+        """Take over all rows of another index of the same training, their numbers raised by
+        `offset`; the other is empty afterwards, so no memory is used twice. False, and nothing
+        done, where this kind cannot (HNSW)."""
         mine, theirs = self._inner(), other._inner()
         try:
             mine.check_compatible_for_merge(theirs)
-            mine.merge_from(theirs, 0)
+            mine.merge_from(theirs, offset)
         except RuntimeError:
             return False
         self.index.ntotal = mine.ntotal
+        self._longest = None
         return True
 
     def search(
@@ -205,8 +209,9 @@ class FaissIndex:
         numbers = faiss.vector_to_array(self._inner().id_map)
         vectors = faiss.rev_swig_ptr(stored.get_xb(), stored.ntotal * stored.d)
         vectors = vectors.reshape(stored.ntotal, stored.d)
-        longest = float(np.sqrt((vectors[:1024] ** 2).sum(1).max())) if len(vectors) else 1.0
-        norms = np.linalg.norm(queries, axis=1) * max(longest, 1.0)
+        if self._longest is None:
+            self._longest = float(np.sqrt(np.einsum("rd,rd->r", vectors, vectors).max()))
+        norms = np.linalg.norm(queries, axis=1) * self._longest
         margin = 2 * stored.d * np.finfo(np.float32).eps * norms
         order = np.argsort(numbers, kind="stable")
         out = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1)
@@ -263,27 +268,43 @@ class _Parameters:
         self._selector = None
 
 
-def joined(indexes: Sequence[FaissIndex]) -> list[FaissIndex]:
-    """The same rows in as few indexes as this kind allows: one, or all of them for HNSW."""
-    if len(indexes) < 2 or not all(indexes[0].join(other) for other in indexes[1:]):
-        return list(indexes)
-    return [indexes[0]]
+def joined(indexes: Sequence[FaissIndex], offsets: Sequence[int]) -> list[tuple[FaissIndex, int]]:
+    """The same rows in as few indexes as this kind allows (one; for HNSW all of them), each with
+    what is to be added to its row numbers.
+
+    offsets: of each index, the number that its row 0 has among all
+    """
+    if not indexes:
+        return []
+    first = indexes[0]
+    pairs = zip(indexes[1:], offsets[1:], strict=True)
+    if offsets[0] == 0 and all(first.join(other, offset) for other, offset in pairs):
+        return [(first, 0)]
+    return list(zip(indexes, offsets, strict=True))
 
 
 def search_all(
-    indexes: Sequence[VectorIndex],
+    indexes: Sequence[tuple[FaissIndex, int]],
     queries: np.ndarray,
     k: int,
     effort: int | None = None,
     allowed: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best rows of several indexes together, as `VectorIndex.search`."""
-    found = [index.search(queries, k, effort, allowed) for index in indexes]
-    if len(found) == 1:
-        return found[0]
-    scores = np.concatenate([d for d, _ in found], axis=1)
-    rows = np.concatenate([i for _, i in found], axis=1)
-    by_row = np.argsort(rows, axis=1, kind="stable")
-    scores, rows = (np.take_along_axis(x, by_row, 1) for x in (scores, rows))
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)
+    """The k best rows of several indexes together, as `VectorIndex.search`; `indexes` as `joined`
+    returns them."""
+    scores = [np.empty((len(queries), 0), np.float32)]
+    rows = [np.empty((len(queries), 0), np.int64)]
+    for index, offset in indexes:
+        own = allowed
+        if allowed is not None and len(indexes) > 1:
+            own = allowed[(allowed >= offset) & (allowed < offset + len(index))] - offset
+        d, i = index.search(queries, k, effort, own)
+        scores.append(d)
+        rows.append(np.where(i < 0, i, i + offset))
+    if len(scores) == 2:
+        return scores[1], rows[1]
+    d, i = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
+    by_row = np.argsort(i, axis=1, kind="stable")
+    d, i = (np.take_along_axis(x, by_row, 1) for x in (d, i))
+    best = np.argsort(-d, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(d, best, 1), np.take_along_axis(i, best, 1)

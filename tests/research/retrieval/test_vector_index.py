@@ -112,12 +112,15 @@ def test_joined_parts_answer_as_the_whole_does(kind):
     parts = [whole.empty() for _ in range(3)]
     whole.add(vectors, np.arange(3000))
     for at, part in enumerate(parts):
-        part.add(vectors[at::3], np.arange(at, 3000, 3))
-    together = joined(parts)
+        part.add(vectors[1000 * at : 1000 * (at + 1)], np.arange(1000))
+    together = joined(parts, [0, 1000, 2000])
     assert len(together) == (3 if kind == "hnsw" else 1)
-    assert sum(map(len, together)) == 3000
+    assert sum(len(index) for index, _ in together) == 3000
     ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
     assert np.allclose(ours[0], theirs[0], atol=1e-6)
+    assert np.array_equal(np.sort(ours[1]), np.sort(theirs[1]))
+    some = np.array([5, 999, 1000, 2998])
+    assert sorted(search_all(together, queries, 4, 10**4, some)[1][0]) == some.tolist()
 
 
 def test_it_reads_back_what_it_saved(tmp_path):
