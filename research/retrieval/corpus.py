@@ -151,7 +151,8 @@ class Corpus:
         rows = int(np.mean([len(v) for v in sample]) * expected)
         if kind == "auto":
             kind = "flat" if rows <= AUTO else "ivf-rabitq"
-        chunks, means = FaissIndex.make(dim, kind, rows), FaissIndex.make(dim, kind, expected)
+        chunks = FaissIndex.make(dim, kind, rows)
+        means = FaissIndex.make(dim, _of_means(kind), expected)
         with progress("Training the index", None):
             chunks.train(np.concatenate([unit(v) for v in sample])[: max(1, chunks.sample)])
             means.train(np.stack([unit(v).mean(0) for v in sample])[: max(1, means.sample)])
@@ -318,12 +319,21 @@ class Corpus:
                 raise
 
     def _trained(self, file: str) -> FaissIndex:
-        return FaissIndex.load(self.folder / "trained" / file, self.settings["kind"])
+        return FaissIndex.load(self.folder / "trained" / file, self._kind(file))
+
+    def _kind(self, file: str) -> str:
+        kind = self.settings["kind"]
+        return kind if file == CHUNKS else _of_means(kind)
 
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
-        kind = self.settings["kind"]
-        found = [FaissIndex.load(s.folder / file, kind) for s in self._segments]
+        found = [FaissIndex.load(s.folder / file, self._kind(file)) for s in self._segments]
         return joined(found, [int(o) for o in offsets[: len(found)]])
+
+
+def _of_means(kind: str) -> str:
+    """The kind of the index of means. They are few, and their order matters: two bits a dimension
+    instead of RaBitQ's one."""
+    return "ivf-pq" if kind == "ivf-rabitq" else kind
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

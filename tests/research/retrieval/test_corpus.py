@@ -1,4 +1,4 @@
-"""Documents come, change and go; nothing of who went is left; kills and damaged files do no harm."""
+"""Documents come, change and go; nothing of who went is left; kills and damage do no harm."""
 
 import os
 import random

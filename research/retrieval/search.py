@@ -1,0 +1,227 @@
+"""JD → candidates → ranking: chunk hits from FAISS, exact MaxSim over all chunks of the candidates,
+and a trained scorer on the best of them. Ours, after the papers named below.
+
+The same for a CV among JDs: what is asked with is called the query here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from research.retrieval.corpus import Corpus, unit
+from research.retrieval.vector_index import search_all
+
+PAIRS = 2
+"""Chunk pairs that are shown for a match."""
+
+Reranker = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
+"""(query [chunk, dim], documents each [chunk, dim]) → the score of each document."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A document that was found.
+
+    document: its number in the corpus; id: its name
+    score:    of the reranker, else MaxSim
+    maxsim:   in [-1, 1]
+    pairs:    (query chunk, document chunk, cosine), the largest first, of distinct document chunks
+    """
+
+    document: int
+    id: str
+    score: float
+    maxsim: float
+    pairs: tuple[tuple[int, int, float], ...]
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How far a search looks.
+
+    hits:   chunk rows that each query chunk takes from the index, and documents that the mean takes
+    depth:  candidates that are scored exactly
+    effort: nprobe or efSearch over chunk vectors, see `FaissIndex.search`; None: the index's own
+    rerank: of those, the best that a reranker scores again
+    """
+
+    hits: int = 4000
+    depth: int = 2000
+    effort: int | None = None
+    rerank: int = 200
+
+
+def search(
+    corpus: Corpus,
+    query: np.ndarray,
+    k: int = 10,
+    depth: Depth | None = None,
+    allowed: Sequence[int] | None = None,
+    reranker: Reranker | None = None,
+) -> list[Match]:
+    """The k best documents for one query, best first; see `search_many`."""
+    return search_many(corpus, [query], k, depth, allowed, reranker)[0]
+
+
+def search_many(
+    corpus: Corpus,
+    queries: Sequence[np.ndarray],
+    k: int = 10,
+    depth: Depth | None = None,
+    allowed: Sequence[int] | None = None,
+    reranker: Reranker | None = None,
+    threads: int = 1,
+) -> list[list[Match]]:
+    """The k best documents for each query, best first; equal scores by id.
+
+    queries:  chunk vectors float32 [chunk, dim] of each, from the corpus's encoder
+    allowed:  numbers of the documents that may be found; None: all
+    reranker: scores the best `depth.rerank` again, which then stand first; None: MaxSim decides
+    threads:  that share the exact part; FAISS has its own
+
+    Where hits and depth are no less than the corpus and the index is flat, this is the exact order.
+    """
+    depth = depth or Depth()
+    units = [unit(q) for q in queries]
+    of = np.repeat(np.arange(len(units)), [len(u) for u in units])
+    rows = None if allowed is None else np.unique(np.asarray(allowed, dtype=np.int64))
+    chunk_rows = None if rows is None else _chunk_rows(corpus.starts, rows)
+    every = np.concatenate(units) if units else np.empty((0, 0), np.float32)
+    chunk_hits = search_all(corpus.chunks, every, depth.hits, depth.effort, chunk_rows)
+    means = np.stack([u.mean(0) for u in units]) if units else every
+    mean_hits = search_all(corpus.means, means, depth.hits, None, rows)
+    chunk_document = np.repeat(np.arange(len(corpus)), np.diff(corpus.starts))
+
+    def one(at: int) -> list[Match]:
+        mine = of == at
+        found = approximate(
+            chunk_hits[0][mine],
+            chunk_hits[1][mine],
+            mean_hits[0][at],
+            mean_hits[1][at],
+            chunk_document,
+            depth.depth,
+        )
+        return _ranked(corpus, units[at], queries[at], found, k, depth.rerank, reranker)
+
+    if threads == 1:
+        return [one(at) for at in range(len(units))]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, range(len(units))))
+
+
+def approximate(
+    scores: np.ndarray,
+    rows: np.ndarray,
+    mean_scores: np.ndarray,
+    mean_documents: np.ndarray,
+    chunk_document: np.ndarray,
+    depth: int,
+) -> np.ndarray:
+    """The `depth` documents of the highest estimate of MaxSim both ways, int64, ascending.
+
+    scores, rows: [query chunk, hit] of the chunk index, descending, -1 where there is none
+    mean_scores, mean_documents: [hit] of the query's mean vector among the documents' mean vectors
+    chunk_document: int64 [row], the document of each chunk row
+
+        estimate = mean_i (best hit of query chunk i in the document - lowest hit of i)
+                 + (mean hit - lowest mean hit)
+
+    What was not found counts as just below what was (as in XTR, Lee et al. 2023). The first term
+    stands for the query's side of MaxSim. The second is the mean over all chunk pairs: it stands
+    for the document's side, whose maximum over few query chunks is near their mean; that is ours.
+    """
+    real = rows >= 0
+    documents = np.where(real, chunk_document[rows], -1)
+    known = np.unique(np.concatenate([documents[real], mean_documents[mean_documents >= 0]]))
+    if len(known) <= depth:
+        return known
+    estimate = np.zeros(len(known), np.float32)
+    for chunk in range(len(scores)):
+        own = real[chunk]
+        if own.any():
+            best = np.zeros(len(known), np.float32)
+            gain = scores[chunk][own] - scores[chunk][own].min()
+            np.maximum.at(best, np.searchsorted(known, documents[chunk][own]), gain)
+            estimate += best / len(scores)
+    own = mean_documents >= 0
+    if own.any():
+        places = np.searchsorted(known, mean_documents[own])
+        estimate[places] += mean_scores[own] - mean_scores[own].min()
+    return np.sort(known[np.argsort(-estimate, kind="stable")[:depth]])
+
+
+def maxsim(cosines: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Late interaction both ways, float32 [document].
+
+        s = (mean_i max_k c_ik + mean_k max_i c_ik) / 2
+
+    cosines: [row, query chunk] of all chunk rows of the documents, one behind the other
+    starts:  int64 [document + 1], where each document's rows begin; none is empty
+    Equals `research.aggregators.pairwise.MaxSim` untrained, before its scale and bias.
+    Source: ColBERT, Khattab & Zaharia 2020, equation 3; both ways and means are ours.
+    """
+    if len(starts) == 1:
+        return np.empty(0, np.float32)
+    first = starts[:-1]
+    from_query = np.maximum.reduceat(cosines, first, axis=0).mean(1)
+    from_document = np.add.reduceat(cosines.max(1), first) / np.diff(starts)
+    return ((from_query + from_document) / 2).astype(np.float32)
+
+
+def _ranked(
+    corpus: Corpus,
+    query: np.ndarray,
+    raw: np.ndarray,
+    documents: np.ndarray,
+    k: int,
+    rerank: int,
+    reranker: Reranker | None,
+) -> list[Match]:
+    vectors, starts = corpus.rows(documents)
+    lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))
+    cosines = (vectors @ query.T) / lengths[:, None]
+    exact = maxsim(cosines, starts)
+    order = _order(exact, [corpus.ids[d] for d in documents])
+    scores = exact
+    if reranker is not None:
+        order = order[:rerank]
+        pieces = [vectors[starts[at] : starts[at + 1]] for at in order]
+        scores = np.full(len(exact), np.nan)
+        scores[order] = reranker(raw, pieces)
+        order = order[_order(scores[order], [corpus.ids[documents[at]] for at in order])]
+    return [
+        Match(
+            int(documents[at]),
+            corpus.ids[documents[at]],
+            float(scores[at]),
+            float(exact[at]),
+            _best_pairs(cosines[starts[at] : starts[at + 1]]),
+        )
+        for at in order[:k]
+    ]
+
+
+def _order(scores: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+    """Score descending, then id ascending."""
+    return np.array(sorted(range(len(ids)), key=lambda at: (-scores[at], ids[at])), dtype=np.int64)
+
+
+def _best_pairs(cosines: np.ndarray) -> tuple[tuple[int, int, float], ...]:
+    """[document chunk, query chunk] → the best query chunk of the best PAIRS document chunks."""
+    best = cosines.argmax(1)
+    value = cosines[np.arange(len(cosines)), best]
+    return tuple(
+        (int(best[row]), int(row), float(value[row]))
+        for row in np.argsort(-value, kind="stable")[:PAIRS]
+    )
+
+
+def _chunk_rows(starts: np.ndarray, documents: np.ndarray) -> np.ndarray:
+    return np.concatenate(
+        [np.empty(0, np.int64), *(np.arange(starts[d], starts[d + 1]) for d in documents)]
+    )
