@@ -1,6 +1,6 @@
 """Floors: what a scorer must beat before it has shown anything. Each returns a score per pair."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -89,13 +89,15 @@ def bm25_weights(
     texts: Sequence[str],
     k1: float = 1.2,
     b: float = 0.75,
+    analyzer: str | Callable[[str], list[str]] = "word",
 ) -> tuple[csr_matrix, csr_matrix]:
     """n [query word] and the rest of `bm25`'s sum [text word]: n @ rest.T has all BM25 scores.
 
     known: the texts whose N, df and mean length count. Sparse; a library such as bm25s answers
     queries over a whole index and would score every CV for each pair.
+    analyzer: text → words; "word": as scikit-learn splits them
     """
-    counter = CountVectorizer(dtype=np.float32)
+    counter = CountVectorizer(dtype=np.float32, analyzer=analyzer)
     counts = counter.fit_transform(known)
     df, mean = np.bincount(counts.indices, minlength=counts.shape[1]), counts.sum() / len(known)
     idf = np.log1p((len(known) - df + 0.5) / (df + 0.5))

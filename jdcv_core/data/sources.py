@@ -125,7 +125,7 @@ def load_trec(
     texts as `load_table` does.
     """
     folder = Path(path)
-    corpus, queries = _texts(folder / "corpus"), _texts(folder / "queries")
+    corpus, queries = document_files(folder / "corpus"), document_files(folder / "queries")
     qrels = folder / "qrels.tsv"
     grades = {str(grade): grade for grade in range(len(LABELS))}
     columns = {"cv": "the CV", "jd": "the JD", "label": "the grade"}
@@ -137,6 +137,51 @@ def load_trec(
     unjudged = len(corpus) + len(queries) - len(texts)
     facts = {"source": f"{folder.name}/qrels.tsv", "unjudged": unjudged}
     return assemble(name or folder.name, rows, facts)
+
+
+def document_files(folder: Path) -> dict[str, Path]:
+    """Document id → file, one file a document, in order of the files' names.
+
+    The id is the file's name without `.txt`. Ids come from the folder, so a qrels line cannot point
+    outside it. Hidden files and sub-folders are left out.
+    Raises InputError if there is no document, or two files have one id.
+    """
+    found: dict[str, Path] = {}
+    for file in _listing(folder):
+        if not file.is_file():
+            continue
+        key = file.stem if file.suffix == ".txt" else file.name
+        if key in found:
+            what = f"{found[key].name} and {file.name} have the same id"
+            raise InputError(str(folder), what, "rename one")
+        found[key] = file
+    if not found:
+        raise InputError(str(folder), "there is no document", "put one file a document there")
+    return found
+
+
+def read_document(file: Path, max_characters: int = MAX_CHARACTERS) -> str:
+    """The text of a UTF-8 file, of any language.
+
+    Raises InputError that names the file if it is no UTF-8, empty, binary or longer than
+    max_characters.
+    """
+    text = decode(file.read_bytes())
+    fault = text_fault("the text", text, max_characters)
+    if fault:
+        raise InputError(str(file), fault[1], fault[2])
+    return text
+
+
+def read_texts(path: str | Path, max_characters: int = MAX_CHARACTERS) -> dict[str, str]:
+    """The texts of a folder by id: a file a document, its id the file's name without `.txt`.
+
+    Raises InputError for a folder without files and, by its name, for a file that is no text.
+    """
+    return {
+        name: read_document(file, max_characters)
+        for name, file in document_files(Path(path)).items()
+    }
 
 
 def _columns(columns: Mapping[str, str]) -> dict[str, str]:
@@ -200,22 +245,6 @@ def _hub_records(table: Any, columns: Mapping[str, str]) -> Iterator[Record]:
         yield f"row {number}", tuple(row[columns[key]] for key in HUB_COLUMNS)
 
 
-def _texts(folder: Path) -> dict[str, Path]:
-    """Document id → file. Ids come from the folder, so a qrels line cannot point outside it."""
-    found: dict[str, Path] = {}
-    for file in _listing(folder):
-        if not file.is_file():
-            continue
-        key = file.stem if file.suffix == ".txt" else file.name
-        if key in found:
-            what = f"{found[key].name} and {file.name} have the same id"
-            raise InputError(str(folder), what, "rename one")
-        found[key] = file
-    if not found:
-        raise InputError(str(folder), "there is no document", "put one file a document there")
-    return found
-
-
 def _judgements(
     qrels: Path,
     queries: Mapping[str, Path],
@@ -240,13 +269,5 @@ def _judgements(
                 what = f"{kind}/ has no document {key!r}"
                 raise InputError(f"{qrels}, {place}", what, hint(key, known))
             if known[key] not in texts:
-                texts[known[key]] = _read_text(known[key], max_characters)
+                texts[known[key]] = read_document(known[key], max_characters)
         yield place, (texts[corpus[document]], texts[queries[query]], grade)
-
-
-def _read_text(file: Path, max_characters: int) -> str:
-    text = decode(file.read_bytes())
-    fault = text_fault("the text", text, max_characters)
-    if fault:
-        raise InputError(str(file), fault[1], fault[2])
-    return text

@@ -109,6 +109,20 @@ def ranking_per_query(
         query = min(qrels, key=lambda q: (len(qrels[q]), q))
         what = f"only {deepest} documents are judged"
         raise InputError(f"ranking at k={k}, query {query}", what, f"take k={deepest} or less")
+    return corpus_ranking_per_query(qrels, run, k, relevant)
+
+
+def corpus_ranking_per_query(
+    qrels: Qrels, run: Run, k: int, relevant: int = GOOD
+) -> dict[str, dict[str, float]]:
+    """The same for a run over a whole corpus, of which few documents are judged: any k ≥ 1.
+
+    The figures are those of `ranking_per_query`, which they equal where it takes that k. A document
+    without a judgement counts as not relevant, and "judged" says how many of the first k had one.
+    Raises ValueError for k < 1 or a score that is nan.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
     measures = {
         "map": AP(rel=relevant),
         "mrr": RR(rel=relevant),

@@ -1,0 +1,207 @@
+"""Runs and qrels as TREC files, and foreign TREC-style folders of texts.
+
+A run file has lines `query Q0 document rank score tag`, a qrels file `query 0 document grade`, both
+separated by spaces or tabs: what trec_eval, ir-measures and other tools read.
+"""
+
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jdcv_core.data.checks import hint
+from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_document
+from jdcv_core.data.tables import decode, is_unicode
+from jdcv_core.errors import InputError
+from jdcv_core.evaluation.ranking import ranking
+from jdcv_core.progress import progress
+from jdcv_core.types import Qrels, Run
+
+RUN_LINE = "query Q0 document rank score tag"
+QRELS_LINE = "query 0 document grade"
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+GRADE = re.compile(r"\d{1,9}", re.ASCII)
+
+
+def write_run(path: str | Path, run: Run, tag: str) -> None:
+    """Write a run file: queries in order of id, documents best first, ranks from 1.
+
+    path: its folder must be there; a file of that name is replaced. The file is whole or not there
+    run:  query id → document id → score; order by the toolkit's tie rule (`ranking`). A score is
+          written so that it comes back bit by bit. A query without a document leaves no line
+    tag:  the system's name, one word
+
+    Raises InputError for an id or tag that is no single word, a score that is not finite, a run
+    without a document, and a file that cannot be written. `read_run` is the inverse.
+    """
+    where = str(path)
+    _check_word(where, "the tag", tag)
+    lines = []
+    for query in sorted(run):
+        for document, score in run[query].items():
+            if not math.isfinite(score):
+                what = f"query {query!r}, document {document!r}: the score is {score}"
+                raise InputError(where, what, "give a finite score, or leave the document out")
+        for rank, document in enumerate(ranking(run[query]), start=1):
+            _check_ids(where, query, document)
+            lines.append(f"{query} Q0 {document} {rank} {float(run[query][document])!r} {tag}\n")
+    _write(Path(path), lines, "run", "ranks no document")
+
+
+def read_run(path: str | Path) -> dict[str, dict[str, float]]:
+    """Read a run file: query id → document id → score, in the file's order.
+
+    The scores decide about the order, not the ranks, which are not read; so do trec_eval's.
+    Raises InputError that names the row for a line without six fields, a score that is no finite
+    number, a document that occurs twice in a query, and bytes that are not UTF-8; and for a file
+    that is empty or not there. Empty lines are skipped.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for place, (query, _, document, _, score, _) in _lines(Path(path), RUN_LINE):
+        if not NUMBER.fullmatch(score) or not math.isfinite(float(score)):
+            raise InputError(place, f"the score is {score[:60]!r}", "give a finite number")
+        _add(run, place, query, document, float(score))
+    return run
+
+
+def write_qrels(path: str | Path, qrels: Qrels) -> None:
+    """Write a qrels file: in order of the queries' ids, then of the documents'; tabs between.
+
+    path:  as for `write_run`
+    qrels: query id → document id → grade, an integer from 0 to 999,999,999
+
+    Raises InputError for an id that is no single word, another grade, qrels without a judgement,
+    and a file that cannot be written. `read_qrels` is the inverse.
+    """
+    where = str(path)
+    lines = []
+    for query in sorted(qrels):
+        for document, grade in sorted(qrels[query].items()):
+            _check_ids(where, query, document)
+            if int(grade) != grade or not GRADE.fullmatch(str(int(grade))):
+                what = f"query {query!r}, document {document!r}: the grade is {grade}"
+                raise InputError(where, what, "give an integer from 0")
+            lines.append(f"{query}\t0\t{document}\t{int(grade)}\n")
+    _write(Path(path), lines, "qrels", "have no judgement")
+
+
+def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
+    """Read a qrels file: query id → document id → grade, in the file's order.
+
+    Raises InputError that names the row for a line without four fields, a grade that is no integer
+    from 0, a document that is judged twice in a query, and as `read_run` does.
+    """
+    qrels: dict[str, dict[str, int]] = {}
+    for place, (query, _, document, grade) in _lines(Path(path), QRELS_LINE):
+        if not GRADE.fullmatch(grade):
+            raise InputError(place, f"the grade is {grade[:60]!r}", "give an integer from 0")
+        _add(qrels, place, query, document, int(grade))
+    return qrels
+
+
+def read_folder(
+    path: str | Path, max_characters: int = MAX_CHARACTERS
+) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]] | None]:
+    """A TREC-style folder as it is: its texts by their own ids, and its judgements.
+
+    path:           a folder with `corpus/ID` or `corpus/ID.txt`, `queries/ID` or `queries/ID.txt`,
+                    UTF-8 of any language, and perhaps `qrels.tsv` (see `read_qrels`)
+    max_characters: the longest text that is taken
+
+    Returns (corpus, queries, qrels): document id → text, query id → text, and the judgements, or
+    None without the file. Unlike `load_trec` it takes any grade and documents without a judgement,
+    and keeps ids and equal texts apart.
+    Raises InputError that names the file for a text that is empty, binary, too long or not UTF-8;
+    for a missing folder; for a judgement of a query or document that is not there.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise InputError(str(folder), "there is no such folder", "check the path")
+    sides = {kind: document_files(folder / kind) for kind in ("corpus", "queries")}
+    file = folder / "qrels.tsv"
+    qrels = read_qrels(file) if file.exists() else None
+    for query, grades in (qrels or {}).items():
+        _check_known(file, query, sides["queries"], "queries")
+        for document in grades:
+            _check_known(file, document, sides["corpus"], "corpus")
+    texts: dict[str, dict[str, str]] = {}
+    with progress("Reading texts", sum(map(len, sides.values()))) as advance:
+        for kind, files in sides.items():
+            texts[kind] = {}
+            for name, file in files.items():
+                texts[kind][name] = read_document(file, max_characters)
+                advance()
+    return texts["corpus"], texts["queries"], qrels
+
+
+def _lines(path: Path, pattern: str) -> Iterator[tuple[str, list[str]]]:
+    """The place and the fields of each line that is not empty."""
+    if not path.is_file():
+        raise InputError(str(path), "there is no such file", f"give lines `{pattern}`")
+    width, empty = len(pattern.split()), True
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            text = decode(line)
+            fields = text.split()
+            if not fields:
+                continue
+            empty, place = False, f"{path}, row {number}"
+            if not is_unicode(text):
+                raise InputError(place, "it is not valid UTF-8", "save the file as UTF-8")
+            if len(fields) != width:
+                what = f"it has {len(fields)} fields, not {width}"
+                raise InputError(place, what, f"write `{pattern}`")
+            yield place, fields
+    if empty:
+        raise InputError(str(path), "it is empty", f"give lines `{pattern}`")
+
+
+def _add(
+    found: dict[str, dict[str, float]] | dict[str, dict[str, int]],
+    place: str,
+    query: str,
+    document: str,
+    value: float | int,
+) -> None:
+    own = found.setdefault(query, {})
+    if document in own:
+        what = f"the document {document!r} occurs a second time in query {query!r}"
+        raise InputError(place, what, "remove one of the two rows")
+    own[document] = value  # type: ignore[assignment]
+
+
+def _check_known(file: Path, key: str, known: dict[str, Path], kind: str) -> None:
+    if key not in known:
+        raise InputError(str(file), f"{kind}/ has no document {key!r}", hint(key, known))
+
+
+def _check_ids(where: str, query: str, document: str) -> None:
+    _check_word(where, "the query's id", query)
+    _check_word(where, "the document's id", document)
+
+
+def _check_word(where: str, what: str, word: str) -> None:
+    """Refuse what would come back as several fields, as none, or changed."""
+    if word.split() != [word]:
+        fault = "is empty" if not word else "has white space"
+        raise InputError(where, f"{what} {word!r} {fault}", "give one word, such as a-b for 'a b'")
+    if not is_unicode(word) or word.startswith("\ufeff"):  # a byte order mark is lost in reading
+        raise InputError(where, f"{what} {word!r} is not plain Unicode text", "rename it")
+
+
+def _write(path: Path, lines: Sequence[str], kind: str, nothing: str) -> None:
+    """Write a file under another name, then rename it: there is the whole file, or none."""
+    if not lines:
+        raise InputError(str(path), f"the {kind} {nothing}", "give at least one")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(str(path), f"{error.strerror}", "choose another place") from error
+    finally:
+        partial.unlink(missing_ok=True)
