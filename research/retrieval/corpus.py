@@ -96,6 +96,7 @@ class Corpus:
     settings: what was given to `create`; `kind` and `dim` are always there
     chunks, means: FAISS indexes of the unit chunk vectors and of their means document by document
     starts:   int64 [document + 1]: document d has the chunk rows starts[d] to starts[d + 1]
+    document_of: int32 [row], the document of each chunk row
     """
 
     def __init__(self, folder: Path, verify: bool = True) -> None:
@@ -119,6 +120,7 @@ class Corpus:
         counts = [s.counts for s in self._segments]
         every = np.concatenate(counts) if counts else np.zeros(0, np.int64)
         self.starts = np.concatenate([[0], np.cumsum(every)]).astype(np.int64)
+        self.document_of = np.repeat(np.arange(len(every), dtype=np.int32), every)
         self.ids = [i for s in self._segments for i in s.ids]
         self._firsts = np.cumsum([0, *(len(s.ids) for s in self._segments)])
         self._bases = np.cumsum([0, *(len(s.vectors) for s in self._segments)])
@@ -138,7 +140,7 @@ class Corpus:
         folder:   must not exist
         sample:   chunk vectors float32 [chunk, dim] of some documents, to train on
         expected: how many documents there will be, about
-        kind:     see `FaissIndex`; auto: flat up to 100,000 chunk vectors, above that ivf-rabitq
+        kind:     see `FaissIndex`; auto: flat up to 100,000 chunk vectors, above that ivf-pq
         settings: plain values that are kept with it, such as what encoded the documents
 
         Raises InputError if the folder exists or the kind is unknown.
@@ -150,7 +152,7 @@ class Corpus:
         dim = sample[0].shape[1]
         rows = int(np.mean([len(v) for v in sample]) * expected)
         if kind == "auto":
-            kind = "flat" if rows <= AUTO else "ivf-rabitq"
+            kind = "flat" if rows <= AUTO else "ivf-pq"
         chunks = FaissIndex.make(dim, kind, rows)
         means = FaissIndex.make(dim, _of_means(kind), expected)
         with progress("Training the index", None):
@@ -241,7 +243,7 @@ class Corpus:
     def nbytes(self) -> int:
         """Bytes that stay in memory: codes, and the chunk rows of each document; without ids."""
         codes = sum(index.nbytes() for index, _ in (*self.chunks, *self.means))
-        return codes + self.starts.nbytes
+        return codes + self.starts.nbytes + self.document_of.nbytes
 
     def _check(self, entry: Entry, seen: set[str]) -> None:
         shape = entry.vectors.shape
@@ -344,7 +346,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 def _read(folder: Path) -> _Segment:
     arrays = {name: np.load(folder / name, allow_pickle=False) for name in (COUNTS, OFFSETS)}
-    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     ids = json.loads((folder / IDS).read_bytes())
     return _Segment(folder, ids, arrays[COUNTS], vectors, arrays[OFFSETS])
 

@@ -18,6 +18,11 @@ from research.retrieval.vector_index import search_all
 PAIRS = 2
 """Chunk pairs that are shown for a match."""
 
+MEANS_EFFORT = 512
+"""Lists of means that are probed: a quarter at a million documents, all of them at a few thousand.
+They are few and their codes fast; a document in a list that is not probed loses its share of the
+estimate."""
+
 Reranker = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
 """(query [chunk, dim], documents each [chunk, dim]) → the score of each document."""
 
@@ -45,7 +50,8 @@ class Depth:
 
     hits:   chunk rows that each query chunk takes from the index, and documents that the mean takes
     depth:  candidates that are scored exactly
-    effort: nprobe or efSearch over chunk vectors, see `FaissIndex.search`; None: the index's own
+    effort: nprobe or efSearch, see `FaissIndex.search`; None: the index's own for chunk vectors,
+            and MEANS_EFFORT for means
     rerank: of those, the best that a reranker scores again
     """
 
@@ -93,8 +99,7 @@ def search_many(
     every = np.concatenate(units) if units else np.empty((0, 0), np.float32)
     chunk_hits = search_all(corpus.chunks, every, depth.hits, depth.effort, chunk_rows)
     means = np.stack([u.mean(0) for u in units]) if units else every
-    mean_hits = search_all(corpus.means, means, depth.hits, None, rows)
-    chunk_document = np.repeat(np.arange(len(corpus)), np.diff(corpus.starts))
+    mean_hits = search_all(corpus.means, means, depth.hits, depth.effort or MEANS_EFFORT, rows)
 
     def one(at: int) -> list[Match]:
         mine = of == at
@@ -103,7 +108,7 @@ def search_many(
             chunk_hits[1][mine],
             mean_hits[0][at],
             mean_hits[1][at],
-            chunk_document,
+            corpus.document_of,
             depth.depth,
         )
         return _ranked(corpus, units[at], queries[at], found, k, depth.rerank, reranker)
@@ -126,7 +131,7 @@ def approximate(
 
     scores, rows: [query chunk, hit] of the chunk index, descending, -1 where there is none
     mean_scores, mean_documents: [hit] of the query's mean vector among the documents' mean vectors
-    chunk_document: int64 [row], the document of each chunk row
+    chunk_document: int [row], the document of each chunk row
 
         estimate = mean_i (best hit of query chunk i in the document - lowest hit of i)
                  + (mean hit - lowest mean hit)
@@ -186,29 +191,34 @@ def _ranked(
     lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))
     cosines = (vectors @ query.T) / lengths[:, None]
     exact = maxsim(cosines, starts)
-    order = _order(exact, [corpus.ids[d] for d in documents])
+    ids = [corpus.ids[d] for d in documents]
+    order = _best(exact, ids, k if reranker is None else rerank)
     scores = exact
     if reranker is not None:
-        order = order[:rerank]
         pieces = [vectors[starts[at] : starts[at + 1]] for at in order]
-        scores = np.full(len(exact), np.nan)
+        scores = np.full(len(exact), -np.inf)
         scores[order] = reranker(raw, pieces)
-        order = order[_order(scores[order], [corpus.ids[documents[at]] for at in order])]
+        order = _best(scores, ids, min(k, len(order)))
     return [
         Match(
             int(documents[at]),
-            corpus.ids[documents[at]],
+            ids[at],
             float(scores[at]),
             float(exact[at]),
             _best_pairs(cosines[starts[at] : starts[at + 1]]),
         )
-        for at in order[:k]
+        for at in order
     ]
 
 
-def _order(scores: np.ndarray, ids: Sequence[str]) -> np.ndarray:
-    """Score descending, then id ascending."""
-    return np.array(sorted(range(len(ids)), key=lambda at: (-scores[at], ids[at])), dtype=np.int64)
+def _best(scores: np.ndarray, ids: Sequence[str], k: int) -> list[int]:
+    """The k best places: score descending, then id ascending."""
+    k = min(k, len(scores))
+    if k == 0:
+        return []
+    least = np.partition(scores, -k)[-k]
+    places = np.flatnonzero(scores >= least)  # more than k where others tie with the last
+    return sorted(places.tolist(), key=lambda at: (-scores[at], ids[at]))[:k]
 
 
 def _best_pairs(cosines: np.ndarray) -> tuple[tuple[int, int, float], ...]:

@@ -1,0 +1,204 @@
+"""A million simulated CVs: what approximation costs and gains, on this machine, in one run.
+
+    python benchmarks/retrieval.py
+    python benchmarks/retrieval.py --cvs 60000 --jds 50      # a minute
+
+The last line is one JSON object:
+
+    recall_at_100     of exact MaxSim's 100 best CVs, the share that is among the 100 found, at the
+                      fastest setting with at least .98, else at the one with the highest
+    qps_ratio         JDs a second at that setting over those of exact MaxSim (matrix products over
+                      all chunk vectors), both in batches of all JDs with the same threads
+    bytes_per_vector  resident bytes a chunk vector: codes of chunks and means, row numbers, maps
+    p99_ms            of one JD after another: retrieve, exact MaxSim, 200 best (its own setting)
+    build_peak_ratio  (peak memory of the process that builds, less what it had after its imports
+                      and less one segment) / size of the finished index, vectors included
+    erase_seconds     taking one CV out of it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+from jdcv_core.progress import progress
+from research.retrieval.corpus import SEGMENT, Corpus, Entry
+from research.retrieval.search import Depth, maxsim, search, search_many
+from research.retrieval.simulated import BLOCK, Simulated
+
+SETTINGS = [
+    Depth(hits=2000, depth=1000, effort=256),
+    Depth(hits=4000, depth=1000, effort=512),
+    Depth(hits=4000, depth=2000, effort=512),
+    Depth(hits=4000, depth=2000, effort=768),
+    Depth(hits=6000, depth=2000, effort=1024),
+    Depth(hits=8000, depth=3000, effort=1024),
+]
+"""From the fastest; tried until two have the recall that is asked for."""
+AIM = 0.98
+SAMPLE = 5
+"""Blocks to train on."""
+
+
+def main() -> None:
+    options = arguments()
+    faiss.omp_set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory(dir=options.folder) as space:
+        folder = Path(space) / "index"
+        simulated = Simulated(options.cvs)
+        peak, seconds = built(folder, simulated, options)
+        print(json.dumps(measure(folder, simulated, peak, seconds, options)))
+
+
+def built(folder: Path, simulated: Simulated, options: argparse.Namespace) -> tuple[int, float]:
+    """Build in a process of its own; its peak memory in bytes, and seconds."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=build, args=(folder, simulated, options, sender))
+    process.start()
+    sender.close()  # so that a builder that dies is seen
+    found = receiver.recv()
+    process.join()
+    return found
+
+
+def build(folder: Path, simulated: Simulated, options: argparse.Namespace, sender: object) -> None:
+    faiss.omp_set_num_threads(options.threads)
+    before = peak_memory()
+    started = time.perf_counter()
+    blocks = min(SAMPLE, simulated.blocks)
+    sample = [v for number in range(blocks) for v in simulated.block(number)]
+    corpus = Corpus.create(folder, sample, simulated.cvs, options.type)
+    del sample
+    corpus.put(entries(simulated), simulated.cvs)
+    sender.send((peak_memory() - before, time.perf_counter() - started))  # type: ignore[attr-defined]
+
+
+def entries(simulated: Simulated) -> Iterator[Entry]:
+    for number, block in enumerate(simulated.each()):
+        for at, vectors in enumerate(block):
+            yield Entry(f"{number * BLOCK + at:08d}", vectors)
+
+
+def measure(
+    folder: Path, simulated: Simulated, peak: int, seconds: float, options: argparse.Namespace
+) -> dict[str, float]:
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    segment = SEGMENT * simulated.chunks * simulated.dim * 4
+    started = time.perf_counter()
+    corpus = Corpus(folder)
+    opened = time.perf_counter() - started
+    jds = simulated.jds(options.jds)
+    truth, exact_seconds = exact(corpus, jds, options.threads)
+    say(f"exact: {len(jds) / exact_seconds:.2f} JDs/s in a batch")
+    best: dict[str, float] = {}
+    reached = 0
+    for depth in SETTINGS:
+        search_many(corpus, jds[:2], 100, depth)  # a first call pages in and makes threads
+        started = time.perf_counter()
+        found = search_many(corpus, jds, 100, depth, threads=options.threads)
+        rate = len(jds) / (time.perf_counter() - started)
+        recall = float(np.mean([share(m, t) for m, t in zip(found, truth, strict=True)]))
+        ratio = rate * exact_seconds / len(jds)
+        say(f"{depth}: recall@100 {recall:.4f}, {rate:.1f} JDs/s, {ratio:.1f} x exact")
+        point = {"recall_at_100": recall, "qps_ratio": ratio}
+        better = (
+            recall > best.get("recall_at_100", 0) if reached == 0 else ratio > best["qps_ratio"]
+        )
+        if better and (reached == 0 or recall >= AIM):
+            best = point
+        reached += recall >= AIM
+        if reached == 2:
+            break
+    times, recall = one_by_one(corpus, jds, truth)
+    say(f"one by one: recall@100 {recall:.4f}, median {np.median(times) * 1e3:.1f} ms")
+    resident = corpus.nbytes() / corpus.starts[-1]
+    started = time.perf_counter()
+    corpus.erase(["00000007"])
+    erased = time.perf_counter() - started
+    return {
+        **best,
+        "bytes_per_vector": resident,
+        "p50_ms": float(np.quantile(times, 0.5) * 1e3),
+        "p99_ms": float(np.quantile(times, 0.99) * 1e3),
+        "recall_one_by_one": recall,
+        "build_peak_ratio": max(0, peak - segment) / size,
+        "build_peak_gb": peak / 1e9,
+        "size_gb": size / 1e9,
+        "build_seconds": seconds,
+        "open_seconds": opened,
+        "erase_seconds": erased,
+        "exact_jds_per_second": len(jds) / exact_seconds,
+        "peak_gb": peak_memory() / 1e9,
+    }
+
+
+def exact(corpus: Corpus, jds: np.ndarray, threads: int) -> tuple[list[set[str]], float]:
+    """The 100 best CVs of each JD by MaxSim over all vectors, and seconds."""
+    from threadpoolctl import threadpool_limits
+
+    queries = jds.reshape(-1, jds.shape[2])
+    scores = np.empty((len(jds), len(corpus)), np.float32)
+    started = time.perf_counter()
+    with threadpool_limits(threads), progress("Exact MaxSim", len(corpus)) as advance:
+        for at in range(0, len(corpus), SEGMENT):
+            vectors, starts = corpus.rows(np.arange(at, min(at + SEGMENT, len(corpus))))
+            cosines = vectors @ queries.T
+            for n in range(len(jds)):
+                own = cosines[:, n * jds.shape[1] : (n + 1) * jds.shape[1]]
+                scores[n, at : at + SEGMENT] = maxsim(own, starts)
+            advance(len(starts) - 1)
+        best = np.argpartition(-scores, 100, axis=1)[:, :100]
+    seconds = time.perf_counter() - started
+    return [{corpus.ids[d] for d in row} for row in best], seconds
+
+
+def one_by_one(corpus: Corpus, jds: np.ndarray, truth: list[set[str]]) -> tuple[np.ndarray, float]:
+    """Seconds of each JD by itself, and recall@100."""
+    times, found = [], []
+    for jd in jds:
+        started = time.perf_counter()
+        found.append(search(corpus, jd, 200, SETTINGS[2]))
+        times.append(time.perf_counter() - started)
+    shares = [share(m[:100], t) for m, t in zip(found, truth, strict=True)]
+    return np.array(times), float(np.mean(shares))
+
+
+def share(matches: list, truth: set[str]) -> float:
+    return len({m.id for m in matches} & truth) / len(truth)
+
+
+def peak_memory() -> int:
+    """The most that this process has had in memory, in bytes (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cvs", type=int, default=1_000_000, help="default: %(default)s, which take 7 GB of disk")
+    add("--jds", type=int, default=100, help="default: %(default)s")
+    add("--type", default="ivf-pq", help="of the index; default: %(default)s")
+    add("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: %(default)s")
+    add("--folder", help="where the index is kept meanwhile; default: the system's")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
