@@ -1,5 +1,6 @@
 """The command `jdcv`: `score` scores CVs against JDs with a trained model, `timeline` shows what
-was read of a CV's experiences."""
+was read of a CV's experiences; `index`, `search`, `rank` and `erase` are in
+`retrieval_commands.py`."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from experiments.retrieval_commands import add_commands
 from jdcv_core.data.checks import hint, text_fault
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table
@@ -97,6 +99,7 @@ def parser() -> Parser:
     text = "keeps the chunk vectors of --pairs; default: %(default)s"
     add("--cache-dir", type=Path, default=cache, metavar="FOLDER", help=text)
     _add_timeline(commands)
+    add_commands(commands)
     return whole
 
 

@@ -91,7 +91,7 @@ class Matcher:
             side: self.encoder.encode_chunks([c.tokens for c in cut])
             for side, cut in chunks.items()
         }
-        return float(self._scores([("cv", "jd")], self.whitening(vectors))[0])
+        return float(self.score_vectors([("cv", "jd")], self.whitening(vectors))[0])
 
     def score_many(
         self,
@@ -129,7 +129,7 @@ class Matcher:
         matrices, _ = encode_documents(
             documents.values(), self.encoder, store, self.chunk_size, self.overlap
         )
-        return self._scores(wanted, self.whitening(matrices))
+        return self.score_vectors(wanted, self.whitening(matrices))
 
     def chunks(self, text: str, side: Side) -> list[Chunk]:
         """The chunks that a text is read in. Raises InputError as `score` does."""
@@ -219,7 +219,7 @@ class Matcher:
             ) from error
 
     @torch.inference_mode()
-    def _scores(
+    def score_vectors(
         self, pairs: Sequence[tuple[str, str]], matrices: Mapping[str, np.ndarray]
     ) -> np.ndarray:
         """The scores of (CV id, JD id) pairs, float64 [pair].

@@ -86,6 +86,22 @@ class VectorStore:
         with self._faults(), self._transaction():
             self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
 
+    def erase_many(self, keys: Iterable[str]) -> int:
+        """Take matrices out so that none of their bytes is left in the file; returns how many.
+
+        Readers that are in the midst of a transaction keep the log of changes alive; it is emptied
+        when they end and the store is opened next.
+        """
+        with self._faults():
+            self._db.execute("PRAGMA secure_delete = ON")  # freed places are filled with zeros
+            with self._transaction():
+                counts = [
+                    self._db.execute("DELETE FROM vectors WHERE key = ?", (key,)).rowcount
+                    for key in dict.fromkeys(keys)
+                ]
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return sum(counts)
+
     def note(self, key: str) -> str | None:
         """A short text that was kept under `key`, or None."""
         with self._faults():
