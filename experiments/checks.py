@@ -94,7 +94,11 @@ def variants(config: Config) -> None:
         raise InputError(
             "configuration", "there is no variant or no seed", "give both in the exp file"
         )
-    for name, known in (("resume", ["auto"]), ("tracker", ["local", "wandb", "tensorboard"])):
+    for name, known in (
+        ("resume", ["auto"]),
+        ("tracker", ["local", "wandb", "tensorboard"]),
+        ("recipe", ["match", "retrieve"]),
+    ):
         value = getattr(config, name)
         if value is not None and value not in known:
             raise InputError(f"{name}={value}", "it is unknown", nearest(value, known))

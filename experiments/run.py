@@ -27,13 +27,14 @@ def experiment(config: DictConfig) -> None:
     config.cache_dir = str(Path(config.cache_dir).expanduser())
     try:
         checks.settings(config)
-        from experiments.recipes import match, sweep  # torch and transformers: after the checks
+        from experiments.recipes import match, retrieve, sweep  # torch: after the checks
         from jdcv_core.training.distributed import processes, rank
 
         with processes():
             if rank() > 0:
                 be_quiet()
-            (sweep if config.sweep else match).run(config)
+            recipe = retrieve if config.recipe == "retrieve" else match
+            (sweep if config.sweep else recipe).run(config)
     except InputError as fault:
         refuse(fault)
     except KeyboardInterrupt:

@@ -60,6 +60,8 @@ class Config:
     """One experiment.
 
     experiment: its name, the folder under runs_dir
+    recipe:     match: train and compare rows on pairs. retrieve: index all CVs, search with the
+                test JDs; rows are rerankers
     data, encoder: a `_target_` of jdcv_core with its arguments
     variants:   row name → the `_target_` of a scorer with its arguments, without `dim`; and, where
                 the row differs in them, `tuning` (frozen, lora or full: what of the encoder is
@@ -93,6 +95,7 @@ class Config:
     """
 
     experiment: str = "none"
+    recipe: str = "match"
     data: dict[str, Any] = MISSING
     encoder: dict[str, Any] = MISSING
     split: Splitting = field(default_factory=Splitting)

@@ -5,6 +5,7 @@ if drawn at random in the asked proportion. A model that reads only one side can
 chance; what is left to learn is the fit.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from importlib.resources import files
@@ -17,7 +18,7 @@ from scipy.sparse.csgraph import maximum_flow
 
 from jdcv_core.data.demo.latent import NOW, Job, Person, World, draw_job, draw_person, fit
 from jdcv_core.data.demo.text import Bank, Writer, write_cv, write_jd
-from jdcv_core.data.normalise import Row, assemble
+from jdcv_core.data.normalise import Row, assemble, document_id
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.months import as_text
 from jdcv_core.types import Dataset
@@ -65,19 +66,9 @@ def demo_corpus(**settings: Any) -> Dataset:
     facts["reference"] is the month that "current" means.
     Raises InputError for an unknown setting or one out of range.
     """
-    known = [field.name for field in fields(DemoSettings)]
-    for name in settings:
-        if name not in known:
-            raise InputError(f"data.{name}", "there is no such setting", nearest(name, known))
-    chosen = DemoSettings(**settings)
-    _check(chosen)
+    chosen = _settings(settings)
     people, jobs, world, bank = draw_world(chosen)
-    fits = np.array([[fit(p, j, chosen.half_life) for j in jobs] for p in people])  # [cv jd]
-    near = np.equal.outer([p.sector for p in people], [j.sector for j in jobs])
-    rng = np.random.default_rng([chosen.seed, 1])
-    noisy = fits + rng.normal(0, chosen.label_noise, fits.shape)
-    cuts = np.quantile(noisy[near], np.cumsum(chosen.balance)[:2])
-    labels = np.where(near, np.searchsorted(cuts, noisy), -1)
+    fits, labels, cuts, rng = _label(chosen, people, jobs)
     chosen_pairs = balanced_pairs(labels, np.array(chosen.balance), chosen.pairs_per_cv, rng)
     cvs, jds = write_documents(chosen, people, jobs, world, bank)
     rows: list[Row] = [
@@ -93,6 +84,46 @@ def demo_corpus(**settings: Any) -> Dataset:
     about = {**asdict(chosen), "cuts": cuts.tolist()}
     facts = {"demo": about, "reference": as_text(NOW)}
     return assemble("demo", rows, facts)
+
+
+def demo_grades(**settings: Any) -> dict[str, dict[str, int]]:
+    """The label that every CV of the corpus has for every JD, JD id → CV id → 0 to 2, also where no
+    pair was drawn; a CV of another sector has 0. The arguments are those of `demo_corpus`.
+    """
+    chosen = _settings(settings)
+    people, jobs, world, bank = draw_world(chosen)
+    _, labels, _, _ = _label(chosen, people, jobs)
+    cvs, jds = write_documents(chosen, people, jobs, world, bank)
+    names = [document_id("cv", text) for text in cvs]
+    return {
+        document_id("jd", jds[j]): dict(
+            zip(names, np.maximum(labels[:, j], 0).tolist(), strict=True)
+        )
+        for j in range(len(jds))
+    }
+
+
+def _settings(settings: Mapping[str, Any]) -> DemoSettings:
+    known = [field.name for field in fields(DemoSettings)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"data.{name}", "there is no such setting", nearest(name, known))
+    chosen = DemoSettings(**settings)
+    _check(chosen)
+    return chosen
+
+
+def _label(
+    chosen: DemoSettings, people: list[Person], jobs: list[Job]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]:
+    """Noise-free fits [cv jd], labels [cv jd] (-1 in another sector), the cuts between classes, and
+    the generator for what is drawn next."""
+    fits = np.array([[fit(p, j, chosen.half_life) for j in jobs] for p in people])
+    near = np.equal.outer([p.sector for p in people], [j.sector for j in jobs])
+    rng = np.random.default_rng([chosen.seed, 1])
+    noisy = fits + rng.normal(0, chosen.label_noise, fits.shape)
+    cuts = np.quantile(noisy[near], np.cumsum(chosen.balance)[:2])
+    return fits, np.where(near, np.searchsorted(cuts, noisy), -1), cuts, rng
 
 
 def draw_world(settings: DemoSettings) -> tuple[list[Person], list[Job], World, Bank]:

@@ -1,0 +1,239 @@
+"""Recipe retrieve: index all CVs, search with every test JD, rerank, compare the systems."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from experiments import checks, retrieval_report
+from experiments.recipes.bench import Bench, Task, make_cell
+from experiments.recipes.match import make_splits
+from experiments.recipes.rows import Encoded, Row, documents_of, encode, make, rows_of
+from experiments.schema import Config
+from jdcv_core import records
+from jdcv_core.data.demo.corpus import demo_grades
+from jdcv_core.data.splits import Split
+from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.evaluation.statistics import query_difference, spread
+from jdcv_core.progress import progress
+from jdcv_core.types import ChunkVectors, Dataset, Qrels, Run
+from research.retrieval.corpus import Corpus, Entry
+from research.retrieval.evaluation import retrieval_metrics
+from research.retrieval.lexical import bm25_search, rrf, tfidf_search
+from research.retrieval.search import Depth, Match, Reranker, search_many
+from research.retrieval.vector_index import search_all
+
+FIRST, MAXSIM, BM25, TFIDF, FUSED = (
+    "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
+)  # fmt: skip
+SHOWN, DEEP = 3, 10
+"""JDs that are shown, and CVs of each; DEEP is the k of the figures, too."""
+METRICS = ("ndcg", "map", "mrr", "recall", "judged")
+CHUNKS = 256
+"""Tokens of a chunk unless the configuration says otherwise: several chunks a CV."""
+
+
+def run(composed: DictConfig) -> Path:
+    """The whole experiment; returns its folder of records.
+
+    For each seed the rows are trained on the JDs of train, all CVs are indexed, and every JD of
+    test is searched with. Judgements: on the demo corpus of every CV, by its formula; elsewhere the
+    labels, and a CV without one counts as no fit, which `judged` says.
+    """
+    config = cast(Config, OmegaConf.to_object(composed))
+    resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    checks.variants(config)
+    config.chunking.size = config.chunking.size or CHUNKS
+    dataset: Dataset = make(config.data)
+    splits, _ = make_splits(config, dataset)
+    rows = rows_of(config)
+    encoded = encode(config, config.encoder, [*dataset.side("cv"), *dataset.side("jd")])
+    qrels, relevant = judgements(dataset, config)
+    folder = records.start_record(config.runs_dir, config.experiment, resolved)
+    found: dict[str, list[dict[str, dict[str, float]]]] = {}
+    for seed in config.seeds:
+        split = splits[config.split.kind, seed]
+        systems, shown = search_with(rows, config, dataset, encoded, split, seed)
+        for name, ranked in systems.items():
+            judged = {jd: qrels[jd] for jd in ranked}
+            figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=relevant)
+            found.setdefault(name, []).append(figures)
+            records.append_record(
+                folder, {"variant": name, "seed": seed, "config": records.config_hash(resolved),
+                         "git": records.git_state(), "per_jd": figures}
+            )  # fmt: skip
+        if seed == config.seeds[0]:
+            retrieval_report.show_examples(shown)
+            records.write_text(folder, "examples.json", retrieval_report.as_json(shown))
+    table = table_of(found, sorted(qrels))
+    facts = {
+        "cvs": len(dataset.side("cv")),
+        "chunks": sum(len(encoded.matrices[d.id]) for d in dataset.side("cv")),
+        "judged": {jd: len(grades) for jd, grades in qrels.items()},
+        "encoder": encoded.report.facts(),
+        "versions": records.versions(),
+        "data": {"name": dataset.name, **dataset.facts},
+    }
+    text = retrieval_report.markdown(table, facts, len(config.seeds), relevant)
+    records.write_text(folder, "table.md", text)
+    records.write_text(folder, "table.json", json.dumps(table))
+    records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
+    records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    folder = records.finish_record(folder)
+    Console(width=200).print(text, markup=False, highlight=False)
+    Console().print(f"Table, examples: {folder}", highlight=False, soft_wrap=True)
+    return folder
+
+
+def judgements(dataset: Dataset, config: Config) -> tuple[Qrels, int]:
+    """Grades by JD and CV, and the lowest that is relevant (Good Fit)."""
+    if "demo" in dataset.facts:
+        settings = {k: v for k, v in config.data.items() if k != "_target_"}
+        return demo_grades(**settings), 2
+    qrels: dict[str, dict[str, int]] = {}
+    for pair in dataset.pairs:
+        qrels.setdefault(pair.jd, {})[pair.cv] = pair.label
+    return qrels, 2
+
+
+def search_with(
+    rows: Sequence[Row],
+    config: Config,
+    dataset: Dataset,
+    encoded: Encoded,
+    split: Split,
+    seed: int,
+) -> tuple[dict[str, Run], list[dict[str, Any]]]:
+    """The run of every system over the test JDs, and examples of the last reranker."""
+    vectors = Whitening.fit(encoded.matrices, documents_of(dataset, split.train))(encoded.matrices)
+    jds = sorted({dataset.pairs[i].jd for i in split.test})
+    texts = {d.id: d.text for d in dataset.documents.values()}
+    cvs = {d.id: d.text for d in dataset.side("cv")}
+    with tempfile.TemporaryDirectory() as space:
+        corpus = indexed(Path(space) / "index", encoded, vectors, cvs)
+        queries = [vectors[jd] for jd in jds]
+        depth = Depth(rerank=200)
+        everything = len(corpus)
+        with progress(f"Seed {seed}: searching", None):
+            maxsim = _run(jds, search_many(corpus, queries, everything, depth))
+            asked = {jd: texts[jd] for jd in jds}
+            bm25 = bm25_search(asked, cvs, everything)
+            systems: dict[str, Run] = {
+                FIRST: first_stage(corpus, jds, queries),
+                MAXSIM: maxsim,
+                BM25: bm25,
+                TFIDF: tfidf_search(asked, cvs, everything),
+                FUSED: rrf([bm25, maxsim]),
+            }
+        matches: list[list[Match]] = []
+        for row in rows:
+            reranker = trained(row, config, dataset, encoded, split, seed)
+            with progress(f"Seed {seed}: reranking by {row.name}", None):
+                matches = search_many(corpus, queries, everything, depth, reranker=reranker)
+            systems[f"+ {row.name}"] = _run(jds, matches)
+        shown = [
+            retrieval_report.example(corpus, texts[jd], spans(encoded, jd), found[:DEEP], jd)
+            for jd, found in zip(jds[:SHOWN], matches, strict=False)
+        ]
+    return systems, shown
+
+
+def indexed(
+    folder: Path, encoded: Encoded, vectors: Mapping[str, np.ndarray], cvs: Mapping[str, str]
+) -> Corpus:
+    """All CVs in a corpus of their own."""
+    entries = [Entry(i, vectors[i], text, spans(encoded, i)) for i, text in cvs.items()]
+    sample = [entry.vectors for entry in entries]
+    return Corpus.create(folder, sample, len(entries), "auto").put(entries, len(entries))
+
+
+def spans(encoded: Encoded, document: str) -> list[tuple[int, int]]:
+    return [(chunk.start, chunk.end) for chunk in encoded.chunks[document]]
+
+
+def first_stage(corpus: Corpus, jds: Sequence[str], queries: Sequence[np.ndarray]) -> Run:
+    """CVs by their best chunk hit, as an index of chunks alone would rank them."""
+    found: dict[str, dict[str, float]] = {}
+    for jd, query in zip(jds, queries, strict=True):
+        unit = query / np.linalg.norm(query, axis=1, keepdims=True)
+        scores, hits = search_all(corpus.chunks, unit, len(corpus.document_of))
+        best = np.full(len(corpus), -np.inf)
+        real = hits >= 0
+        np.maximum.at(best, corpus.document_of[hits[real]], scores[real])
+        ranked = np.flatnonzero(best > -np.inf)
+        found[jd] = {corpus.ids[d]: float(best[d]) for d in ranked}
+    return found
+
+
+def trained(
+    row: Row, config: Config, dataset: Dataset, encoded: Encoded, split: Split, seed: int
+) -> Reranker:
+    """The scorer of a row, trained on the pairs of the split's training JDs."""
+    kind = config.split.kind
+    bench = Bench(
+        dataset,
+        {(kind, seed): split},
+        {"": encoded.matrices},
+        encoded.encoder.device,
+        "",
+        Path(config.cache_dir) / "cells",
+    )
+    key = records.config_hash(
+        {"retrieve": asdict(row), "seed": seed, "data": dataset.facts["fingerprint"]}
+    )
+    task = Task(row.name, row.kind, kind, seed, row, "", key)
+    with progress(f"Seed {seed}: training {row.name}", row.training.steps) as advance:
+        _, model = make_cell(bench, task, advance=advance)
+    return scorer_reranker(model.scorer, encoded.encoder.device)
+
+
+def scorer_reranker(scorer: torch.nn.Module, device: str) -> Reranker:
+    """A trained scorer as a reranker of CVs for a JD."""
+
+    @torch.inference_mode()
+    def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
+        names = [str(n) for n in range(len(documents))]
+        cv = ChunkVectors.pad(dict(zip(names, documents, strict=True)), names).to(device)
+        jd = ChunkVectors.pad({"query": query}, ["query"] * len(names)).to(device)
+        return torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
+
+    return scores
+
+
+def table_of(
+    found: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]], jds: Sequence[str]
+) -> dict[str, Any]:
+    """Of each system and metric: mean and deviation over seeds, and the difference to the first
+    stage with its 95% interval over JDs and seeds."""
+    cells = {
+        name: {m: _matrix([seed[m] for seed in each], jds) for m in METRICS}
+        for name, each in found.items()
+    }
+    table: dict[str, Any] = {}
+    for name, by_metric in cells.items():
+        table[name] = {}
+        for metric, values in by_metric.items():
+            mean, deviation = spread(np.nanmean(values, axis=1).tolist())
+            line: dict[str, Any] = {"mean": mean, "sd": None if np.isnan(deviation) else deviation}
+            if name != FIRST:
+                line["against"] = query_difference(values, cells[FIRST][metric])
+            table[name][metric] = line
+    return table
+
+
+def _matrix(seeds: Sequence[Mapping[str, float]], jds: Sequence[str]) -> np.ndarray:
+    """[seed jd], nan where a JD was not tested or has no relevant CV."""
+    return np.array([[figures.get(jd, np.nan) for jd in jds] for figures in seeds])
+
+
+def _run(jds: Sequence[str], found: Sequence[Sequence[Match]]) -> Run:
+    return {jd: {m.id: m.score for m in matches} for jd, matches in zip(jds, found, strict=True)}
