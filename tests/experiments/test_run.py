@@ -57,7 +57,9 @@ SLOW = (
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name in EXPERIMENTS
-        if name != "scaling"  # its encoders come from the hub; see the estimate below
+        # the encoders of scaling come from the hub, see the estimate below; for retrieval there is
+        # test_retrieve.py
+        if name not in ("scaling", "retrieval")
     ],
 )
 def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
