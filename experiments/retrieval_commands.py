@@ -316,7 +316,7 @@ def run_erase(arguments: argparse.Namespace) -> None:
     from jdcv_core.encoding.store import VectorStore, vector_key
     from research.retrieval.corpus import Corpus
 
-    corpus = Corpus(arguments.index)
+    corpus = Corpus(arguments.index, verify=False)
     known = {i: n for n, i in enumerate(corpus.ids)}
     texts = [corpus.entry(known[i]).text for i in arguments.id if i in known]
     corpus = corpus.erase(arguments.id)
@@ -409,9 +409,8 @@ def _check_reader(index: Path, corpus: Corpus, reader: Reader) -> None:
 def _show_metrics(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]], relevant: int
 ) -> None:
-    from research.retrieval.evaluation import retrieval_metrics
-
     from jdcv_core.evaluation.ranking import mean_over_queries
+    from research.retrieval.evaluation import retrieval_metrics
 
     found = retrieval_metrics(qrels, run, k=10, relevant=relevant)
     line = ", ".join(f"{name} {mean_over_queries(values):.4f}" for name, values in found.items())

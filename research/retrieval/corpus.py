@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -83,23 +84,36 @@ class _Segment:
         vectors = np.array(self.vectors[start : start + self.counts[at]])
         return Entry(self.ids[at], vectors, **self.line(at))
 
+    def entries(self) -> Iterator[Entry]:
+        """All documents in order."""
+        starts = np.concatenate([[0], np.cumsum(self.counts)])
+        with (self.folder / LINES).open("rb") as file:
+            for at, name in enumerate(self.ids):
+                vectors = self.vectors[starts[at] : starts[at + 1]]
+                yield Entry(name, vectors, **_of_line(file.readline()))
+
     def line(self, at: int) -> dict[str, Any]:
         with (self.folder / LINES).open("rb") as file:
             file.seek(int(self.offsets[at]))
-            found = json.loads(file.readline())
-        return {"text": found["text"], "spans": [tuple(span) for span in found["spans"]]}
+            return _of_line(file.readline())
+
+
+def _of_line(line: bytes) -> dict[str, Any]:
+    found = json.loads(line)
+    return {"text": found["text"], "spans": [tuple(span) for span in found["spans"]]}
 
 
 class Corpus:
     """A folder of documents that can be searched; see the module for what is in it.
 
     settings: what was given to `create`; `kind` and `dim` are always there
-    chunks, means: FAISS indexes of the unit chunk vectors and of their means document by document
     starts:   int64 [document + 1]: document d has the chunk rows starts[d] to starts[d + 1]
     document_of: int32 [row], the document of each chunk row
     """
 
     def __init__(self, folder: Path, verify: bool = True) -> None:
+        """Open a folder. verify: compare every file with its SHA-256 now; without, only manifests and
+        sizes are compared, which is for a change that compares what it touches."""
         self.folder = folder
         _sweep(folder)
         self.number, facts = _state(folder)
@@ -124,7 +138,6 @@ class Corpus:
         self.ids = [i for s in self._segments for i in s.ids]
         self._firsts = np.cumsum([0, *(len(s.ids) for s in self._segments)])
         self._bases = np.cumsum([0, *(len(s.vectors) for s in self._segments)])
-        self.chunks, self.means = self._load(CHUNKS, self._bases), self._load(MEANS, self._firsts)
 
     @classmethod
     def create(
@@ -170,6 +183,16 @@ class Corpus:
         write_folder(folder / "state-000001", "index", VERSION, {}, facts)
         return cls(folder)
 
+    @cached_property
+    def chunks(self) -> list[tuple[FaissIndex, int]]:
+        """The indexes of chunk vectors; read when they are first asked for."""
+        return self._load(CHUNKS, self._bases)
+
+    @cached_property
+    def means(self) -> list[tuple[FaissIndex, int]]:
+        """The indexes of the documents' mean vectors."""
+        return self._load(MEANS, self._firsts)
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -188,7 +211,7 @@ class Corpus:
             seen: set[str] = set()
             small = [s for s in self._segments if len(s.ids) < SEGMENT // 2]
             small = small if len(small) >= MOST_SMALL else []
-            old = (s.entry(at) for s in small for at, i in enumerate(s.ids) if i not in seen)
+            old = (entry for s in small for entry in s.entries() if entry.id not in seen)
             stream = chain(entries, old)
             with progress("Indexing", total) if total != 0 else _silent() as advance:
                 while batch := list(islice(stream, SEGMENT)):
@@ -216,6 +239,7 @@ class Corpus:
                 what = f"it has no document {name!r}"
                 raise InputError(str(self.folder), what, "check the id; nothing was changed")
         with self._change() as number:
+            verify_folder(self.folder / "trained", "trained index", VERSION)
             self._publish(number, self._without(gone, number, {}))
         return Corpus(self.folder, verify=False)
 
@@ -264,7 +288,8 @@ class Corpus:
             if gone.isdisjoint(segment.ids):
                 kept[name] = digest
                 continue
-            rest = [segment.entry(at) for at, i in enumerate(segment.ids) if i not in gone]
+            verify_folder(segment.folder, "segment", VERSION)
+            rest = [entry for entry in segment.entries() if entry.id not in gone]
             if rest:
                 new = f"{number:06d}-{len(names) + len(kept):03d}r"
                 kept[new] = self._write(new, rest)
