@@ -112,8 +112,11 @@ class Corpus:
     """
 
     def __init__(self, folder: Path, verify: bool = True) -> None:
-        """Open a folder. verify: compare every file with its SHA-256 now; without, only manifests and
-        sizes are compared, which is for a change that compares what it touches."""
+        """Open a folder.
+
+        verify: compare every file with its SHA-256 now. Without, only manifests and sizes are
+                compared, which is for a change that compares what it touches
+        """
         self.folder = folder
         _sweep(folder)
         self.number, facts = _state(folder)

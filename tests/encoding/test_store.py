@@ -210,3 +210,18 @@ def test_a_truncated_file_is_reported(tmp_path):
 def test_a_folder_in_place_of_the_file_is_reported(tmp_path):
     with pytest.raises(InputError, match=r"unable to open"):
         VectorStore(tmp_path)
+
+
+def test_of_what_was_erased_no_byte_is_left(tmp_path):
+    rng = np.random.default_rng(3)
+    kept, gone = (rng.standard_normal((40, 32)).astype(np.float32) for _ in range(2))
+    path = tmp_path / "store.sqlite"
+    with VectorStore(path) as store:
+        store.put_many({"kept": kept, "gone": gone})
+        assert store.erase_many(["gone", "never there"]) == 1
+        assert set(store.get_many(["kept", "gone"])) == {"kept"}
+        content = b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    content += b"".join(p.read_bytes() for p in tmp_path.iterdir())
+    assert kept[7].tobytes() in content
+    assert not any(row.tobytes() in content for row in gone)
+    assert b"gone" not in content
