@@ -133,10 +133,9 @@ class FaissIndex:
         `offset`; the other is empty afterwards, so no memory is used twice. False, and nothing
         done, where this kind cannot (HNSW)."""
         mine, theirs = self._inner(), other._inner()
-        if isinstance(mine, faiss.IndexIVFRaBitQFastScan):
-            return False
         try:
             mine.check_compatible_for_merge(theirs)
+            _append_to_full_blocks(mine, theirs, offset)
             mine.merge_from(theirs, offset)
         except RuntimeError:
             return False
@@ -271,6 +270,35 @@ class _Parameters:
 
     def __exit__(self, *about: object) -> None:
         self._selector = None
+
+
+def _append_to_full_blocks(mine: Any, theirs: Any, offset: int) -> None:
+    """Move the lists over that FAISS (1.15.1) would write outside of memory.
+
+    Fast-scan codes lie in blocks of `n_per_block` rows and `block_size` bytes. To a list whose
+    number of rows is a multiple of `block_size`, `BlockInvertedLists::add_entries` copies to a
+    wrong place and too much: it mixes rows with bytes. There all blocks are full, so the blocks of
+    the other index can be put behind them as they are. What is moved here is left empty in
+    `theirs`, and `merge_from`, which adds up the row counts, skips it.
+    """
+    if not (hasattr(mine, "invlists") and hasattr(theirs, "invlists")):
+        return
+    to, source = (faiss.downcast_InvertedLists(i.invlists) for i in (mine, theirs))
+    if not isinstance(to, faiss.BlockInvertedLists):
+        return
+    for at in range(to.nlist):
+        old = to.list_size(at)
+        new = source.list_size(at)
+        if old == 0 or old % to.block_size or new == 0:
+            continue
+        start = old // to.n_per_block * to.block_size
+        size = -(-new // to.n_per_block) * to.block_size
+        to.resize(at, old + new)
+        codes = faiss.rev_swig_ptr(to.get_codes(at), start + size)
+        codes[start:] = faiss.rev_swig_ptr(source.get_codes(at), size)
+        rows = faiss.rev_swig_ptr(to.get_ids(at), old + new)
+        rows[old:] = faiss.rev_swig_ptr(source.get_ids(at), new) + offset
+        source.resize(at, 0)
 
 
 def joined(indexes: Sequence[FaissIndex], offsets: Sequence[int]) -> list[tuple[FaissIndex, int]]:

@@ -123,6 +123,36 @@ def test_joined_parts_answer_as_the_whole_does(kind):
     assert sorted(search_all(together, queries, 4, 10**4, some)[1][0]) == some.tolist()
 
 
+FULL_BLOCKS = """
+import sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+from test_vector_index import FaissIndex, joined, unit
+rows = {rows}
+vectors = unit(9 * rows, 64, 8)
+whole = FaissIndex.make(64, {kind!r}, 1)
+whole.train(vectors)
+parts = [whole.empty() for _ in range(9)]
+whole.add(vectors, np.arange(len(vectors)))
+for at, part in enumerate(parts):
+    part.add(vectors[at * rows : (at + 1) * rows], np.arange(rows))
+(together, _), = joined(parts, [at * rows for at in range(9)])
+del parts
+for query in vectors[::1111]:
+    ours, theirs = (i.search(query[None], len(vectors)) for i in (together, whole))
+    assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
+print("same")
+"""
+
+
+@pytest.mark.parametrize("kind", ["RR64,IVF1,RaBitQfs", "RR64,IVF1,PQ32x4fs"])
+def test_joining_to_lists_of_full_blocks_leaves_memory_whole(kind):
+    """512 bytes a block: FAISS itself writes outside at 512, 1024, ... rows in a list."""
+    script = FULL_BLOCKS.format(tests=str(Path(__file__).parent), kind=kind, rows=512)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
+
+
 def test_it_reads_back_what_it_saved(tmp_path):
     vectors = unit(3000, 32, 10)
     for kind in KINDS:
