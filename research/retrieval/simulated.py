@@ -12,6 +12,9 @@ chunks of 333 real CVs and 197 JDs (mean ± deviation; test_simulated.py compare
     of one CV                   .44 ± .15     .48 ± .11
     of two CVs                  .25 ± .12     .26 ± .10
     of a JD and a CV            .23 ± .12     .26 ± .10
+
+They are simpler than real ones: 50 directions hold 73% of the variance about the mean, of the real
+61%. So codes may lose more of real vectors than of these.
 """
 
 from __future__ import annotations
