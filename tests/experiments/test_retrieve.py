@@ -4,11 +4,13 @@ import json
 import math
 
 import numpy as np
+import pytest
 from test_run import TINY
 
 from jdcv_core.data.demo.corpus import demo_corpus, demo_grades
 
 
+@pytest.mark.slow
 def test_systems_are_compared_on_every_cv(run, tmp_path):
     done = run("+exp=retrieval", *TINY, "training.token_budget=null", "chunking.size=64")
     assert done.returncode == 0, done.stderr
