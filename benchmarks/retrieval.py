@@ -35,8 +35,9 @@ import faiss
 import numpy as np
 
 from jdcv_core.progress import progress
-from research.retrieval.candidates import maxsim_all, merged
 from research.retrieval.corpus import SEGMENT, Corpus, Entry
+from research.retrieval.evaluation import Point, document_recall, pareto, recommend
+from research.retrieval.exact import exact_maxsim
 from research.retrieval.search import Depth, Match, search, search_many
 from research.retrieval.simulated import BLOCK, Simulated
 
@@ -105,22 +106,26 @@ def measure(
     jds = simulated.jds(options.jds)
     truth, exact_seconds = exact(corpus, jds, options.threads)
     say(f"exact: {len(jds) / exact_seconds:.2f} JDs/s in a batch")
-    best: dict[str, float] = {"recall_at_100": -1.0}
+    points: dict[str, dict[str, float]] = {}
     for depth in SETTINGS:
         search_many(corpus, jds[:2], 100, depth)  # a first call pages in and makes threads
         started = time.perf_counter()
         found = search_many(corpus, jds, 100, depth, threads=options.threads)
         rate = len(jds) / (time.perf_counter() - started)
-        point = {
+        name = f"{options.type}, {depth.effort} lists, {depth.hits} hits, {depth.depth} candidates"
+        points[name] = {
             "recall_at_100": recall(found, truth, 100),
             "recall_at_10": recall(found, truth, 10),
             "qps_ratio": rate * exact_seconds / len(jds),
             "jds_per_second": rate,
         }
-        say(f"{depth}: {point}")
-        best = max(best, point, key=lambda p: p["recall_at_100"])
-        if best["recall_at_100"] >= AIM:
+        say(f"{name}: {points[name]}")
+        if points[name]["recall_at_100"] >= AIM:
             break
+    compared = [Point(n, p["recall_at_100"], p["jds_per_second"]) for n, p in points.items()]
+    advice = recommend(compared, AIM)
+    say(f"Pareto front: {'; '.join(p.name for p in pareto(compared))}. {advice}")
+    best = points[advice.point.name]
     times, alone = one_by_one(corpus, jds, truth)
     say(f"one by one: recall@100 {alone:.4f}, median {np.median(times) * 1e3:.1f} ms")
     corpus_bytes = corpus.nbytes()
@@ -151,18 +156,22 @@ def exact(corpus: Corpus, jds: np.ndarray, threads: int) -> tuple[list[list[str]
     """The 100 best CVs of each JD by MaxSim over all vectors, and seconds without reading them."""
     from threadpoolctl import threadpool_limits
 
-    best = np.empty((len(jds), 0), np.float32), np.empty((len(jds), 0), np.int64)
-    seconds = 0.0
-    with threadpool_limits(1), progress("Exact MaxSim", len(corpus)) as advance:
+    reading = 0.0
+
+    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        nonlocal reading
         for at in range(0, len(corpus), SEGMENT):
-            numbers = np.arange(at, min(at + SEGMENT, len(corpus)))
-            vectors, starts = corpus.rows(numbers)
             started = time.perf_counter()
-            scores = maxsim_all(list(jds), vectors, starts, threads)
-            best = merged(best, (scores, np.broadcast_to(numbers, scores.shape)), 100)
-            seconds += time.perf_counter() - started
-            advance(len(numbers))
-    return [[corpus.ids[d] for d in row] for row in best[1]], seconds
+            block = corpus.rows(np.arange(at, min(at + SEGMENT, len(corpus))))
+            reading += time.perf_counter() - started
+            yield block
+            advance(len(block[1]) - 1)
+
+    started = time.perf_counter()
+    with threadpool_limits(1), progress("Exact MaxSim", len(corpus)) as advance:
+        _, best = exact_maxsim(list(jds), blocks(), 100, threads)
+    seconds = time.perf_counter() - started - reading
+    return [[corpus.ids[d] for d in row] for row in best], seconds
 
 
 def one_by_one(corpus: Corpus, jds: np.ndarray, truth: list[list[str]]) -> tuple[np.ndarray, float]:
@@ -177,8 +186,8 @@ def one_by_one(corpus: Corpus, jds: np.ndarray, truth: list[list[str]]) -> tuple
 
 def recall(found: list[list[Match]], truth: list[list[str]], k: int) -> float:
     """The share of the true k best that is among the k found, mean over JDs."""
-    pairs = zip(found, truth, strict=True)
-    return float(np.mean([len({m.id for m in f[:k]} & set(t[:k])) / k for f, t in pairs]))
+    ours = {str(n): [m.id for m in matches[:k]] for n, matches in enumerate(found)}
+    return float(np.mean([*document_recall(ours, dict(zip(ours, truth, strict=True)), k).values()]))
 
 
 def peak_memory() -> int:
@@ -195,7 +204,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--cvs", type=int, default=1_000_000, help="default: %(default)s, which take 7 GB of disk")
+    add("--cvs", type=int, default=1_000_000, help="default: %(default)s, which take 8 GB of disk")
     add("--jds", type=int, default=100, help="default: %(default)s")
     add("--type", default="ivf-pq", help="of the index; default: %(default)s")
     add("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: %(default)s")

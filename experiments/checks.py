@@ -140,7 +140,7 @@ def variants(config: Config) -> None:
         except (TypeError, ValueError) as fault:
             what = _first_line(fault)
             raise InputError(f"variants.{name}", what, "mend its arguments") from fault
-    if config.baseline not in names:
+    if config.recipe == "match" and config.baseline not in names:
         what = f"the baseline {config.baseline!r} is no variant"
         raise InputError("configuration", what, nearest(config.baseline, names))
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from jdcv_core.chunking import chunk_documents
 from jdcv_core.data.sources import read_texts
@@ -97,7 +95,9 @@ class Reader:
         return {
             "encoder": self.encoder.fingerprint,
             "tokenizer": self.encoder.tokenizer_fingerprint,
-            "whitening": "" if white is None else fingerprint(white.matrix.tolist()),
+            "whitening": ""
+            if white is None
+            else fingerprint(white.mean.tolist(), white.matrix.tolist()),
             "chunks": [self.size, self.overlap],
             "metric": "cosine",
         }
@@ -122,17 +122,12 @@ class Reader:
 
     def reranker(self, side: Side) -> Reranker:
         """The trained scorer, on the vectors that the index holds. side: of the documents."""
+        from research.retrieval.search import scorer_reranker
+
         if self.matcher is None:
             what = "the index was made without a trained model"
             raise InputError("--rerank", what, "make the index with --model FOLDER")
-
-        def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
-            matrices = {"query": query, **{str(n): d for n, d in enumerate(documents)}}
-            names = [str(n) for n in range(len(documents))]
-            pairs = [(n, "query") if side == "cv" else ("query", n) for n in names]
-            return self.matcher.score_vectors(pairs, matrices)
-
-        return scores
+        return scorer_reranker(self.matcher.scorer, side)
 
 
 def add_commands(commands: Any) -> None:
@@ -350,9 +345,12 @@ def _opened(
     """The index, what reads its queries, and what was asked for."""
     from research.retrieval.corpus import Corpus
 
-    for name in ("k", "depth"):
-        if getattr(arguments, name) < 1:
+    for name in ("k", "depth", "hits", "effort"):
+        value = getattr(arguments, name)
+        if value is not None and value < 1:
             raise InputError(f"--{name}", "it must be at least 1", "give 1 or more")
+    if arguments.rerank < 0:
+        raise InputError("--rerank", "it must not be below 0", "give 0 for no reranking")
     corpus = Corpus(arguments.index)
     side: Side = "cv" if asked == "jd" else "jd"
     _check_side(arguments.index, corpus, side)
@@ -409,11 +407,12 @@ def _check_reader(index: Path, corpus: Corpus, reader: Reader) -> None:
 def _show_metrics(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]], relevant: int
 ) -> None:
+    from experiments.retrieval_report import HEADINGS
     from jdcv_core.evaluation.ranking import mean_over_queries
     from research.retrieval.evaluation import retrieval_metrics
 
     found = retrieval_metrics(qrels, run, k=10, relevant=relevant)
-    line = ", ".join(f"{name} {mean_over_queries(values):.4f}" for name, values in found.items())
+    line = ", ".join(f"{HEADINGS[m]} {mean_over_queries(v):.4f}" for m, v in found.items())
     print(f"{len(qrels)} judged queries: {line}")
     missing = len(set(qrels) - set(run))
     if missing:

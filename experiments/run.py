@@ -39,8 +39,9 @@ def experiment(config: DictConfig) -> None:
         refuse(fault)
     except KeyboardInterrupt:
         words = " ".join(shlex.quote(a) for a in sys.argv if not a.startswith("resume="))
+        again = "" if config.recipe == "retrieve" else " resume=auto"
         console.print(
-            f"Stopped; what was finished is kept. Go on with: python {words} resume=auto",
+            f"Stopped; what was finished is kept. Go on with: python {words}{again}",
             soft_wrap=True,
             markup=False,
             highlight=False,

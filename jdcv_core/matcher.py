@@ -91,7 +91,7 @@ class Matcher:
             side: self.encoder.encode_chunks([c.tokens for c in cut])
             for side, cut in chunks.items()
         }
-        return float(self.score_vectors([("cv", "jd")], self.whitening(vectors))[0])
+        return float(score_vectors(self.scorer, [("cv", "jd")], self.whitening(vectors))[0])
 
     def score_many(
         self,
@@ -129,7 +129,7 @@ class Matcher:
         matrices, _ = encode_documents(
             documents.values(), self.encoder, store, self.chunk_size, self.overlap
         )
-        return self.score_vectors(wanted, self.whitening(matrices))
+        return score_vectors(self.scorer, wanted, self.whitening(matrices))
 
     def chunks(self, text: str, side: Side) -> list[Chunk]:
         """The chunks that a text is read in. Raises InputError as `score` does."""
@@ -218,25 +218,27 @@ class Matcher:
                 str(folder), f"its parts do not fit together ({error})", CURE
             ) from error
 
-    @torch.inference_mode()
-    def score_vectors(
-        self, pairs: Sequence[tuple[str, str]], matrices: Mapping[str, np.ndarray]
-    ) -> np.ndarray:
-        """The scores of (CV id, JD id) pairs, float64 [pair].
 
-        matrices: whitened chunk vectors [chunk, dim] by id
-        """
-        self.scorer.eval()
-        device = str(next((p.device for p in self.scorer.parameters()), "cpu"))
-        sizes = [(len(matrices[jd]), len(matrices[cv])) for cv, jd in pairs]
-        scores = np.empty(len(pairs))
-        for batch in score_batches(sizes, CELLS):
-            cv, jd = (
-                ChunkVectors.pad(matrices, [pairs[i][side] for i in batch]).to(device)
-                for side in (0, 1)
-            )
-            scores[batch] = torch.sigmoid(self.scorer(jd, cv).double()).cpu().numpy()
-        return scores
+@torch.inference_mode()
+def score_vectors(
+    scorer: nn.Module, pairs: Sequence[tuple[str, str]], matrices: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """The scores of (CV id, JD id) pairs, float64 [pair] in [0, 1].
+
+    scorer:   is in evaluation mode afterwards
+    matrices: whitened chunk vectors [chunk, dim] by id
+    """
+    scorer.eval()
+    device = str(next((p.device for p in scorer.parameters()), "cpu"))
+    sizes = [(len(matrices[jd]), len(matrices[cv])) for cv, jd in pairs]
+    scores = np.empty(len(pairs))
+    for batch in score_batches(sizes, CELLS):
+        cv, jd = (
+            ChunkVectors.pad(matrices, [pairs[i][side] for i in batch]).to(device)
+            for side in (0, 1)
+        )
+        scores[batch] = torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
+    return scores
 
 
 def score_batches(sizes: Sequence[tuple[int, int]], cells: int) -> Iterator[list[int]]:

@@ -15,6 +15,10 @@ from transformers import (
 )
 
 from jdcv_core.encoding.mini import train_tokenizer
+from jdcv_core.encoding.models import gpt2
+from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.matcher import Matcher
+from jdcv_core.scoring import MeanPairs
 
 TEXTS = [
     "Senior Accountant 08/2014-05/2015: general ledger, month-end close, reporting.",
@@ -37,6 +41,17 @@ def gpt2_model(seed: int = 0) -> GPT2LMHeadModel:
         special = {"bos_token_id": 0, "eos_token_id": 0}
         config = GPT2Config(vocab_size=300, initializer_range=0.2, **shape, **special)
         return GPT2LMHeadModel(config).eval()
+
+
+def save_matcher(folder: Path, whitening: Whitening) -> Path:
+    """A matcher with that GPT-2 and a match head that is not symmetric, in folder/matcher."""
+    encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
+    scorer = MeanPairs(32)
+    with torch.no_grad():
+        scorer.head.jd.weight += 0.3 * torch.randn(32, 32, generator=torch.manual_seed(0))
+    spec = {"target": "jdcv_core.scoring.MeanPairs", "arguments": {"dim": 32}}
+    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunk_size=20)
+    return matcher.save_pretrained(folder / "matcher")
 
 
 def save_gpt2(folder: Path) -> Path:

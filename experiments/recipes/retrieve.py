@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,21 +14,24 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from experiments import checks, retrieval_report
-from experiments.recipes.bench import Bench, Task, make_cell
 from experiments.recipes.match import make_splits
-from experiments.recipes.rows import Encoded, Row, documents_of, encode, make, rows_of
+from experiments.recipes.rows import Encoded, Row, documents_of, encode, make, on_vectors, rows_of
 from experiments.schema import Config
 from jdcv_core import records
 from jdcv_core.data.demo.corpus import demo_grades
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.errors import InputError
+from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.statistics import query_difference, spread
 from jdcv_core.progress import progress
-from jdcv_core.types import ChunkVectors, Dataset, Qrels, Run
+from jdcv_core.training.distributed import world
+from jdcv_core.training.loop import train
+from jdcv_core.types import Dataset, Qrels, Run
 from research.retrieval.corpus import Corpus, Entry
 from research.retrieval.evaluation import retrieval_metrics
 from research.retrieval.lexical import bm25_search, rrf, tfidf_search
-from research.retrieval.search import Depth, Match, Reranker, search_many
+from research.retrieval.search import Depth, Match, Reranker, scorer_reranker, search_many
 from research.retrieval.vector_index import search_all
 
 FIRST, MAXSIM, BM25, TFIDF, FUSED = (
@@ -38,6 +40,11 @@ FIRST, MAXSIM, BM25, TFIDF, FUSED = (
 SHOWN, DEEP = 3, 10
 """JDs that are shown, and CVs of each; DEEP is the k of the figures, too."""
 METRICS = ("ndcg", "map", "mrr", "recall", "judged")
+UNUSED = {
+    "resume": None, "estimate": False, "tracker": "local", "save_models": False,
+    "match_parameters": False, "attribution": False, "encoder_seeds": False,
+}  # fmt: skip
+"""Keys of an experiment that mean nothing here, with the value they must have."""
 CHUNKS = 256
 """Tokens of a chunk unless the configuration says otherwise: several chunks a CV."""
 
@@ -52,25 +59,25 @@ def run(composed: DictConfig) -> Path:
     config = cast(Config, OmegaConf.to_object(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     checks.variants(config)
+    rows = rows_of(config)
+    check(config, rows)
     config.chunking.size = config.chunking.size or CHUNKS
     dataset: Dataset = make(config.data)
     splits, _ = make_splits(config, dataset)
-    rows = rows_of(config)
     encoded = encode(config, config.encoder, [*dataset.side("cv"), *dataset.side("jd")])
-    qrels, relevant = judgements(dataset, config)
+    qrels = judgements(dataset, config)
+    about = {"config_hash": records.config_hash(resolved), "git": records.git_state()}
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     found: dict[str, list[dict[str, dict[str, float]]]] = {}
     for seed in config.seeds:
         split = splits[config.split.kind, seed]
-        systems, shown = search_with(rows, config, dataset, encoded, split, seed)
+        systems, shown = search_with(rows, dataset, encoded, split, seed)
         for name, ranked in systems.items():
             judged = {jd: qrels[jd] for jd in ranked}
-            figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=relevant)
+            figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=GOOD)
             found.setdefault(name, []).append(figures)
-            records.append_record(
-                folder, {"variant": name, "seed": seed, "config": records.config_hash(resolved),
-                         "git": records.git_state(), "per_jd": figures}
-            )  # fmt: skip
+            line = {"variant": name, "seed": seed, **about, "per_jd": figures}
+            records.append_record(folder, line)
         if seed == config.seeds[0]:
             retrieval_report.show_examples(shown)
             records.write_text(folder, "examples.json", retrieval_report.as_json(shown))
@@ -83,7 +90,7 @@ def run(composed: DictConfig) -> Path:
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
     }
-    text = retrieval_report.markdown(table, facts, len(config.seeds), relevant)
+    text = retrieval_report.markdown(table, facts, len(config.seeds))
     records.write_text(folder, "table.md", text)
     records.write_text(folder, "table.json", json.dumps(table))
     records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
@@ -94,20 +101,37 @@ def run(composed: DictConfig) -> Path:
     return folder
 
 
-def judgements(dataset: Dataset, config: Config) -> tuple[Qrels, int]:
-    """Grades by JD and CV, and the lowest that is relevant (Good Fit)."""
+def check(config: Config, rows: Sequence[Row]) -> None:
+    """Refuse what another recipe does and this one would silently leave out."""
+    for key, value in UNUSED.items():
+        if getattr(config, key) != value:
+            what = "retrieval has no use for it"
+            raise InputError(f"{key}={getattr(config, key)}", what, f"leave {key} out")
+    if config.chunking.by != "tokens":
+        what = "rerankers of a corpus see no months"
+        raise InputError(f"chunking.by={config.chunking.by}", what, "write chunking.by=tokens")
+    for row in rows:
+        other = row.tuning != "frozen" or row.pretrained or row.encoder != config.encoder
+        if other or row.view or row.months:
+            what = "a reranker reads the vectors of the index as they are"
+            cure = "leave out tuning, encoder, view, months and pretrained"
+            raise InputError(f"variants.{row.name}", what, cure)
+    if world() > 1:
+        raise InputError("torchrun", "retrieval is the work of one process", "start it with python")
+
+
+def judgements(dataset: Dataset, config: Config) -> Qrels:
+    """Grades by JD and CV."""
     if "demo" in dataset.facts:
-        settings = {k: v for k, v in config.data.items() if k != "_target_"}
-        return demo_grades(**settings), 2
+        return demo_grades(**{k: v for k, v in config.data.items() if k != "_target_"})
     qrels: dict[str, dict[str, int]] = {}
     for pair in dataset.pairs:
         qrels.setdefault(pair.jd, {})[pair.cv] = pair.label
-    return qrels, 2
+    return qrels
 
 
 def search_with(
     rows: Sequence[Row],
-    config: Config,
     dataset: Dataset,
     encoded: Encoded,
     split: Split,
@@ -136,7 +160,7 @@ def search_with(
             }
         matches: list[list[Match]] = []
         for row in rows:
-            reranker = trained(row, config, dataset, encoded, split, seed)
+            reranker = trained(row, dataset, vectors, encoded.encoder.device, split, seed)
             with progress(f"Seed {seed}: reranking by {row.name}", None):
                 matches = search_many(corpus, queries, everything, depth, reranker=reranker)
             systems[f"+ {row.name}"] = _run(jds, matches)
@@ -175,38 +199,19 @@ def first_stage(corpus: Corpus, jds: Sequence[str], queries: Sequence[np.ndarray
 
 
 def trained(
-    row: Row, config: Config, dataset: Dataset, encoded: Encoded, split: Split, seed: int
+    row: Row,
+    dataset: Dataset,
+    vectors: Mapping[str, np.ndarray],
+    device: str,
+    split: Split,
+    seed: int,
 ) -> Reranker:
-    """The scorer of a row, trained on the pairs of the split's training JDs."""
-    kind = config.split.kind
-    bench = Bench(
-        dataset,
-        {(kind, seed): split},
-        {"": encoded.matrices},
-        encoded.encoder.device,
-        "",
-        Path(config.cache_dir) / "cells",
-    )
-    key = records.config_hash(
-        {"retrieve": asdict(row), "seed": seed, "data": dataset.facts["fingerprint"]}
-    )
-    task = Task(row.name, row.kind, kind, seed, row, "", key)
+    """The scorer of a row, trained on the pairs of the split's training JDs; vectors: whitened."""
+    model = on_vectors(row, dataset, vectors, device, seed)
+    index = {part: torch.tensor(pairs) for part, pairs in split.parts().items()}
     with progress(f"Seed {seed}: training {row.name}", row.training.steps) as advance:
-        _, model = make_cell(bench, task, advance=advance)
-    return scorer_reranker(model.scorer, encoded.encoder.device)
-
-
-def scorer_reranker(scorer: torch.nn.Module, device: str) -> Reranker:
-    """A trained scorer as a reranker of CVs for a JD."""
-
-    @torch.inference_mode()
-    def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
-        names = [str(n) for n in range(len(documents))]
-        cv = ChunkVectors.pad(dict(zip(names, documents, strict=True)), names).to(device)
-        jd = ChunkVectors.pad({"query": query}, ["query"] * len(names)).to(device)
-        return torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
-
-    return scores
+        train(model, index["train"], index["validation"], row.training, seed, advance=advance)
+    return scorer_reranker(model.scorer, "cv")
 
 
 def table_of(

@@ -9,6 +9,7 @@ from jdcv_core.data.checks import check_rows, hint, label_map, text_fault
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.progress import progress
 from jdcv_core.types import LABELS, Dataset
 
 MAX_CHARACTERS = 1_000_000
@@ -178,10 +179,13 @@ def read_texts(path: str | Path, max_characters: int = MAX_CHARACTERS) -> dict[s
 
     Raises InputError for a folder without files and, by its name, for a file that is no text.
     """
-    return {
-        name: read_document(file, max_characters)
-        for name, file in document_files(Path(path)).items()
-    }
+    files = document_files(Path(path))
+    texts = {}
+    with progress(f"Reading {Path(path).name}", len(files)) as advance:
+        for name, file in files.items():
+            texts[name] = read_document(file, max_characters)
+            advance()
+    return texts
 
 
 def _columns(columns: Mapping[str, str]) -> dict[str, str]:

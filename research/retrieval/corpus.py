@@ -71,7 +71,10 @@ class Entry:
 
 @dataclass
 class _Segment:
-    """A segment that was verified. base, first: numbers of its first chunk row and document."""
+    """What is read of a segment: vectors stay on the disk, texts too.
+
+    counts:  chunks of each document; offsets: where its line begins in LINES, in bytes
+    """
 
     folder: Path
     ids: list[str]

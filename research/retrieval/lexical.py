@@ -13,6 +13,7 @@ from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking
 from jdcv_core.floors import bm25_weights
 from jdcv_core.types import Run
+from research.retrieval.order import k_best
 
 CELLS = 1 << 22
 """Scores [query, document] that are in memory at once: 32 MiB, and 48 while they are summed."""
@@ -143,25 +144,15 @@ def _search(
             block = (asked[rows] @ turned).toarray()
             for at, scores in enumerate(block, start=rows.start):
                 there = np.flatnonzero(scores)
-                best[at] = _first(
-                    np.concatenate([best[at][0], scores[there]]),
-                    np.concatenate([best[at][1], there + columns.start]),
-                    k,
-                )
+                new = (scores[there], there + columns.start)
+                values, places = (np.concatenate(pair) for pair in zip(best[at], new, strict=True))
+                first = k_best(values, places, k)
+                best[at] = values[first], places[first]
     found = {}
     for query, (scores, places) in zip(queries, best, strict=True):
         own = zip(places.tolist(), scores.tolist(), strict=True)
         found[query] = {ids[place]: score for place, score in own}
     return found
-
-
-def _first(scores: np.ndarray, places: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k highest scores and their places; of equal ones those that come first."""
-    if len(scores) > k:
-        high = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
-        scores, places = scores[high], places[high]
-    order = np.argsort(-scores, kind="stable")[:k]
-    return scores[order], places[order]
 
 
 def _blocks(size: int, step: int) -> Iterator[slice]:

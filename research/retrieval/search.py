@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from jdcv_core.types import Side
 from research.retrieval.corpus import Corpus, unit
+from research.retrieval.order import k_best
 from research.retrieval.vector_index import search_all
 
 PAIRS = 2
@@ -119,6 +122,22 @@ def search_many(
         return list(pool.map(one, range(len(units))))
 
 
+def scorer_reranker(scorer: Any, side: Side) -> Reranker:
+    """A trained scorer (an nn.Module, see `jdcv_core.scoring.Scorer`) as a reranker.
+
+    side: of the documents. The corpus must hold the whitened vectors that the scorer was trained on
+    """
+    from jdcv_core.matcher import score_vectors  # torch: searching alone needs none
+
+    def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
+        names = [str(number) for number in range(len(documents))]
+        matrices = {"query": query, **dict(zip(names, documents, strict=True))}
+        pairs = [(name, "query") if side == "cv" else ("query", name) for name in names]
+        return score_vectors(scorer, pairs, matrices)
+
+    return scores
+
+
 def approximate(
     scores: np.ndarray,
     rows: np.ndarray,
@@ -192,13 +211,13 @@ def _ranked(
     cosines = (vectors @ query.T) / lengths[:, None]
     exact = maxsim(cosines, starts)
     ids = [corpus.ids[d] for d in documents]
-    order = _best(exact, ids, k if reranker is None else rerank)
+    order = k_best(exact, ids, k if reranker is None else rerank)
     scores = exact
     if reranker is not None:
         pieces = [vectors[starts[at] : starts[at + 1]] for at in order]
         scores = np.full(len(exact), -np.inf)
         scores[order] = reranker(raw, pieces)
-        order = _best(scores, ids, min(k, len(order)))
+        order = k_best(scores, ids, min(k, len(order)))
     return [
         Match(
             int(documents[at]),
@@ -209,16 +228,6 @@ def _ranked(
         )
         for at in order
     ]
-
-
-def _best(scores: np.ndarray, ids: Sequence[str], k: int) -> list[int]:
-    """The k best places: score descending, then id ascending."""
-    k = min(k, len(scores))
-    if k == 0:
-        return []
-    least = np.partition(scores, -k)[-k]
-    places = np.flatnonzero(scores >= least)  # more than k where others tie with the last
-    return sorted(places.tolist(), key=lambda at: (-scores[at], ids[at]))[:k]
 
 
 def _best_pairs(cosines: np.ndarray) -> tuple[tuple[int, int, float], ...]:

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jdcv_core.data.checks import hint
-from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_document
+from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import decode, is_unicode
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking
-from jdcv_core.progress import progress
 from jdcv_core.types import Qrels, Run
 
 RUN_LINE = "query Q0 document rank score tag"
@@ -125,14 +124,8 @@ def read_folder(
         _check_known(file, query, sides["queries"], "queries")
         for document in grades:
             _check_known(file, document, sides["corpus"], "corpus")
-    texts: dict[str, dict[str, str]] = {}
-    with progress("Reading texts", sum(map(len, sides.values()))) as advance:
-        for kind, files in sides.items():
-            texts[kind] = {}
-            for name, file in files.items():
-                texts[kind][name] = read_document(file, max_characters)
-                advance()
-    return texts["corpus"], texts["queries"], qrels
+    corpus, queries = (read_texts(folder / kind, max_characters) for kind in sides)
+    return corpus, queries, qrels
 
 
 def _lines(path: Path, pattern: str) -> Iterator[tuple[str, list[str]]]:

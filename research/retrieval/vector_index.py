@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 
 from jdcv_core.errors import InputError, nearest
+from research.retrieval.order import k_best
 
 KINDS = {
     "flat": "Flat",
@@ -334,7 +335,6 @@ def search_all(
     if len(scores) == 2:
         return scores[1], rows[1]
     d, i = np.concatenate(scores, axis=1), np.concatenate(rows, axis=1)
-    by_row = np.argsort(i, axis=1, kind="stable")
-    d, i = (np.take_along_axis(x, by_row, 1) for x in (d, i))
-    best = np.argsort(-d, axis=1, kind="stable")[:, :k]
+    places = [k_best(*of_query, k) for of_query in zip(d, i, strict=True)]
+    best = np.array(places, dtype=np.int64).reshape(len(queries), -1)
     return np.take_along_axis(d, best, 1), np.take_along_axis(i, best, 1)

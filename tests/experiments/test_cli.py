@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from tiny_models import TEXTS, save_gpt2
+from tiny_models import TEXTS, save_matcher
 
 from experiments import cli
-from jdcv_core.encoding.models import gpt2
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from jdcv_core.scoring import MeanPairs
@@ -28,15 +26,7 @@ HEADER = ("id", "resume_text", "job_description_text")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
-    scorer = MeanPairs(32)
-    with torch.no_grad():
-        scorer.head.jd.weight += 0.3 * torch.randn(32, 32, generator=torch.manual_seed(0))
-    spec = {"target": "jdcv_core.scoring.MeanPairs", "arguments": {"dim": 32}}
-    whitening = Whitening(np.zeros(32), np.eye(32))
-    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunk_size=20)
-    return matcher.save_pretrained(folder / "matcher")
+    return save_matcher(tmp_path_factory.mktemp("model"), Whitening(np.zeros(32), np.eye(32)))
 
 
 @pytest.fixture(scope="module")

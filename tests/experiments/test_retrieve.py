@@ -41,3 +41,17 @@ def test_grades_of_the_demo_corpus_are_its_labels_where_it_has_them():
     assert len(grades) == 36
     assert all(len(of_jd) == 40 for of_jd in grades.values())
     assert all(grades[p.jd][p.cv] == p.label for p in dataset.pairs)
+
+
+def test_what_it_would_leave_out_is_refused(run):
+    for word, what in (
+        ("resume=auto", "resume=auto: retrieval has no use for it"),
+        ("chunking.by=experience", "chunking.by=experience: rerankers of a corpus see no months"),
+        (
+            "+variants.tuned={_target_:jdcv_core.scoring.MeanPairs,tuning:lora}",
+            "variants.tuned: a reranker reads the vectors of the index as they are",
+        ),
+    ):
+        done = run("+exp=retrieval", *TINY, word)
+        assert done.returncode == 2
+        assert what in done.stderr

@@ -90,13 +90,13 @@ def test_no_block_is_larger_than_the_bound(monkeypatch):
     from research.retrieval import lexical
 
     sizes = []
-    first = lexical._first
+    first = lexical.k_best
 
     def seen(scores, places, k):
         sizes.append(len(scores))
         return first(scores, places, k)
 
-    monkeypatch.setattr(lexical, "_first", seen)
+    monkeypatch.setattr(lexical, "k_best", seen)
     corpus = {f"{i:03}": "sql" for i in range(100)}
     lexical.bm25_search({"p": "sql", "q": "sql"}, corpus, 5, cells=30)
     assert sizes == [30, 30, 35, 35, 35, 35, 15, 15]

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from research.retrieval.order import k_best
+
 TILE = 256
 """Documents whose cosines are held at once, so that they stay in the cache: with 100 queries of 2
 chunks and 4 chunks a document, 0.8 MB a thread."""
@@ -69,25 +71,12 @@ def exact_maxsim(
     for rows, starts in blocks:
         new = maxsim_all(queries, rows, starts, threads)
         numbers = np.broadcast_to(np.arange(seen, seen + new.shape[1]), new.shape)
-        scores, documents = merged((scores, documents), (new, numbers), k)
+        scores, documents = np.hstack([scores, new]), np.hstack([documents, numbers])
+        best = np.stack([k_best(s, d, k) for s, d in zip(scores, documents, strict=True)])
+        scores = np.take_along_axis(scores, best, 1)
+        documents = np.take_along_axis(documents, best, 1)
         seen += new.shape[1]
     return scores, documents
-
-
-def merged(
-    old: tuple[np.ndarray, np.ndarray], new: tuple[np.ndarray, np.ndarray], k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The k best of two lists (scores, documents), each [query, document], the old ones of lower
-    numbers; score descending, then number ascending if either list is in that order or by number.
-    """
-    scores, documents = (np.concatenate(pair, axis=1) for pair in zip(old, new, strict=True))
-    k = min(k, scores.shape[1])
-    best = np.empty((len(scores), k), np.int64)
-    for at, row in enumerate(scores):
-        least = np.partition(row, len(row) - k)[len(row) - k]
-        places = np.flatnonzero(row >= least)  # more than k where others tie with the last
-        best[at] = places[np.argsort(-row[places], kind="stable")[:k]]
-    return np.take_along_axis(scores, best, 1), np.take_along_axis(documents, best, 1)
 
 
 def _by_position(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from research.retrieval import candidates
-from research.retrieval.candidates import exact_maxsim, maxsim_all
+from research.retrieval import exact
 from research.retrieval.corpus import unit
+from research.retrieval.exact import exact_maxsim, maxsim_all
 from research.retrieval.search import approximate, maxsim
 
 DIM = 16
@@ -13,7 +13,7 @@ DIM = 16
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(candidates, "TILE", 7)
+    monkeypatch.setattr(exact, "TILE", 7)
 
 
 def documents(count: int, seed: int, most: int = 5) -> list[np.ndarray]:
