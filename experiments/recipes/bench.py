@@ -20,10 +20,9 @@ import torch
 from experiments.recipes.cell_store import CellStore
 from experiments.recipes.cells import Cell
 from experiments.recipes.explain import attention_examples, faithfulness_of, timeline_example
-from experiments.recipes.rows import Row, documents_of, on_vectors
+from experiments.recipes.rows import Row, on_vectors, train_whitening
 from jdcv_core import floors
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.settings import TrainingSettings
@@ -83,8 +82,8 @@ class Bench:
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
         """The vectors of a task, whitened by its training documents."""
         vectors = self.vectors[task.vectors]
-        train = self.splits[task.split, task.seed].train
-        return Whitening.fit(vectors, documents_of(self.dataset, train))(vectors)
+        split = self.splits[task.split, task.seed]
+        return train_whitening(self.dataset, vectors, split)(vectors)
 
 
 def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[Cell, Any]:

@@ -38,11 +38,11 @@ from experiments.recipes.models import model_folder, save_model
 from experiments.recipes.rows import (
     Encoded,
     Row,
-    documents_of,
     encode,
     make,
     on_tokens,
     rows_of,
+    train_whitening,
     with_budget,
     with_equal_parameters,
 )
@@ -508,7 +508,7 @@ def points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
 
 
 def _whitening(experiment: Experiment, encoded: Encoded, split: Split) -> Whitening:
-    return Whitening.fit(encoded.matrices, documents_of(experiment.dataset, split.train))
+    return train_whitening(experiment.dataset, encoded.matrices, split)
 
 
 def _checkpoints(experiment: Experiment, task: Task) -> Path:

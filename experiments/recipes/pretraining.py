@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.recipes.rows import Encoded, documents_of
+from experiments.recipes.rows import Encoded, train_whitening
 from jdcv_core.data.splits import NEVER_SHARED, Split
 from jdcv_core.encoding.files import fingerprint
 from jdcv_core.encoding.save import save_encoder
 from jdcv_core.encoding.tuning import with_module
-from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.statistics import query_difference, spread
@@ -166,7 +165,7 @@ def retrieval(
 
 def _recall(encoded: Encoded, dataset: Dataset, split: Split, jds: list[str]) -> np.ndarray:
     """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
-    matrices = Whitening.fit(encoded.matrices, documents_of(dataset, split.train))(encoded.matrices)
+    matrices = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
     unit = {i: m / np.linalg.norm(m, axis=1, keepdims=True) for i, m in matrices.items()}
     test = [dataset.pairs[i] for i in split.test]
     cvs = sorted({p.cv for p in test})

@@ -15,12 +15,19 @@ from rich.console import Console
 
 from experiments import checks, retrieval_report
 from experiments.recipes.match import make_splits
-from experiments.recipes.rows import Encoded, Row, documents_of, encode, make, on_vectors, rows_of
+from experiments.recipes.rows import (
+    Encoded,
+    Row,
+    encode,
+    make,
+    on_vectors,
+    rows_of,
+    train_whitening,
+)
 from experiments.schema import Config
 from jdcv_core import records
 from jdcv_core.data.demo.corpus import demo_grades
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.statistics import query_difference, spread
@@ -138,7 +145,7 @@ def search_with(
     seed: int,
 ) -> tuple[dict[str, Run], list[dict[str, Any]]]:
     """The run of every system over the test JDs, and examples of the last reranker."""
-    vectors = Whitening.fit(encoded.matrices, documents_of(dataset, split.train))(encoded.matrices)
+    vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
     jds = sorted({dataset.pairs[i].jd for i in split.test})
     texts = {d.id: d.text for d in dataset.documents.values()}
     cvs = {d.id: d.text for d in dataset.side("cv")}

@@ -14,6 +14,7 @@ from torch import nn
 
 from experiments.schema import Config, scorer_of
 from jdcv_core.chunking import chunk_documents
+from jdcv_core.data.splits import Split
 from jdcv_core.encoding.encode import Chunker, EncodeReport, encode_documents
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.store import VectorStore
@@ -151,6 +152,13 @@ def encode(config: Config, node: dict[str, Any], documents: list[Document]) -> E
 def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
     """The ids of the documents of some pairs."""
     return sorted({i for at in index for i in (dataset.pairs[at].cv, dataset.pairs[at].jd)})
+
+
+def train_whitening(
+    dataset: Dataset, matrices: Mapping[str, np.ndarray], split: Split
+) -> Whitening:
+    """Fitted on the documents of the split's training pairs; no other touches it."""
+    return Whitening.fit(matrices, documents_of(dataset, split.train))
 
 
 def on_vectors(

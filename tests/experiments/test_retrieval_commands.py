@@ -8,6 +8,7 @@ import pytest
 from tiny_models import TEXTS, save_matcher
 
 from experiments import cli
+from jdcv_core.encoding.store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from research.retrieval.corpus import Corpus
@@ -139,14 +140,18 @@ def test_nothing_is_left_of_who_was_erased(capsys, index):
             if any(needle in p.read_bytes() for p in files)
         }
 
-    cache = Path("home/.cache/jdcv/vectors.sqlite")
+    def cached() -> int:
+        with VectorStore("home/.cache/jdcv/vectors.sqlite") as store:
+            return len(store)
+
     corpus = Corpus(Path(index))
+    assert cached() == 4
     assert traces() == {"id", "text"}
     assert len(corpus) == 4
     said = did(capsys, "erase", "--index", index, "--id", "ada")
     assert said.startswith("1 erased, 3 documents are left: x; 1 erased from ")
     assert traces() == set()
-    assert cache.exists()
+    assert cached() == 3
     assert "no document 'ada'" in refused(capsys, "erase", "--index", index, "--id", "ada")
 
 

@@ -2,12 +2,20 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from test_run import TINY
 
+from experiments.recipes import retrieve
+from experiments.recipes.rows import Row, documents_of, train_whitening
 from jdcv_core.data.demo.corpus import demo_corpus, demo_grades
+from jdcv_core.data.splits import Split
+from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.types import Dataset, Document, Pair
+
+QUICK = TrainingSettings(steps=4, batch=8, evaluate_every=2)
 
 
 @pytest.mark.slow
@@ -41,6 +49,54 @@ def test_grades_of_the_demo_corpus_are_its_labels_where_it_has_them():
     assert len(grades) == 36
     assert all(len(of_jd) == 40 for of_jd in grades.values())
     assert all(grades[p.jd][p.cv] == p.label for p in dataset.pairs)
+
+
+def world(seed: int) -> tuple[Dataset, dict[str, np.ndarray], Split]:
+    """Pairs of 12 JDs and 20 CVs with random vectors; a split by JD."""
+    rng = np.random.default_rng(seed)
+    names = [*(f"jd:{n:02}" for n in range(12)), *(f"cv:{n:02}" for n in range(20))]
+    pairs = [
+        Pair(f"cv:{c:02}", f"jd:{j:02}", int(rng.integers(0, 3)))
+        for j in range(12)
+        for c in rng.permutation(20)[:6]
+    ]
+    dataset = Dataset("small", {n: Document(n, n) for n in names}, pairs)
+    vectors = {n: rng.standard_normal((2, 8)).astype(np.float32) for n in names}
+    of = [int(p.jd[3:]) for p in pairs]
+    parts = [tuple(i for i, j in enumerate(of) if j in r) for r in (range(7), (7, 8), (9, 10, 11))]
+    return dataset, vectors, Split("jd", *parts)
+
+
+def test_a_reranker_learns_from_training_pairs_alone():
+    row = Row("mean", {"_target_": "jdcv_core.scoring.MeanPairs"}, "frozen", QUICK, {})
+    dataset, vectors, split = world(1)
+
+    def scores(changed: tuple[int, ...]) -> np.ndarray:
+        pairs = [
+            replace(p, label=2 - p.label) if i in changed else p
+            for i, p in enumerate(dataset.pairs)
+        ]
+        told = replace(dataset, pairs=pairs)
+        reranker = retrieve.trained(row, told, vectors, "cpu", split, 0)
+        return reranker(vectors["jd:11"], [vectors[f"cv:{n:02}"] for n in range(20)])
+
+    same = scores(())
+    assert np.array_equal(scores(split.test), same)
+    assert not np.array_equal(scores(split.train), same)
+
+
+def test_whitening_sees_training_documents_alone():
+    dataset, vectors, split = world(2)
+    train = set(documents_of(dataset, split.train))
+    others = [n for n in vectors if n not in train]
+    assert others
+    assert {f"jd:{n:02}" for n in (9, 10, 11)} <= set(others)
+    fitted = train_whitening(dataset, vectors, split)
+    elsewhere = train_whitening(dataset, vectors | {n: 9 * vectors[n] for n in others}, split)
+    assert np.array_equal(fitted.matrix, elsewhere.matrix)
+    one = min(train)
+    inside = train_whitening(dataset, vectors | {one: 9 * vectors[one]}, split)
+    assert not np.array_equal(fitted.matrix, inside.matrix)
 
 
 def test_what_it_would_leave_out_is_refused(run):

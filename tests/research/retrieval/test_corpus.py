@@ -229,6 +229,18 @@ def test_a_whole_segment_of_another_index_is_refused_by_name(tmp_path):
         Corpus(tmp_path / "a")
 
 
+def test_an_erasure_takes_over_no_damage(tmp_path):
+    """It opens the folder without comparing all of it; what it writes anew it compares."""
+    made(tmp_path / "x", entries(9))
+    (path,) = (tmp_path / "x" / "segments").glob("*/vectors.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="vectors.npy: it is altered"):
+        Corpus(tmp_path / "x", verify=False).erase(["p0001"])
+    assert path.read_bytes() == content
+
+
 def test_two_writers_are_kept_apart(tmp_path):
     first = made(tmp_path / "x", entries(5))
     second = Corpus(tmp_path / "x")
