@@ -240,10 +240,11 @@ def run_index(arguments: argparse.Namespace) -> None:
             "side": side,
             "model": None if model is None else str(model.absolute()),
         }
-        sample = [e.vectors for e in entries]
-        corpus = Corpus.create(arguments.index, sample, len(entries), arguments.type, settings)
-    before = len(corpus)
-    corpus = corpus.put(entries, len(entries))
+        before = 0
+        corpus = Corpus.of(arguments.index, entries, arguments.type, settings)
+    else:
+        before = len(corpus)
+        corpus = corpus.put(entries, len(entries))
     added = len(corpus) - before
     print(
         f"{len(corpus)} documents ({added} new, {len(entries) - added} replaced), "
@@ -335,8 +336,7 @@ def _index_texts(arguments: argparse.Namespace, texts: Mapping[str, str], reader
 
     entries = reader.entries(texts, "cv", arguments.cache_dir)
     settings = {**reader.settings(), "side": "cv"}
-    sample = [e.vectors for e in entries]
-    Corpus.create(arguments.index, sample, len(entries), "auto", settings).put(entries)
+    Corpus.of(arguments.index, entries, "auto", settings)
 
 
 def _opened(

@@ -183,8 +183,7 @@ def indexed(
 ) -> Corpus:
     """All CVs in a corpus of their own."""
     entries = [Entry(i, vectors[i], text, spans(encoded, i)) for i, text in cvs.items()]
-    sample = [entry.vectors for entry in entries]
-    return Corpus.create(folder, sample, len(entries), "auto").put(entries, len(entries))
+    return Corpus.of(folder, entries)
 
 
 def spans(encoded: Encoded, document: str) -> list[tuple[int, int]]:

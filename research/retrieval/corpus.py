@@ -47,6 +47,8 @@ SEGMENT = 16_384
 """Documents in a segment at most: what an erasure writes anew, and a build holds in memory."""
 MOST_SMALL = 8
 """So many segments of less than half the size are joined into one by the next `put`."""
+HEAD = 1000
+"""Documents of a sample from which the number of chunks is estimated."""
 AUTO = 100_000
 """Up to so many chunk vectors, a flat index is fast enough (kind `auto`)."""
 CHUNKS, MEANS, VECTORS, COUNTS = "chunks.faiss", "means.faiss", "vectors.npy", "counts.npy"
@@ -149,7 +151,7 @@ class Corpus:
     def create(
         cls,
         folder: Path,
-        sample: Sequence[np.ndarray],
+        sample: Iterable[np.ndarray],
         expected: int,
         kind: str = "auto",
         settings: Mapping[str, Any] | None = None,
@@ -157,26 +159,28 @@ class Corpus:
         """An empty corpus with its training.
 
         folder:   must not exist
-        sample:   chunk vectors float32 [chunk, dim] of some documents, to train on
+        sample:   chunk vectors float32 [chunk, dim] of some documents, to train on, in an order
+                  that means nothing: no more are read than training needs
         expected: how many documents there will be, about
         kind:     see `FaissIndex`; auto: flat up to 100,000 chunk vectors, above that ivf-pq
         settings: plain values that are kept with it, such as what encoded the documents
 
         Raises InputError if the folder exists or the kind is unknown.
         """
-        if not sample:
+        stream = iter(sample)
+        head = list(islice(stream, HEAD))
+        if not head:
             raise InputError(str(folder), "there is no document", "give at least one")
         if folder.exists():
             raise InputError(str(folder), "it exists already", "give another name")
-        dim = sample[0].shape[1]
-        rows = int(np.mean([len(v) for v in sample]) * expected)
+        dim = head[0].shape[1]
+        rows = int(np.mean([len(v) for v in head]) * expected)
         if kind == "auto":
             kind = "flat" if rows <= AUTO else "ivf-pq"
         chunks = FaissIndex.make(dim, kind, rows)
         means = FaissIndex.make(dim, _of_means(kind), expected)
         with progress("Training the index", None):
-            chunks.train(np.concatenate([unit(v) for v in sample])[: max(1, chunks.sample)])
-            means.train(np.stack([unit(v).mean(0) for v in sample])[: max(1, means.sample)])
+            _train(chunks, means, chain(head, stream))
         folder.mkdir(parents=True)
         with _temporary(folder) as space:
             files = _save(space, {CHUNKS: chunks, MEANS: means})
@@ -188,6 +192,19 @@ class Corpus:
         }
         write_folder(folder / "state-000001", "index", VERSION, {}, facts)
         return cls(folder)
+
+    @classmethod
+    def of(
+        cls,
+        folder: Path,
+        entries: Sequence[Entry],
+        kind: str = "auto",
+        settings: Mapping[str, Any] | None = None,
+    ) -> Corpus:
+        """`create` and `put`, trained on the documents themselves in a shuffled order."""
+        order = np.random.default_rng(0).permutation(len(entries))
+        sample = (entries[at].vectors for at in order)
+        return cls.create(folder, sample, len(entries), kind, settings).put(entries, len(entries))
 
     @cached_property
     def chunks(self) -> list[tuple[FaissIndex, int]]:
@@ -361,6 +378,27 @@ class Corpus:
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._kind(file)) for s in self._segments]
         return joined(found, [int(o) for o in offsets[: len(found)]])
+
+
+def _train(chunks: FaissIndex, means: FaissIndex, sample: Iterator[np.ndarray]) -> None:
+    """Train both on a sample of documents. Holds one copy of the rows that training needs."""
+    rows = np.empty((chunks.sample, chunks.dim), np.float32)
+    averages = np.empty((means.sample, means.dim), np.float32)
+    row = average = 0
+    while row < len(rows) or average < len(averages):
+        vectors = next(sample, None)
+        if vectors is None:
+            break
+        units = unit(vectors)
+        own = units[: len(rows) - row]
+        rows[row : row + len(own)] = own
+        row += len(own)
+        if average < len(averages):
+            averages[average] = units.mean(0)
+            average += 1
+    chunks.train(rows[:row], overwrite=True)
+    del rows
+    means.train(averages[:average], overwrite=True)
 
 
 def _of_means(kind: str) -> str:

@@ -31,6 +31,8 @@ SAMPLE = 64
 """Vectors a list that training needs at most; FAISS uses no more than 256, and warns below 39."""
 EFFORT = 8
 """An IVF index looks at one list in so many unless told otherwise."""
+BLOCK = 16_384
+"""Vectors that are rotated at once."""
 SLACK = 16
 """Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
 
@@ -108,11 +110,24 @@ class FaissIndex:
         ivf = self._ivf()
         return SAMPLE * (ivf.nlist if ivf is not None else 1024)
 
-    def train(self, vectors: np.ndarray) -> None:
+    def train(self, vectors: np.ndarray, overwrite: bool = False) -> None:
         """Fit centroids and quantisers to a sample, float32 [row, dim]. A fixed seed of FAISS's:
-        the same sample and number of threads give the same index."""
-        if not self.index.is_trained:
-            self.index.train(np.ascontiguousarray(vectors, dtype=np.float32))
+        the same sample and number of threads give the same index.
+
+        overwrite: a rotation may be applied to the sample where it lies; FAISS's own makes a copy
+        """
+        if self.index.is_trained:
+            return
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        rotation = self._rotation()
+        if rotation is None or not overwrite:
+            self.index.train(vectors)
+            return
+        rotation.train(vectors)
+        for at in range(0, len(vectors), BLOCK):
+            vectors[at : at + BLOCK] = rotation.apply(vectors[at : at + BLOCK])
+        self._inner().train(vectors)
+        self.index.is_trained = True
 
     def empty(self) -> FaissIndex:
         """An index with the same training and no rows. Those of one training can be joined."""
@@ -196,6 +211,14 @@ class FaissIndex:
             if isinstance(index, faiss.IndexPreTransform)
             else index
         )
+
+    def _rotation(self) -> Any:
+        """The random rotation before the index, if that is all there is before it."""
+        index = faiss.downcast_index(self.index)
+        if not isinstance(index, faiss.IndexPreTransform) or index.chain.size() != 1:
+            return None
+        found = faiss.downcast_VectorTransform(index.chain.at(0))
+        return found if isinstance(found, faiss.RandomRotationMatrix) else None
 
     def _ivf(self) -> Any:
         inner = self._inner()
