@@ -97,7 +97,7 @@ def measure(
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     segment = SEGMENT * simulated.chunks * simulated.dim * 4
     started = time.perf_counter()
-    corpus = Corpus(folder)
+    corpus = Corpus(folder, gpu=options.gpu)
     opened = time.perf_counter() - started
     jds = simulated.jds(options.jds)
     truth, exact_seconds = exact(corpus, jds, options.threads)
@@ -203,6 +203,7 @@ def arguments() -> argparse.Namespace:
     add("--cvs", type=int, default=1_000_000, help="default: %(default)s, which take 8 GB of disk")
     add("--jds", type=int, default=100, help="default: %(default)s")
     add("--type", default="ivf-pq", help="of the index; default: %(default)s")
+    add("--gpu", action="store_true", help="search on a GPU; the exact rival stays on the CPU")
     add("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: %(default)s")
     add("--folder", help="where the index is kept meanwhile; default: the system's")
     return parser.parse_args()

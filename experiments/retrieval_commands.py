@@ -358,6 +358,7 @@ def _opened(
         model = arguments.model or _model_of(corpus)
         reader = Reader.load(model, corpus.settings["chunks"][0], arguments.device)
     _check_reader(arguments.index, corpus, reader)
+    corpus.gpu = reader.encoder.device.startswith("cuda")
     reranker = reader.reranker(side) if arguments.rerank else None
     return corpus, reader, reranker, _only(arguments.only, corpus)
 

@@ -116,13 +116,14 @@ class Corpus:
     document_of: int32 [row], the document of each chunk row
     """
 
-    def __init__(self, folder: Path, verify: bool = True) -> None:
+    def __init__(self, folder: Path, verify: bool = True, gpu: bool = False) -> None:
         """Open a folder.
 
         verify: compare every file with its SHA-256 now. Without, only manifests and sizes are
                 compared, which is for a change that compares what it touches
+        gpu:    search on a GPU where that can be done, see `FaissIndex.to_gpu`
         """
-        self.folder = folder
+        self.folder, self.gpu = folder, gpu
         _sweep(folder)
         self.number, facts = _state(folder)
         self.settings: dict[str, Any] = facts["settings"]
@@ -377,7 +378,10 @@ class Corpus:
 
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._kind(file)) for s in self._segments]
-        return joined(found, [int(o) for o in offsets[: len(found)]])
+        whole = joined(found, [int(o) for o in offsets[: len(found)]])
+        for index, _ in whole if self.gpu else ():
+            index.to_gpu()
+        return whole
 
 
 def _train(chunks: FaissIndex, means: FaissIndex, sample: Iterator[np.ndarray]) -> None:

@@ -22,6 +22,7 @@ KINDS = {
     "sq8": "SQ8",
     "hnsw": "HNSW32",
     "ivf-flat": "IVF{lists},Flat",
+    "ivf-sq8": "IVF{lists},SQ8",
     "ivf-pq": "RR{dim},IVF{lists},PQ{half}x4fs",
     "ivf-rabitq": "RR{dim},IVF{lists},RaBitQfs",
 }
@@ -33,6 +34,10 @@ EFFORT = 8
 """An IVF index looks at one list in so many unless told otherwise."""
 BLOCK = 16_384
 """Vectors that are rotated at once."""
+GPU_MOST = 2048
+"""Rows, and lists, that FAISS's GPU indexes give at most in one search."""
+TF32 = 2.0**-10
+"""Rounding of both factors of a product on a GPU's matrix units, relative to their lengths."""
 SLACK = 16
 """Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
 
@@ -62,7 +67,7 @@ class VectorIndex(Protocol):
 
 
 class FaissIndex:
-    """One FAISS index on the CPU; inner product.
+    """One FAISS index, on the CPU or copied to a GPU; inner product.
 
     kind: a name in KINDS, or a factory string of FAISS
 
@@ -75,6 +80,7 @@ class FaissIndex:
         self.kind = kind
         self.index = index
         self._longest: float | None = None
+        self._gpu: Any = None
 
     @classmethod
     def make(cls, dim: int, kind: str, expected: int) -> FaissIndex:
@@ -129,6 +135,26 @@ class FaissIndex:
         self._inner().train(vectors)
         self.index.is_trained = True
 
+    def to_gpu(self, device: int = 0) -> bool:
+        """Search on a GPU from now on: a copy there, where there is a GPU and FAISS's GPU build has
+        the kind (flat, ivf-flat, ivf-sq8, not those with fast scan). Returns whether it does.
+
+        What a GPU cannot do is still done here: filters, and more than GPU_MOST lists. The copy is
+        given up by the next change.
+        """
+        if faiss.get_num_gpus() <= device:
+            return False
+        self._resources = faiss.StandardGpuResources()
+        try:
+            found = faiss.index_cpu_to_gpu(self._resources, device, self.index)
+        except RuntimeError:
+            return False
+        found = faiss.downcast_index(found)
+        inner = found.index if isinstance(found, faiss.IndexIDMap) else found
+        if isinstance(faiss.downcast_index(inner), faiss.GpuIndex):
+            self._gpu = found
+        return self._gpu is not None
+
     def empty(self) -> FaissIndex:
         """An index with the same training and no rows. Those of one training can be joined."""
         copy = faiss.clone_index(self.index)
@@ -138,7 +164,7 @@ class FaissIndex:
     def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
         """Put vectors float32 [row, dim] in under row numbers int64 [row], each used once."""
         if len(vectors):
-            self._longest = None
+            self._longest = self._gpu = None
             self.index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), rows)
 
     def join(self, other: FaissIndex, offset: int) -> bool:
@@ -153,7 +179,7 @@ class FaissIndex:
         except RuntimeError:
             return False
         self.index.ntotal = mine.ntotal
-        self._longest = None
+        self._longest = self._gpu = None
         return True
 
     def search(
@@ -163,7 +189,7 @@ class FaissIndex:
         effort: int | None = None,
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `VectorIndex.search`."""
+        """See `VectorIndex.search`. Without a filter a GPU gives GPU_MOST rows at most."""
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, max(1, len(self)))
         if allowed is not None:
@@ -172,10 +198,12 @@ class FaissIndex:
         if len(self) == 0 or (allowed is not None and len(allowed) == 0):
             shape = (len(queries), k)
             return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
-        with _Parameters(self, effort, allowed) as parameters:
-            if KINDS.get(self.kind) == "Flat":
-                return self._exact(queries, k, parameters)
-            found, rows = self.index.search(queries, k, params=parameters)
+        parameters = _Parameters(self, effort, allowed)
+        if parameters.gpu:
+            k = min(k, GPU_MOST)
+        if KINDS.get(self.kind) == "Flat":
+            return self._exact(queries, k, parameters)
+        found, rows = self._rough(queries, k, parameters)
         return np.where(rows < 0, -np.inf, found).astype(np.float32), rows
 
     def nbytes(self) -> int:
@@ -224,7 +252,20 @@ class FaissIndex:
         inner = self._inner()
         return inner if hasattr(inner, "nlist") else None
 
-    def _exact(self, queries: np.ndarray, k: int, parameters: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rough(
+        self, queries: np.ndarray, k: int, parameters: _Parameters
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """FAISS's own answer."""
+        on_gpu = parameters.gpu and k <= GPU_MOST
+        engine = self._gpu if on_gpu else self.index
+        found: tuple[np.ndarray, np.ndarray] = engine.search(
+            queries, k, params=None if on_gpu and self._ivf() is None else parameters.cpu
+        )
+        return found
+
+    def _exact(
+        self, queries: np.ndarray, k: int, parameters: _Parameters
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The k best by float64 products rounded to float32, ties in the order of rows.
 
         FAISS's float32 products are at most `margin` off. More rows are fetched until the last one
@@ -237,13 +278,14 @@ class FaissIndex:
         if self._longest is None:
             self._longest = float(np.sqrt(np.einsum("rd,rd->r", vectors, vectors).max()))
         norms = np.linalg.norm(queries, axis=1) * self._longest
-        margin = 2 * stored.d * np.finfo(np.float32).eps * norms
+        rounding = 2 * stored.d * np.finfo(np.float32).eps + (2 * TF32 if parameters.gpu else 0)
+        margin = rounding * norms
         order = np.argsort(numbers, kind="stable")
         out = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1)
         todo, fetch = np.arange(len(queries)), k + SLACK
         while len(todo):
             fetch = min(fetch, stored.ntotal)
-            rough, rows = self.index.search(queries[todo], fetch, params=parameters)
+            rough, rows = self._rough(queries[todo], fetch, parameters)
             again = []
             for at, query in enumerate(todo):
                 real = rows[at][rows[at] >= 0]
@@ -263,16 +305,20 @@ class FaissIndex:
 
 
 class _Parameters:
-    """FAISS's search parameters of one search; they hold what C++ only points at."""
+    """FAISS's parameters of one search, and what they point at, which C++ does not hold.
+
+    cpu: SearchParameters; gpu: whether a GPU can do the search
+    """
 
     def __init__(self, index: FaissIndex, effort: int | None, allowed: np.ndarray | None) -> None:
-        self._selector = None
+        selected = {}
         if allowed is not None:
-            bits = np.zeros(int(allowed[-1]) // 8 + 1, np.uint8)
-            np.bitwise_or.at(bits, allowed // 8, np.left_shift(1, allowed % 8).astype(np.uint8))
-            self._bits = bits
-            self._selector = faiss.IDSelectorBitmap(bits)
-        selected = {} if self._selector is None else {"sel": self._selector}
+            self._bits = np.zeros(int(allowed[-1]) // 8 + 1, np.uint8)
+            np.bitwise_or.at(
+                self._bits, allowed // 8, np.left_shift(1, allowed % 8).astype(np.uint8)
+            )
+            self._selector = selected["sel"] = faiss.IDSelectorBitmap(self._bits)
+        lists = 0
         ivf = index._ivf()
         if ivf is not None:
             lists = min(ivf.nlist, effort or max(1, ivf.nlist // EFFORT))
@@ -284,13 +330,8 @@ class _Parameters:
         self._inner = parameters
         if isinstance(faiss.downcast_index(index.index), faiss.IndexPreTransform):
             parameters = faiss.SearchParametersPreTransform(index_params=parameters)
-        self._parameters = parameters
-
-    def __enter__(self) -> Any:
-        return self._parameters
-
-    def __exit__(self, *about: object) -> None:
-        self._selector = None
+        self.cpu = parameters
+        self.gpu = index._gpu is not None and allowed is None and lists <= GPU_MOST
 
 
 def _append_to_full_blocks(mine: Any, theirs: Any, offset: int) -> None:
@@ -338,7 +379,7 @@ def joined(indexes: Sequence[FaissIndex], offsets: Sequence[int]) -> list[tuple[
 
 
 def search_all(
-    indexes: Sequence[tuple[FaissIndex, int]],
+    indexes: Sequence[tuple[VectorIndex, int]],
     queries: np.ndarray,
     k: int,
     effort: int | None = None,
