@@ -36,8 +36,6 @@ BLOCK = 16_384
 """Vectors that are rotated at once."""
 GPU_MOST = 2048
 """Rows, and lists, that FAISS's GPU indexes give at most in one search."""
-TF32 = 2.0**-10
-"""Rounding of both factors of a product on a GPU's matrix units, relative to their lengths."""
 SLACK = 16
 """Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
 
@@ -149,7 +147,6 @@ class FaissIndex:
             found = faiss.index_cpu_to_gpu(self._resources, device, self.index)
         except RuntimeError:
             return False
-        found = faiss.downcast_index(found)
         inner = found.index if isinstance(found, faiss.IndexIDMap) else found
         if isinstance(faiss.downcast_index(inner), faiss.GpuIndex):
             self._gpu = found
@@ -200,7 +197,7 @@ class FaissIndex:
             return np.full(shape, -np.inf, np.float32), np.full(shape, -1, np.int64)
         parameters = _Parameters(self, effort, allowed)
         if parameters.gpu:
-            k = min(k, GPU_MOST)
+            k = min(k, GPU_MOST - SLACK)
         if KINDS.get(self.kind) == "Flat":
             return self._exact(queries, k, parameters)
         found, rows = self._rough(queries, k, parameters)
@@ -278,8 +275,7 @@ class FaissIndex:
         if self._longest is None:
             self._longest = float(np.sqrt(np.einsum("rd,rd->r", vectors, vectors).max()))
         norms = np.linalg.norm(queries, axis=1) * self._longest
-        rounding = 2 * stored.d * np.finfo(np.float32).eps + (2 * TF32 if parameters.gpu else 0)
-        margin = rounding * norms
+        margin = 2 * stored.d * np.finfo(np.float32).eps * norms
         order = np.argsort(numbers, kind="stable")
         out = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1)
         todo, fetch = np.arange(len(queries)), k + SLACK
