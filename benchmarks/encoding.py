@@ -119,6 +119,8 @@ def race(rivals: dict[str, Callable[[], object]], repeats: int, title: str) -> d
             for name, rival in rivals.items():
                 start = time.perf_counter()
                 rival()
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
                 best[name] = min(best[name], time.perf_counter() - start)
                 advance()
     return best
@@ -271,8 +273,9 @@ def gemm(encoder: Encoder, size: int, repeats: int) -> dict[str, Any]:
     rivals: dict[str, Callable[[], object]] = {}
     for name, dtype in DTYPES.items():
         module = encoder.network.load().to(encoder.device, dtype).eval()
-        matrices = {shape: torch.randn(shape, dtype=dtype) for shape in set(shapes)}
-        inputs = {a: torch.randn(rows * length, a, dtype=dtype) for a, _ in shapes}
+        drawn = partial(torch.randn, dtype=dtype, device=encoder.device)
+        matrices = {shape: drawn(shape) for shape in set(shapes)}
+        inputs = {a: drawn((rows * length, a)) for a, _ in shapes}
         rivals[f"forward_{name}"] = partial(encoder.network.vectors, module, *batch)
         rivals[f"gemm_{name}"] = partial(multiply, shapes, inputs, matrices)
     encoder.set_precision(chosen)

@@ -45,6 +45,8 @@ from research.retrieval.vector_index import FaissIndex, joined
 VERSION = 1
 SEGMENT = 16_384
 """Documents in a segment at most: what an erasure writes anew, and a build holds in memory."""
+GROUP = 2048
+"""Documents whose vectors are copied, normalised and coded at once."""
 MOST_SMALL = 8
 """So many segments of less than half the size are joined into one by the next `put`."""
 HEAD = 1000
@@ -244,6 +246,7 @@ class Corpus:
                     name = f"{number:06d}-{len(names):03d}"
                     names[name] = self._write(name, batch)
                     advance(len(batch))
+                    del batch  # before the next one is read
             kept = self._without(seen, number, names)  # the joined ones are seen, so they go
             self._publish(number, {**kept, **names})
         return Corpus(self.folder, verify=False)
@@ -322,13 +325,6 @@ class Corpus:
     def _write(self, name: str, entries: Sequence[Entry]) -> str:
         """Write a segment; returns the SHA-256 of its manifest."""
         counts = np.array([len(e.vectors) for e in entries], np.int64)
-        vectors = np.concatenate([e.vectors for e in entries]).astype(np.float32, copy=False)
-        units = unit(vectors)
-        chunks, means = self._trained(CHUNKS), self._trained(MEANS)
-        chunks.add(units, np.arange(len(units)))
-        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        sums = np.add.reduceat(units, first, axis=0)
-        means.add(sums / counts[:, None].astype(np.float32), np.arange(len(counts)))
         lines = [
             json.dumps({"text": e.text, "spans": [list(s) for s in e.spans]}).encode() + b"\n"
             for e in entries
@@ -336,13 +332,35 @@ class Corpus:
         offsets = np.cumsum([0, *(len(line) for line in lines[:-1])])
         folder = self.folder / "segments" / name
         with _temporary(self.folder) as space:
-            files = _save(space, {CHUNKS: chunks, MEANS: means})
-            for file, array in ((VECTORS, vectors), (COUNTS, counts), (OFFSETS, offsets)):
+            files: dict[str, Path | bytes] = self._write_vectors(space, entries, counts)
+            for file, array in ((COUNTS, counts), (OFFSETS, offsets)):
                 np.save(space / file, array, allow_pickle=False)
                 files[file] = space / file
             contents = {LINES: b"".join(lines), IDS: json.dumps([e.id for e in entries]).encode()}
             write_folder(folder, "segment", VERSION, {**files, **contents}, {"name": name})
         return _digest(folder)
+
+    def _write_vectors(
+        self, space: Path, entries: Sequence[Entry], counts: np.ndarray
+    ) -> dict[str, Path | bytes]:
+        """The vectors and both indexes as files; some documents at a time, which saves memory."""
+        chunks, means = self._trained(CHUNKS), self._trained(MEANS)
+        shape = (int(counts.sum()), self.settings["dim"])
+        row = 0
+        with (space / VECTORS).open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for at in range(0, len(entries), GROUP):
+                own = counts[at : at + GROUP]
+                vectors = np.concatenate([e.vectors for e in entries[at : at + GROUP]])
+                vectors = vectors.astype("<f4", copy=False)
+                file.write(vectors.tobytes())
+                units = unit(vectors)
+                chunks.add(units, np.arange(row, row + len(units)))
+                row += len(units)
+                sums = np.add.reduceat(units, np.cumsum(own) - own, axis=0)
+                means.add(sums / own[:, None].astype(np.float32), np.arange(at, at + len(own)))
+        return {VECTORS: space / VECTORS, **_save(space, {CHUNKS: chunks, MEANS: means})}
 
     def _publish(self, number: int, segments: Mapping[str, str]) -> None:
         state = {

@@ -30,7 +30,7 @@ from research.retrieval.corpus import unit
 OCCUPATIONS, TOPICS = 2000, 24
 COMMON, OCCUPATION, TOPIC, PERSON, NOISE = 0.255, 0.14, 0.30, 0.07, 0.235
 """Shares of the squared length."""
-BLOCK = 16_384
+BLOCK = 2048
 """CVs that are drawn at once, from a seed of their own."""
 
 

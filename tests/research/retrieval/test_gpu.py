@@ -3,9 +3,9 @@
 import faiss
 import numpy as np
 import pytest
+from test_vector_index import brute, filled, unit
 
 from research.retrieval.vector_index import GPU_MOST, SLACK
-from test_vector_index import brute, filled, unit
 
 pytestmark = pytest.mark.skipif(faiss.get_num_gpus() == 0, reason="needs a GPU and faiss-gpu")
 
