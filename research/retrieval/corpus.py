@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -286,9 +286,11 @@ class Corpus:
         rows = np.repeat(self.starts[documents] - starts[:-1], counts) + np.arange(starts[-1])
         found = np.empty((len(rows), self.settings["dim"]), np.float32)
         segments = np.searchsorted(self._bases, rows, side="right") - 1
-        for at in np.unique(segments):
-            mine = np.flatnonzero(segments == at)
-            found[mine] = self._segments[at].vectors[rows[mine] - self._bases[at]]
+        changes = np.flatnonzero(np.diff(segments, prepend=-1, append=-1))
+        for first, end in pairwise(changes.tolist()):
+            at = segments[first]
+            own = rows[first:end] - self._bases[at]
+            np.take(self._segments[at].vectors, own, axis=0, out=found[first:end], mode="clip")
         return found, starts
 
     def nbytes(self) -> int:

@@ -20,5 +20,8 @@ def k_best(scores: np.ndarray, ids: Sequence[str] | np.ndarray, k: int) -> np.nd
         return np.empty(0, np.int64)
     least = np.partition(scores, -k)[-k]
     places = np.flatnonzero(scores >= least)  # more than k where others tie with the last
-    ties = np.array([ids[place] for place in places.tolist()])
+    if isinstance(ids, np.ndarray):
+        ties = ids[places]
+    else:
+        ties = np.array([ids[place] for place in places.tolist()])
     return places[np.lexsort((ties, -scores[places]))[:k]]

@@ -159,24 +159,22 @@ def approximate(
     stands for the query's side of MaxSim. The second is the mean over all chunk pairs: it stands
     for the document's side, whose maximum over few query chunks is near their mean; that is ours.
     """
-    real = rows >= 0
-    documents = np.where(real, chunk_document[rows], -1)
-    known = np.unique(np.concatenate([documents[real], mean_documents[mean_documents >= 0]]))
+    found = [mean_documents[mean_documents >= 0].astype(np.int64)]
+    gains = [mean_scores[mean_documents >= 0]]
+    for of_chunk, own in zip(scores, rows, strict=True):
+        # Hits are in the order of their scores, so the first of a document is its best.
+        documents, first = np.unique(chunk_document[own[own >= 0]], return_index=True)
+        found.append(documents.astype(np.int64))
+        gains.append(of_chunk[own >= 0][first])
+    shares = [1.0, *(1 / len(scores) for _ in scores)]
+    gain = [np.float32(w) * (g - g.min(initial=np.inf)) for w, g in zip(shares, gains, strict=True)]
+    every = np.concatenate(found)
+    order = np.argsort(every, kind="stable")
+    known, starts = np.unique(every[order], return_index=True)
     if len(known) <= depth:
         return known
-    estimate = np.zeros(len(known), np.float32)
-    for chunk in range(len(scores)):
-        own = real[chunk]
-        if own.any():
-            best = np.zeros(len(known), np.float32)
-            gain = scores[chunk][own] - scores[chunk][own].min()
-            np.maximum.at(best, np.searchsorted(known, documents[chunk][own]), gain)
-            estimate += best / len(scores)
-    own = mean_documents >= 0
-    if own.any():
-        places = np.searchsorted(known, mean_documents[own])
-        estimate[places] += mean_scores[own] - mean_scores[own].min()
-    return np.sort(known[np.argsort(-estimate, kind="stable")[:depth]])
+    estimate = np.add.reduceat(np.concatenate(gain)[order], starts)
+    return np.sort(known[k_best(estimate, known, depth)])
 
 
 def maxsim(cosines: np.ndarray, starts: np.ndarray) -> np.ndarray:
@@ -210,7 +208,7 @@ def _ranked(
     lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))
     cosines = (vectors @ query.T) / lengths[:, None]
     exact = maxsim(cosines, starts)
-    ids = [corpus.ids[d] for d in documents]
+    ids = [corpus.ids[d] for d in documents.tolist()]
     order = k_best(exact, ids, k if reranker is None else rerank)
     scores = exact
     if reranker is not None:
@@ -218,26 +216,27 @@ def _ranked(
         scores = np.full(len(exact), -np.inf)
         scores[order] = reranker(raw, pieces)
         order = k_best(scores, ids, min(k, len(order)))
+    pairs = _best_pairs(cosines, starts, order)
     return [
-        Match(
-            int(documents[at]),
-            ids[at],
-            float(scores[at]),
-            float(exact[at]),
-            _best_pairs(cosines[starts[at] : starts[at + 1]]),
-        )
-        for at in order
+        Match(int(documents[at]), ids[at], float(scores[at]), float(exact[at]), of_match)
+        for at, of_match in zip(order.tolist(), pairs, strict=True)
     ]
 
 
-def _best_pairs(cosines: np.ndarray) -> tuple[tuple[int, int, float], ...]:
-    """[document chunk, query chunk] → the best query chunk of the best PAIRS document chunks."""
+def _best_pairs(
+    cosines: np.ndarray, starts: np.ndarray, documents: np.ndarray
+) -> list[tuple[tuple[int, int, float], ...]]:
+    """The best query chunk of the best PAIRS chunks of some documents.
+
+    cosines: [row, query chunk]; starts: int64 [document + 1]; documents: int64, of which
+    """
     best = cosines.argmax(1)
-    value = cosines[np.arange(len(cosines)), best]
-    return tuple(
-        (int(best[row]), int(row), float(value[row]))
-        for row in np.argsort(-value, kind="stable")[:PAIRS]
-    )
+    values = cosines[np.arange(len(cosines)), best].tolist()
+    found = []
+    for first, end in zip(starts[documents].tolist(), starts[documents + 1].tolist(), strict=True):
+        rows = sorted(range(first, end), key=values.__getitem__, reverse=True)[:PAIRS]
+        found.append(tuple((int(best[row]), row - first, values[row]) for row in rows))
+    return found
 
 
 def _chunk_rows(starts: np.ndarray, documents: np.ndarray) -> np.ndarray:
