@@ -30,18 +30,16 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import faiss
 import numpy as np
 
-from jdcv_core.progress import progress
-from research.retrieval.corpus import SEGMENT, Corpus, Entry
-from research.retrieval.evaluation import Point, document_recall, pareto, recommend
-from research.retrieval.exact import exact_maxsim
-from research.retrieval.search import Depth, Match, search, search_many
-from research.retrieval.simulated import BLOCK, Simulated
+from research.retrieval.comparison import exact_best, recall, timed
+from research.retrieval.corpus import SEGMENT, Corpus
+from research.retrieval.evaluation import Point, pareto, recommend
+from research.retrieval.search import Depth, search_many
+from research.retrieval.simulated import Simulated
 
 SETTINGS = [
     Depth(hits=2000, depth=1600, effort=256),
@@ -83,16 +81,8 @@ def build(folder: Path, simulated: Simulated, options: argparse.Namespace, sende
     faiss.omp_set_num_threads(options.threads)
     before = peak_memory()
     started = time.perf_counter()
-    sample = (vectors for block in simulated.each() for vectors in block)
-    corpus = Corpus.create(folder, sample, simulated.cvs, options.type)
-    corpus.put(entries(simulated), simulated.cvs)
+    simulated.corpus(folder, options.type)
     sender.send((peak_memory() - before, time.perf_counter() - started))  # type: ignore[attr-defined]
-
-
-def entries(simulated: Simulated) -> Iterator[Entry]:
-    for number, block in enumerate(simulated.each()):
-        for at, vectors in enumerate(block):
-            yield Entry(f"{number * BLOCK + at:08d}", vectors)
 
 
 def measure(
@@ -104,10 +94,9 @@ def measure(
     corpus = Corpus(folder, gpu=options.gpu)
     opened = time.perf_counter() - started
     jds = simulated.jds(options.jds)
-    truth, exact_seconds = exact(corpus, jds, options.threads)
-    exact_alone = float(
-        np.median([exact(corpus, jds[[n]], options.threads)[1] for n in range(ALONE)])
-    )
+    truth, exact_seconds = exact_best(corpus, list(jds), 100, options.threads)
+    alone = [exact_best(corpus, [jd], 100, options.threads)[1] for jd in jds[:ALONE]]
+    exact_alone = float(np.median(alone))
     say(f"exact: {len(jds) / exact_seconds:.2f} JDs/s in a batch, {1 / exact_alone:.2f} one by one")
     points: dict[str, dict[str, float]] = {}
     for depth in SETTINGS:
@@ -129,7 +118,8 @@ def measure(
     advice = recommend(compared, AIM)
     say(f"Pareto front: {'; '.join(p.name for p in pareto(compared))}. {advice}")
     best = points[advice.point.name]
-    times = one_by_one(corpus, jds, SETTINGS[list(points).index(advice.point.name)])
+    chosen = SETTINGS[list(points).index(advice.point.name)]
+    times, _ = timed(corpus, list(jds), 200, chosen)
     corpus_bytes = corpus.nbytes()
     resident = corpus_bytes / corpus.starts[-1]
     del corpus
@@ -154,44 +144,6 @@ def measure(
         "exact_jds_per_second_batch": len(jds) / exact_seconds,
         "peak_gb": peak_memory() / 1e9,
     }
-
-
-def exact(corpus: Corpus, jds: np.ndarray, threads: int) -> tuple[list[list[str]], float]:
-    """The 100 best CVs of each JD by MaxSim over all vectors, and seconds without reading them."""
-    from threadpoolctl import threadpool_limits
-
-    reading = 0.0
-
-    def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        nonlocal reading
-        for at in range(0, len(corpus), SEGMENT):
-            started = time.perf_counter()
-            block = corpus.rows(np.arange(at, min(at + SEGMENT, len(corpus))))
-            reading += time.perf_counter() - started
-            yield block
-            advance(len(block[1]) - 1)
-
-    started = time.perf_counter()
-    with threadpool_limits(1), progress("Exact MaxSim", len(corpus)) as advance:
-        _, best = exact_maxsim(list(jds), blocks(), 100, threads)
-    seconds = time.perf_counter() - started - reading
-    return [[corpus.ids[d] for d in row] for row in best], seconds
-
-
-def one_by_one(corpus: Corpus, jds: np.ndarray, depth: Depth) -> np.ndarray:
-    """Seconds of each JD by itself."""
-    times = []
-    for jd in jds:
-        started = time.perf_counter()
-        search(corpus, jd, 200, depth)
-        times.append(time.perf_counter() - started)
-    return np.array(times)
-
-
-def recall(found: list[list[Match]], truth: list[list[str]], k: int) -> float:
-    """The share of the true k best that is among the k found, mean over JDs."""
-    ours = {str(n): [m.id for m in matches[:k]] for n, matches in enumerate(found)}
-    return float(np.mean([*document_recall(ours, dict(zip(ours, truth, strict=True)), k).values()]))
 
 
 def peak_memory() -> int:

@@ -73,7 +73,9 @@ def settings(config: DictConfig) -> None:
         _check_keys(config, place)
     for missing in sorted(OmegaConf.missing_keys(config)):
         raise InputError("configuration", f"{missing} is not given", f"add {missing}=VALUE")
-    _check_arguments("data", config.data)
+    simulates = config.recipe == "retrieve"  # data.scale is the recipe's own
+    data = {k: v for k, v in config.data.items() if not (simulates and k == "scale")}
+    _check_arguments("data", data)
     _check_arguments("encoder", config.encoder)
     for name, variant in config.variants.items():
         _check_arguments(f"variants.{name}", scorer_of(variant))

@@ -9,13 +9,17 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.formats import interval, with_spread
+from experiments.formats import interval, short, with_spread
 from research.experience.parsing import parse_cv
+from research.retrieval.comparison import Measured
 from research.retrieval.corpus import Corpus
+from research.retrieval.evaluation import pareto, recommend
 from research.retrieval.search import Match
 
 SHOWN = 160
 """Characters of a chunk that are shown."""
+AIM = 0.98
+"""Recall of exact MaxSim's best that a recommended setting has."""
 HEADINGS = {
     "ndcg": "nDCG@10",
     "map": "MAP",
@@ -114,9 +118,46 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         "are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
-    grid = lambda h, r: [f"| {' | '.join(c)} |" for c in (h, ["---"] * len(h), *r)]  # noqa: E731
     title = ["against the first stage", *(HEADINGS[m] for m in against)]
-    return "\n".join([*notes, "", *grid(head, rows), "", *grid(title, second), ""])
+    return "\n".join([*notes, "", *_grid(head, rows), "", *_grid(title, second), ""])
+
+
+def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
+    """Of each index type the setting to take, and the one to take among all."""
+    head = ["index type", f"recall@{k}", "queries/s", "p50 ms", "p99 ms", "bytes/vector", "build s",
+            "lists", "candidates"]  # fmt: skip
+    rows = []
+    for kind in dict.fromkeys(m.kind for m in measured):
+        m = taken([m for m in measured if m.kind == kind])
+        timings = (f"{m.per_second:,.0f}", f"{m.p50_ms:.1f}", f"{m.p99_ms:.1f}")
+        costs = (f"{m.bytes_per_vector:,.0f}", f"{m.build_seconds:.1f}")
+        setting = (str(m.depth.effort or ""), str(m.depth.depth))
+        rows.append([kind, short(m.recall), *timings, *costs, *setting])
+    points = [m.point for m in measured]
+    front = "; ".join(
+        f"{p.name} ({short(p.recall)}, {p.per_second:,.0f}/s)" for p in pareto(points)
+    )
+    notes = [
+        f"Index types over {documents:,} CVs, one query after the other. Recall: of exact MaxSim's "
+        f"{k} best. {len(measured)} settings were measured; of each type stands the fastest with "
+        f"{AIM}, else the best.",
+        "",
+        *_grid(head, rows),
+        "",
+        f"Pareto front: {front}.",
+        f"For {documents:,} CVs on this machine: {recommend(points, AIM)}",
+    ]
+    return "\n".join([*notes, ""])
+
+
+def taken(measured: Sequence[Measured]) -> Measured:
+    """The setting that `recommend` takes."""
+    names = [m.point.name for m in measured]
+    return measured[names.index(recommend([m.point for m in measured], AIM).point.name)]
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _interval(found: Mapping[str, float]) -> str:

@@ -88,6 +88,7 @@ class Config:
     sweep:      dotted key → values; the experiment is run at every point of their grid
     jobs:       processes with one thread each that share the rows on stored vectors; 0: one a core
     resume:     auto: go on with the newest unfinished experiment of the same configuration
+    index_types: that retrieve compares: names or factory strings of FAISS; null: every name
     tracker:    local, wandb or tensorboard; local files are written in any case
     estimate:   only say what it will cost, on this machine and on a GPU of gpu_tflops TFLOP/s
     runs_dir:   where records go
@@ -117,6 +118,7 @@ class Config:
     attribution: bool = False
     save_models: bool = False
     sweep: dict[str, Any] = field(default_factory=dict)
+    index_types: list[str] | None = None
     reuse: bool = True
     jobs: int = 1
     resume: str | None = None

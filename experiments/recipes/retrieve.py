@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from shutil import disk_usage
+from tempfile import gettempdir
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +17,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from experiments import checks, retrieval_report
+from experiments import checks, retrieval_figure, retrieval_report
 from experiments.recipes.match import make_splits
 from experiments.recipes.rows import (
     Encoded,
@@ -35,11 +39,13 @@ from jdcv_core.progress import progress
 from jdcv_core.training.distributed import world
 from jdcv_core.training.loop import train
 from jdcv_core.types import Dataset, Qrels, Run
+from research.retrieval.comparison import compare_types
 from research.retrieval.corpus import Corpus, Entry
 from research.retrieval.evaluation import retrieval_metrics
 from research.retrieval.lexical import bm25_search, rrf, tfidf_search
 from research.retrieval.search import Depth, Match, Reranker, scorer_reranker, search_many
-from research.retrieval.vector_index import search_all
+from research.retrieval.simulated import Simulated
+from research.retrieval.vector_index import KINDS, FaissIndex, search_all
 
 FIRST, MAXSIM, BM25, TFIDF, FUSED = (
     "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
@@ -52,6 +58,8 @@ UNUSED = {
     "match_parameters": False, "attribution": False, "encoder_seeds": False,
 }  # fmt: skip
 """Keys of an experiment that mean nothing here, with the value they must have."""
+LEAST, JDS, TRIAL = 100, 100, 64
+"""The fewest CVs of a simulated corpus, its JDs, and a width to try index types at."""
 CHUNKS = 256
 """Tokens of a chunk unless the configuration says otherwise: several chunks a CV."""
 
@@ -68,6 +76,10 @@ def run(composed: DictConfig) -> Path:
     checks.variants(config)
     rows = rows_of(config)
     check(config, rows)
+    kinds = index_types(config)
+    scale = config.data.pop("scale", None)
+    if scale is not None:
+        return run_simulated(config, resolved, kinds, scale)
     config.chunking.size = config.chunking.size or CHUNKS
     dataset: Dataset = make(config.data)
     splits, _ = make_splits(config, dataset)
@@ -78,7 +90,8 @@ def run(composed: DictConfig) -> Path:
     found: dict[str, list[dict[str, dict[str, float]]]] = {}
     for seed in config.seeds:
         split = splits[config.split.kind, seed]
-        systems, shown = search_with(rows, dataset, encoded, split, seed)
+        vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
+        systems, shown = search_with(rows, dataset, encoded, vectors, split, seed)
         for name, ranked in systems.items():
             judged = {jd: qrels[jd] for jd in ranked}
             figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=GOOD)
@@ -88,6 +101,10 @@ def run(composed: DictConfig) -> Path:
         if seed == config.seeds[0]:
             retrieval_report.show_examples(shown)
             records.write_text(folder, "examples.json", retrieval_report.as_json(shown))
+            entries = [Entry(d.id, vectors[d.id]) for d in dataset.side("cv")]
+            queries = [vectors[jd] for jd in sorted({dataset.pairs[i].jd for i in split.test})]
+            make_index = partial(_corpus_of, entries)
+            types = compared(folder, make_index, kinds, queries, len(entries))
     table = table_of(found, sorted(qrels))
     facts = {
         "cvs": len(dataset.side("cv")),
@@ -97,7 +114,7 @@ def run(composed: DictConfig) -> Path:
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
     }
-    text = retrieval_report.markdown(table, facts, len(config.seeds))
+    text = f"{retrieval_report.markdown(table, facts, len(config.seeds))}\n{types}"
     records.write_text(folder, "table.md", text)
     records.write_text(folder, "table.json", json.dumps(table))
     records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
@@ -106,6 +123,56 @@ def run(composed: DictConfig) -> Path:
     Console(width=200).print(text, markup=False, highlight=False)
     Console().print(f"Table, examples: {folder}", highlight=False, soft_wrap=True)
     return folder
+
+
+def run_simulated(
+    config: Config, resolved: dict[str, Any], kinds: Sequence[str], scale: float
+) -> Path:
+    """Index types on simulated chunk vectors of so many CVs; no text is encoded."""
+    cvs = int(scale)
+    if cvs != scale or cvs < LEAST:
+        raise InputError(f"data.scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
+    simulated = Simulated(cvs, seed=config.seeds[0])
+    room, free = 2.2 * cvs * simulated.chunks * simulated.dim * 4, disk_usage(gettempdir()).free
+    if room > free:
+        what = f"an index of {cvs:,} CVs takes {room / 1e9:.0f} GB, {free / 1e9:.0f} GB are free"
+        raise InputError(gettempdir(), what, "set TMPDIR to a larger disk, or give fewer CVs")
+    folder = records.start_record(config.runs_dir, config.experiment, resolved)
+    text = compared(folder, simulated.corpus, kinds, list(simulated.jds(JDS)), cvs)
+    records.write_text(folder, "table.md", text)
+    records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
+    folder = records.finish_record(folder)
+    Console(width=200).print(text, markup=False, highlight=False)
+    Console().print(f"Table, figure: {folder}", highlight=False, soft_wrap=True)
+    return folder
+
+
+def compared(
+    folder: Path,
+    make: Callable[[Path, str], Corpus],
+    kinds: Sequence[str],
+    queries: Sequence[np.ndarray],
+    cvs: int,
+) -> str:
+    """Measure index types; write index_types.json and .png into the folder, return the table."""
+    k = min(cvs, 100, max(DEEP, cvs // 20))
+    measured = compare_types(make, kinds, queries, k)
+    rows = [{**asdict(m), "depth": asdict(m.depth)} for m in measured]
+    records.write_text(folder, "index_types.json", json.dumps(rows))
+    retrieval_figure.draw(folder, measured, k, cvs)
+    return retrieval_report.types_markdown(measured, k, cvs)
+
+
+def index_types(config: Config) -> list[str]:
+    """The index types that are compared; refused before the work where FAISS does not know one."""
+    kinds = config.index_types or list(KINDS)
+    for kind in kinds:
+        FaissIndex.make(TRIAL, kind, LEAST)
+    return kinds
+
+
+def _corpus_of(entries: Sequence[Entry], folder: Path, kind: str) -> Corpus:
+    return Corpus.of(folder, entries, kind)
 
 
 def check(config: Config, rows: Sequence[Row]) -> None:
@@ -141,11 +208,12 @@ def search_with(
     rows: Sequence[Row],
     dataset: Dataset,
     encoded: Encoded,
+    vectors: Mapping[str, np.ndarray],
     split: Split,
     seed: int,
 ) -> tuple[dict[str, Run], list[dict[str, Any]]]:
-    """The run of every system over the test JDs, and examples of the last reranker."""
-    vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
+    """The run of every system over the test JDs, and examples of the last reranker; vectors:
+    whitened."""
     jds = sorted({dataset.pairs[i].jd for i in split.test})
     texts = {d.id: d.text for d in dataset.documents.values()}
     cvs = {d.id: d.text for d in dataset.side("cv")}

@@ -22,10 +22,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
-from research.retrieval.corpus import unit
+from research.retrieval.corpus import Corpus, Entry, unit
 
 OCCUPATIONS, TOPICS = 2000, 24
 COMMON, OCCUPATION, TOPIC, PERSON, NOISE = 0.255, 0.14, 0.30, 0.07, 0.235
@@ -59,6 +60,17 @@ class Simulated:
     def each(self) -> Iterator[np.ndarray]:
         """All blocks in order."""
         return (self.block(number) for number in range(self.blocks))
+
+    def entries(self) -> Iterator[Entry]:
+        """All CVs for a corpus, without texts; ids are their numbers."""
+        for number, block in enumerate(self.each()):
+            for at, vectors in enumerate(block):
+                yield Entry(f"{number * BLOCK + at:08d}", vectors)
+
+    def corpus(self, folder: Path, kind: str) -> Corpus:
+        """All CVs in a new index of the kind, see `Corpus.create`."""
+        sample = (vectors for block in self.each() for vectors in block)
+        return Corpus.create(folder, sample, self.cvs, kind).put(self.entries(), self.cvs)
 
     def jds(self, count: int) -> np.ndarray:
         """float32 [jd, chunk, dim], of unit length."""

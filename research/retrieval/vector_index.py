@@ -107,12 +107,17 @@ class FaissIndex:
         return int(self.index.d)
 
     @property
+    def lists(self) -> int:
+        """Lists of an IVF index; 0 of another."""
+        ivf = self._ivf()
+        return 0 if ivf is None else int(ivf.nlist)
+
+    @property
     def sample(self) -> int:
         """Vectors that `train` should be given: 0 where there is nothing to train."""
         if self.index.is_trained:
             return 0
-        ivf = self._ivf()
-        return SAMPLE * (ivf.nlist if ivf is not None else 1024)
+        return SAMPLE * (self.lists or 1024)
 
     def train(self, vectors: np.ndarray, overwrite: bool = False) -> None:
         """Fit centroids and quantisers to a sample, float32 [row, dim]. A fixed seed of FAISS's:

@@ -2,16 +2,20 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from test_run import TINY
 
+from experiments import checks
 from experiments.recipes import retrieve
 from experiments.recipes.rows import Row, documents_of, train_whitening
 from jdcv_core.data.demo.corpus import demo_corpus, demo_grades
 from jdcv_core.data.splits import Split
+from jdcv_core.errors import InputError
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.types import Dataset, Document, Pair
 
@@ -40,6 +44,21 @@ def test_systems_are_compared_on_every_cv(run, tmp_path):
         assert match["id"] in done.stdout
     assert all(name in done.stdout for name in table)
     assert "judged CVs a JD: 48 to 48" in done.stdout
+    assert "For 48 CVs on this machine: Take " in done.stdout
+    assert (folder / "index_types.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_index_types_are_compared_on_simulated_vectors(run, tmp_path):
+    done = run("+exp=retrieval", "data.scale=2e3", "index_types=[flat,ivf-pq]")
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "retrieval").iterdir()
+    rows = json.loads((folder / "index_types.json").read_text())
+    assert {r["kind"] for r in rows} == {"flat", "ivf-pq"}
+    assert max(r["recall"] for r in rows) > 0.98
+    assert min(r["recall"] for r in rows) < 0.9  # else nothing is compared
+    assert "For 2,000 CVs on this machine: Take " in done.stdout
+    assert (folder / "index_types.png").stat().st_size > 10_000
 
 
 def test_grades_of_the_demo_corpus_are_its_labels_where_it_has_them():
@@ -99,15 +118,24 @@ def test_whitening_sees_training_documents_alone():
     assert not np.array_equal(fitted.matrix, inside.matrix)
 
 
-def test_what_it_would_leave_out_is_refused(run):
-    for word, what in (
+@pytest.mark.parametrize(
+    ("word", "what"),
+    [
+        ("data.scale=99.5", "data.scale=99.5: it is no number of CVs. Give 100 or more."),
+        ("data.scale=1e12", "CVs takes"),
+        ("index_types=[floppy]", "index type 'floppy': FAISS makes no index of it"),
         ("resume=auto", "resume=auto: retrieval has no use for it"),
         ("chunking.by=experience", "chunking.by=experience: rerankers of a corpus see no months"),
         (
             "+variants.tuned={_target_:jdcv_core.scoring.MeanPairs,tuning:lora}",
             "variants.tuned: a reranker reads the vectors of the index as they are",
         ),
-    ):
-        done = run("+exp=retrieval", *TINY, word)
-        assert done.returncode == 2
-        assert what in done.stderr
+    ],
+)
+def test_what_it_cannot_do_or_would_leave_out_is_refused(word, what, tmp_path):
+    with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+        config = compose("config", ["+exp=retrieval", f"runs_dir={tmp_path}", word])
+    checks.settings(config)
+    with pytest.raises(InputError, match=re.escape(what)):
+        retrieve.run(config)
+    assert not any(tmp_path.iterdir())
