@@ -155,7 +155,9 @@ def add_commands(commands: Any) -> None:
         "--index", type=Path, required=True, metavar="FOLDER", help="is made, or brought up to date"
     )
     add("--model", type=Path, metavar="FOLDER", help="a saved matcher; default: all-MiniLM-L6-v2")
-    text = "auto, flat, fp16, sq8, hnsw, ivf-flat, ivf-pq, ivf-rabitq or a factory string of FAISS"
+    text = (
+        "auto, flat, fp16, sq8, hnsw, ivf-flat, ivf-sq8, ivf-pq, ivf-rabitq or FAISS's own string"
+    )
     add("--type", default="auto", metavar="NAME", help=f"{text}; default: %(default)s")
     add("--chunk-size", type=int, metavar="TOKENS", help="most tokens in a chunk; default: 256")
     _add_common(add, cache)
@@ -186,7 +188,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_common(add: Any, cache: Path) -> None:
-    add("--device", default="auto", help="a torch device, or auto: CUDA where there is one")
+    text = "of encoder and index: a torch device, or auto: CUDA where there is one"
+    add("--device", default="auto", help=text)
     text = "keeps the chunk vectors; default: %(default)s"
     add("--cache-dir", type=Path, default=cache, metavar="FOLDER", help=text)
 

@@ -70,9 +70,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     try:
         check_faiss()
-        if not any(
-            a in ("--help", "-h", "--hydra-help", "--info", "--cfg", "-c") for a in arguments
-        ):
+        if any(a in ("--help", "-h", "--hydra-help", "--info", "--cfg", "-c") for a in arguments):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is no fault
+        else:
             checks.overrides(arguments)
     except InputError as fault:
         refuse(fault)
