@@ -11,9 +11,11 @@ import numpy as np
 
 from research.retrieval.order import k_best
 
-TILE = 256
-"""Documents whose cosines are held at once, so that they stay in the cache: with 100 queries of 2
-chunks and 4 chunks a document, 0.8 MB a thread."""
+COSINES = 200_000
+"""Cosines that are held at once (0.8 MB a thread), so that they stay in the cache: of 256 documents
+of 4 chunks with 100 queries of 2."""
+MOST = 4096
+"""Documents that are scored at once at most."""
 
 
 def maxsim_all(
@@ -37,11 +39,14 @@ def maxsim_all(
     every = np.concatenate(queries)[places].T
     lengths = np.diff(first).astype(np.float32)[:, None]
     found = np.empty((len(queries), len(starts) - 1), np.float32)
+    chunks = max(1, int(starts[-1]) // max(1, len(starts) - 1))
+    size = max(1, min(MOST, COSINES // (chunks * every.shape[1])))
 
     def tile(at: int) -> None:
-        own = starts[at : at + TILE + 1]
+        own = starts[at : at + size + 1]
         own_order, own_places, own_counts = _by_position(own)
-        cosines = rows[own_places] @ every  # [row, query chunk]
+        first_row = own[0]
+        cosines = (rows[first_row : own[-1]] @ every)[own_places - first_row]
         best_rows = _fold(np.maximum, cosines, own_counts)  # [document, query chunk]
         best_chunks = _fold(np.maximum, cosines.T, counts)  # [query, row]
         score = _fold(np.add, best_rows.T, counts) / lengths[order]  # [query, document]
@@ -49,7 +54,7 @@ def maxsim_all(
         found[np.ix_(order, at + own_order)] = score / 2
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(tile, range(0, len(starts) - 1, TILE)))
+        list(pool.map(tile, range(0, len(starts) - 1, size)))
     return found
 
 

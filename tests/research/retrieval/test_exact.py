@@ -13,7 +13,7 @@ DIM = 16
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(exact, "TILE", 7)
+    monkeypatch.setattr(exact, "MOST", 7)
 
 
 def documents(count: int, seed: int, most: int = 5) -> list[np.ndarray]:
