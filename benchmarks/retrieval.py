@@ -91,7 +91,7 @@ def measure(
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     segment = SEGMENT * simulated.chunks * simulated.dim * 4
     started = time.perf_counter()
-    corpus = Corpus(folder, gpu=options.gpu)
+    corpus = Corpus(folder, gpu=0 if options.gpu else None)
     opened = time.perf_counter() - started
     jds = simulated.jds(options.jds)
     truth, exact_seconds = exact_best(corpus, list(jds), 100, options.threads)

@@ -361,7 +361,8 @@ def _opened(
         model = arguments.model or _model_of(corpus)
         reader = Reader.load(model, corpus.settings["chunks"][0], arguments.device)
     _check_reader(arguments.index, corpus, reader)
-    corpus.gpu = reader.encoder.device.startswith("cuda")
+    kind, _, number = reader.encoder.device.partition(":")
+    corpus.gpu = int(number or 0) if kind == "cuda" else None
     reranker = reader.reranker(side) if arguments.rerank else None
     return corpus, reader, reranker, _only(arguments.only, corpus)
 

@@ -118,12 +118,12 @@ class Corpus:
     document_of: int32 [row], the document of each chunk row
     """
 
-    def __init__(self, folder: Path, verify: bool = True, gpu: bool = False) -> None:
+    def __init__(self, folder: Path, verify: bool = True, gpu: int | None = None) -> None:
         """Open a folder.
 
         verify: compare every file with its SHA-256 now. Without, only manifests and sizes are
                 compared, which is for a change that compares what it touches
-        gpu:    search on a GPU where that can be done, see `FaissIndex.to_gpu`
+        gpu:    the GPU to search on where that can be done, see `FaissIndex.to_gpu`; None: the CPU
         """
         self.folder, self.gpu = folder, gpu
         _sweep(folder)
@@ -399,8 +399,8 @@ class Corpus:
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._kind(file)) for s in self._segments]
         whole = joined(found, [int(o) for o in offsets[: len(found)]])
-        for index, _ in whole if self.gpu else ():
-            index.to_gpu()
+        for index, _ in whole if self.gpu is not None else ():
+            index.to_gpu(self.gpu)
         return whole
 
 

@@ -159,21 +159,22 @@ def approximate(
     stands for the query's side of MaxSim. The second is the mean over all chunk pairs: it stands
     for the document's side, whose maximum over few query chunks is near their mean; that is ours.
     """
-    found = [mean_documents[mean_documents >= 0].astype(np.int64)]
-    gains = [mean_scores[mean_documents >= 0]]
+    real = mean_documents >= 0
+    found = [mean_documents[real].astype(np.int64)]
+    gains = [mean_scores[real] - mean_scores[real].min(initial=np.inf)]
     for of_chunk, own in zip(scores, rows, strict=True):
+        real = own >= 0
         # Hits are in the order of their scores, so the first of a document is its best.
-        documents, first = np.unique(chunk_document[own[own >= 0]], return_index=True)
+        documents, first = np.unique(chunk_document[own[real]], return_index=True)
         found.append(documents.astype(np.int64))
-        gains.append(of_chunk[own >= 0][first])
-    shares = [1.0, *(1 / len(scores) for _ in scores)]
-    gain = [np.float32(w) * (g - g.min(initial=np.inf)) for w, g in zip(shares, gains, strict=True)]
+        gain = of_chunk[real] - of_chunk[real].min(initial=np.inf)
+        gains.append(gain[first] / np.float32(len(scores)))
     every = np.concatenate(found)
     order = np.argsort(every, kind="stable")
     known, starts = np.unique(every[order], return_index=True)
     if len(known) <= depth:
         return known
-    estimate = np.add.reduceat(np.concatenate(gain)[order], starts)
+    estimate = np.add.reduceat(np.concatenate(gains)[order], starts)
     return np.sort(known[k_best(estimate, known, depth)])
 
 

@@ -138,7 +138,7 @@ class FaissIndex:
         self._inner().train(vectors)
         self.index.is_trained = True
 
-    def to_gpu(self, device: int = 0) -> bool:
+    def to_gpu(self, device: int) -> bool:
         """Search on a GPU from now on: a copy there, where there is a GPU and FAISS's GPU build has
         the kind (flat, ivf-flat, ivf-sq8, not those with fast scan). Returns whether it does.
 

@@ -96,8 +96,9 @@ def test_a_filter_leaves_the_order_of_the_rest(tmp_path, kind):
     assert search(corpus, entries[99].vectors, 10, depth, []) == []
 
 
-def test_candidates_are_those_of_the_formula():
-    rng = np.random.default_rng(4)
+@pytest.mark.parametrize("seed", range(25))
+def test_candidates_are_those_of_the_formula(seed):
+    rng = np.random.default_rng(seed)
     chunk_document = np.repeat(np.arange(40), 3)
     rows = np.stack([rng.permutation(120)[:50] for _ in range(2)])
     scores = -np.sort(-rng.random((2, 50)).astype(np.float32), axis=1)
