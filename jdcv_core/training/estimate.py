@@ -27,9 +27,11 @@ SHARE_HERE = 0.4
 """Part of `matmul_rate` that a training step reaches on a CPU. GPT-2 (124M, a row of 512 tokens,
 fp32, one thread of a busy two-core machine) reached 0.59 in full, 0.51 with LoRA, and 0.44 and 0.32
 with dropout, for which a CPU has no fused attention. AdamW is in these, once in 8 micro-batches."""
-SHARE_GPU = 0.4
-"""ASSUMED part of a GPU's printed dense bf16 rate that a training step reaches. Large models that
-were trained well reached 0.21 to 0.46 (Chowdhery et al. 2022, table 3); short chunks reach less."""
+SHARE_GPU = 0.18
+"""Part of a GPU's printed dense bf16 rate that a training step reaches. GPT-2 (124M, 8 chunks of
+1,024 tokens) on an H200, printed 989 TFLOP/s, reached 0.179 in full and 0.108 with LoRA
+(`benchmarks/training_step.py`). Large models that were trained well reached 0.21 to 0.46
+(Chowdhery et al. 2022, table 3); short chunks reach less."""
 IN_PASSING = 40
 """Bytes a token and width that the backward of a layer with adapters needs besides what was kept:
 measured on GPT-2 of 4 and 12 layers, where they are 32 to 48."""
