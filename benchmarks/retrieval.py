@@ -32,7 +32,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import faiss
 import numpy as np
 
 from research.retrieval.comparison import exact_best, recall, timed
@@ -40,6 +39,7 @@ from research.retrieval.corpus import SEGMENT, Corpus
 from research.retrieval.evaluation import Point, pareto, recommend
 from research.retrieval.search import Depth, search_many
 from research.retrieval.simulated import Simulated
+from research.retrieval.vector_index import use_threads
 
 SETTINGS = [
     Depth(hits=2000, depth=1600, effort=256),
@@ -57,7 +57,7 @@ AIM = 0.98
 
 def main() -> None:
     options = arguments()
-    faiss.omp_set_num_threads(options.threads)
+    use_threads(options.threads)
     simulated = Simulated(options.cvs)
     with tempfile.TemporaryDirectory(dir=options.folder) as space:
         folder = Path(space) / "index"
@@ -78,7 +78,7 @@ def built(folder: Path, simulated: Simulated, options: argparse.Namespace) -> tu
 
 
 def build(folder: Path, simulated: Simulated, options: argparse.Namespace, sender: object) -> None:
-    faiss.omp_set_num_threads(options.threads)
+    use_threads(options.threads)
     before = peak_memory()
     started = time.perf_counter()
     simulated.corpus(folder, options.type)

@@ -399,8 +399,9 @@ class Corpus:
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._kind(file)) for s in self._segments]
         whole = joined(found, [int(o) for o in offsets[: len(found)]])
-        for index, _ in whole if self.gpu is not None else ():
-            index.to_gpu(self.gpu)
+        if self.gpu is not None:
+            for index, _ in whole:
+                index.to_gpu(self.gpu)
         return whole
 
 

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import faiss
 import numpy as np
 
+from jdcv_core.environment import openblas_kernels
 from jdcv_core.errors import InputError, nearest
 from research.retrieval.order import k_best
+
+with openblas_kernels():
+    import faiss
 
 KINDS = {
     "flat": "Flat",
@@ -38,6 +41,11 @@ GPU_MOST = 2048
 """Rows, and lists, that FAISS's GPU indexes give at most in one search."""
 SLACK = 16
 """Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
+
+
+def use_threads(count: int) -> None:
+    """Threads that FAISS may use in this process; from the start one a core."""
+    faiss.omp_set_num_threads(count)
 
 
 @runtime_checkable
