@@ -26,6 +26,11 @@ MEANS_EFFORT = 512
 They are few and their codes fast; a document in a list that is not probed loses its share of the
 estimate."""
 
+ONE_THREAD = 200_000
+"""Multiplications in a matrix product that OpenBLAS surely leaves to the calling thread (it splits
+those of more than 262,144). After a larger one its other threads wait at work for some tens of
+milliseconds, in the way of FAISS's next search, which then takes twice as long."""
+
 Reranker = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
 """(query [chunk, dim], documents each [chunk, dim]) → the score of each document."""
 
@@ -206,8 +211,7 @@ def _ranked(
     reranker: Reranker | None,
 ) -> list[Match]:
     vectors, starts = corpus.rows(documents)
-    lengths = np.sqrt(np.einsum("rd,rd->r", vectors, vectors))
-    cosines = (vectors @ query.T) / lengths[:, None]
+    cosines = _cosines(vectors, query)
     exact = maxsim(cosines, starts)
     ids = [corpus.ids[d] for d in documents.tolist()]
     order = k_best(exact, ids, k if reranker is None else rerank)
@@ -222,6 +226,19 @@ def _ranked(
         Match(int(documents[at]), ids[at], float(scores[at]), float(exact[at]), of_match)
         for at, of_match in zip(order.tolist(), pairs, strict=True)
     ]
+
+
+def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """[row, dim] and unit rows [query chunk, dim] → [row, query chunk], on this thread alone."""
+    found = np.empty((len(vectors), len(query)), np.float32)
+    if len(query) == 1:  # a product of OpenBLAS's that is split sooner
+        found[:, 0] = np.einsum("rd,d->r", vectors, query[0])
+    else:
+        step = max(1, ONE_THREAD // query.size)
+        for at in range(0, len(vectors), step):
+            np.matmul(vectors[at : at + step], query.T, out=found[at : at + step])
+    found /= np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
+    return found
 
 
 def _best_pairs(
