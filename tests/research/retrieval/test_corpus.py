@@ -273,3 +273,32 @@ def test_a_clustered_corpus_with_lists_finds_its_own_documents(tmp_path):
     corpus = Corpus.create(tmp_path / "x", list(vectors), 500, "ivf-pq").put(documents)
     rows = search_all(corpus.chunks, vectors[:, 0], 10, 10**4)[1]
     assert np.mean([(rows[d] == 4 * d).any() for d in range(500)]) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf-pq"])
+def test_no_more_of_a_sample_is_read_than_training_needs(kind, tmp_path):
+    read = 0
+
+    def sample():
+        nonlocal read
+        for number in range(100_000):
+            read += 1
+            yield entry(f"s{number}").vectors
+
+    corpus = Corpus.create(tmp_path / "x", sample(), 2000, kind)
+    needed = max(index.lists for index, _ in corpus.put([entry("p")]).chunks) * 64
+    assert 1000 <= read <= max(1000, needed) + 1
+
+
+def test_a_folder_sorted_by_kind_is_trained_on_all_kinds(tmp_path, monkeypatch):
+    monkeypatch.setattr("research.retrieval.vector_index.SAMPLE", 8)  # about one kind in order
+    kinds = 3 * np.eye(DIM, dtype=np.float32)[:8]
+    rng = np.random.default_rng(0)
+    documents = [
+        Entry(f"d{n:05d}", (kinds[n // 1000] + 0.3 * rng.standard_normal((1, DIM))).astype("f4"))
+        for n in range(8000)
+    ]
+    corpus = Corpus.of(tmp_path / "x", documents, "ivf-flat")
+    (index, _), *_ = corpus.chunks
+    sizes = [index.index.invlists.list_size(at) for at in range(index.lists)]
+    assert max(sizes) < 8 * np.mean(sizes)

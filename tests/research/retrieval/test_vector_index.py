@@ -176,3 +176,21 @@ def test_a_factory_string_is_taken_as_it_is():
         faiss.downcast_index(FaissIndex.make(32, "IVF16,SQ8", 1000).index),
         faiss.IndexIVFScalarQuantizer,
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_in_place_makes_the_same_index(kind):
+    vectors, queries = unit(5000, 32, 8), unit(9, 32, 9)
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        answers = []
+        for overwrite in (False, True):
+            index = FaissIndex.make(32, kind, 5000)
+            index.train(vectors.copy(), overwrite)
+            index.add(vectors, np.arange(5000))
+            answers.append(index.search(queries, 20, 10))
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert np.allclose(answers[0][0], answers[1][0], atol=1e-5)
+    assert np.mean(answers[0][1] == answers[1][1]) > 0.95
