@@ -126,12 +126,13 @@ def run(composed: DictConfig) -> Path:
 
 
 def run_simulated(
-    config: Config, resolved: dict[str, Any], kinds: Sequence[str], scale: float
+    config: Config, resolved: dict[str, Any], kinds: Sequence[str], scale: Any
 ) -> Path:
     """Index types on simulated chunk vectors of so many CVs; no text is encoded."""
-    cvs = int(scale)
-    if cvs != scale or cvs < LEAST:
+    whole = isinstance(scale, int) or (isinstance(scale, float) and scale.is_integer())
+    if not whole or scale < LEAST:
         raise InputError(f"data.scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
+    cvs = int(scale)
     simulated = Simulated(cvs, seed=config.seeds[0])
     room, free = 2.2 * cvs * simulated.chunks * simulated.dim * 4, disk_usage(gettempdir()).free
     if room > free:
@@ -140,6 +141,8 @@ def run_simulated(
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     text = compared(folder, simulated.corpus, kinds, list(simulated.jds(JDS)), cvs)
     records.write_text(folder, "table.md", text)
+    facts = {"cvs": cvs, "versions": records.versions(), "git": records.git_state()}
+    records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
     records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     folder = records.finish_record(folder)
     Console(width=200).print(text, markup=False, highlight=False)

@@ -122,6 +122,8 @@ def test_whitening_sees_training_documents_alone():
     ("word", "what"),
     [
         ("data.scale=99.5", "data.scale=99.5: it is no number of CVs. Give 100 or more."),
+        ("data.scale=inf", "data.scale=inf: it is no number of CVs. Give 100 or more."),
+        ("data.scale=many", "data.scale=many: it is no number of CVs. Give 100 or more."),
         ("data.scale=1e12", "CVs takes"),
         ("index_types=[floppy]", "index type 'floppy': FAISS makes no index of it"),
         ("resume=auto", "resume=auto: retrieval has no use for it"),
