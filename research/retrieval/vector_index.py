@@ -105,7 +105,9 @@ class FaissIndex:
             cure = f"give a factory string of FAISS, or a name; {nearest(kind, list(KINDS))}"
             what = f"FAISS makes no index of it for {dim} dimensions"
             raise InputError(f"index type {kind!r}", what, cure) from fault
-        return cls(kind, index)
+        made = cls(kind, index)
+        made._expect_few()
+        return made
 
     def __len__(self) -> int:
         return int(self.index.ntotal)
@@ -249,6 +251,14 @@ class FaissIndex:
             if isinstance(index, faiss.IndexPreTransform)
             else index
         )
+
+    def _expect_few(self) -> None:
+        """Let FAISS train on few vectors without a warning for each of its quantisers: a small
+        corpus has no more."""
+        inner = self._inner()
+        for owner in (inner, getattr(inner, "pq", None)):
+            if hasattr(owner, "cp"):
+                owner.cp.min_points_per_centroid = 1
 
     def _rotation(self) -> Any:
         """The random rotation before the index, if that is all there is before it."""

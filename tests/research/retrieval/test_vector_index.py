@@ -194,3 +194,12 @@ def test_training_in_place_makes_the_same_index(kind):
         faiss.omp_set_num_threads(threads)
     assert np.allclose(answers[0][0], answers[1][0], atol=1e-5)
     assert np.mean(answers[0][1] == answers[1][1]) > 0.95
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_on_few_is_no_reason_for_warnings(kind, capfd):
+    filled(kind, unit(300, 32, 10))
+    index = FaissIndex.make(32, kind, 5000)
+    index.train(unit(300, 32, 10))
+    written = capfd.readouterr()
+    assert written.out + written.err == ""
