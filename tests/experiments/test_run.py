@@ -46,7 +46,7 @@ def composed(name: str) -> DictConfig:
 
 
 SLOW = (
-    "ablation", "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid",
+    "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid",
     "experience",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
