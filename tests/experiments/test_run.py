@@ -46,8 +46,8 @@ def composed(name: str) -> DictConfig:
 
 
 SLOW = (
-    "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive", "contrastive_grid",
-    "experience",
+    "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
+    "contrastive_grid", "experience",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
