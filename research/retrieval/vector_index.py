@@ -256,7 +256,7 @@ class FaissIndex:
         """Let FAISS train on few vectors without a warning for each of its quantisers: a small
         corpus has no more."""
         inner = self._inner()
-        for owner in (inner, getattr(inner, "pq", None)):
+        for owner in (inner, getattr(inner, "pq", inner)):
             if hasattr(owner, "cp"):
                 owner.cp.min_points_per_centroid = 1
 
