@@ -8,6 +8,7 @@ The last line is one JSON object:
     recall_at_100     of exact MaxSim's 100 best CVs, the share that is among the 100 found, at the
                       fastest setting with at least .98, else at the one with the highest;
                       recall_at_10 likewise, and all that follows at the same setting
+    recall_one_by_one recall_at_100 of the same JDs, searched with one after the other
     qps_ratio         JDs a second over those of exact MaxSim, one JD after the other. Exact: matrix
                       products over all chunk vectors in memory, see `exact.maxsim_all`; reading
                       them from the disk is not counted. Both with the same threads
@@ -93,7 +94,8 @@ def measure(
     started = time.perf_counter()
     corpus = Corpus(folder, gpu=0 if options.gpu else None)
     opened = time.perf_counter() - started
-    jds = simulated.jds(options.jds)
+    every = simulated.jds(max(options.jds, options.timed))
+    jds = every[: options.jds]
     truth, exact_seconds = exact_best(corpus, list(jds), 100, options.threads)
     alone = [exact_best(corpus, [jd], 100, options.threads)[1] for jd in jds[:ALONE]]
     exact_alone = float(np.median(alone))
@@ -119,7 +121,8 @@ def measure(
     say(f"Pareto front: {'; '.join(p.name for p in pareto(compared))}. {advice}")
     best = points[advice.point.name]
     chosen = SETTINGS[list(points).index(advice.point.name)]
-    times, _ = timed(corpus, list(simulated.jds(options.timed)), 200, chosen)
+    times, one_by_one = timed(corpus, list(every[: options.timed]), 200, chosen)
+    shared = min(len(jds), len(times))
     corpus_bytes = corpus.nbytes()
     resident = corpus_bytes / corpus.starts[-1]
     del corpus
@@ -128,6 +131,7 @@ def measure(
     erased = time.perf_counter() - started
     return {
         **best,
+        "recall_one_by_one": recall(one_by_one[:shared], truth[:shared], 100),
         "qps_ratio": exact_alone / float(times.mean()),
         "jds_per_second": 1 / float(times.mean()),
         "bytes_per_vector": resident,

@@ -1,4 +1,4 @@
-"""What must hold of the installation before an experiment starts."""
+"""What FAISS needs: one build of it, and kernels that fit the processor."""
 
 import os
 from collections.abc import Iterator

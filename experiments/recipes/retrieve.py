@@ -102,7 +102,7 @@ def run(composed: DictConfig) -> Path:
             retrieval_report.show_examples(shown)
             records.write_text(folder, "examples.json", retrieval_report.as_json(shown))
             entries = [Entry(d.id, vectors[d.id]) for d in dataset.side("cv")]
-            queries = [vectors[jd] for jd in sorted({dataset.pairs[i].jd for i in split.test})]
+            queries = [vectors[jd] for jd in jds_of(dataset, split)]
             make_index = partial(_corpus_of, entries)
             types = compared(folder, make_index, kinds, queries, len(entries))
     table = table_of(found, sorted(qrels))
@@ -114,15 +114,9 @@ def run(composed: DictConfig) -> Path:
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
     }
-    text = f"{retrieval_report.markdown(table, facts, len(config.seeds))}\n{types}"
-    records.write_text(folder, "table.md", text)
     records.write_text(folder, "table.json", json.dumps(table))
-    records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
-    records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
-    folder = records.finish_record(folder)
-    Console(width=200).print(text, markup=False, highlight=False)
-    Console().print(f"Table, examples: {folder}", highlight=False, soft_wrap=True)
-    return folder
+    text = f"{retrieval_report.markdown(table, facts, len(config.seeds))}\n{types}"
+    return finished(folder, resolved, text, facts)
 
 
 def run_simulated(
@@ -140,13 +134,18 @@ def run_simulated(
         raise InputError(gettempdir(), what, "set TMPDIR to a larger disk, or give fewer CVs")
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     text = compared(folder, simulated.corpus, kinds, list(simulated.jds(JDS)), cvs)
-    records.write_text(folder, "table.md", text)
     facts = {"cvs": cvs, "versions": records.versions(), "git": records.git_state()}
+    return finished(folder, resolved, text, facts)
+
+
+def finished(folder: Path, resolved: dict[str, Any], text: str, facts: Mapping[str, Any]) -> Path:
+    """Print the table, write the last files and give the folder its name; returns it."""
+    records.write_text(folder, "table.md", text)
     records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
     records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     folder = records.finish_record(folder)
     Console(width=200).print(text, markup=False, highlight=False)
-    Console().print(f"Table, figure: {folder}", highlight=False, soft_wrap=True)
+    Console().print(f"Table, figure, examples: {folder}", highlight=False, soft_wrap=True)
     return folder
 
 
@@ -217,7 +216,7 @@ def search_with(
 ) -> tuple[dict[str, Run], list[dict[str, Any]]]:
     """The run of every system over the test JDs, and examples of the last reranker; vectors:
     whitened."""
-    jds = sorted({dataset.pairs[i].jd for i in split.test})
+    jds = jds_of(dataset, split)
     texts = {d.id: d.text for d in dataset.documents.values()}
     cvs = {d.id: d.text for d in dataset.side("cv")}
     with tempfile.TemporaryDirectory() as space:
@@ -247,6 +246,11 @@ def search_with(
             for jd, found in zip(jds[:SHOWN], matches, strict=False)
         ]
     return systems, shown
+
+
+def jds_of(dataset: Dataset, split: Split) -> list[str]:
+    """The JDs of test, which are searched with."""
+    return sorted({dataset.pairs[i].jd for i in split.test})
 
 
 def indexed(

@@ -201,7 +201,7 @@ class FaissIndex:
         effort: int | None = None,
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `VectorIndex.search`. Without a filter a GPU gives GPU_MOST rows at most."""
+        """See `VectorIndex.search`. Without a filter a GPU gives GPU_MOST - SLACK rows at most."""
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, max(1, len(self)))
         if allowed is not None:
