@@ -15,7 +15,7 @@ from research.retrieval.corpus import Corpus
 from research.retrieval.trec import read_run
 
 CVS = {
-    "ada": "Ada, accountant. Experience 08/2014-05/2015: ledgers, month-end close at Acme.",
+    "lovelace": "Ada, accountant. Experience 08/2014-05/2015: ledgers, month-end close at Acme.",
     "bob": TEXTS[1] * 3,
     "zoë": "Zoë 😀 Buchhalterin: Berufserfahrung 03/2016 – heute, Monatsabschluss.",
     "李": "会计 五年经验 总账 月结。" * 4,
@@ -60,12 +60,12 @@ def index(capsys, model) -> str:
 
 def test_the_index_is_brought_up_to_date(capsys, index, model):
     assert "none is new or changed" in did(capsys, "index", "--cvs", "cvs", "--index", index)
-    Path("cvs/ada.txt").write_text("Ada left for Paris.", encoding="utf-8")
+    Path("cvs/lovelace.txt").write_text("Ada left for Paris.", encoding="utf-8")
     Path("cvs/new.txt").write_text("Somebody new.", encoding="utf-8")
     assert "1 new, 1 replaced" in did(capsys, "index", "--cvs", "cvs", "--index", index)
     corpus = Corpus(Path(index))
     texts = {corpus.entry(n).id: corpus.entry(n).text for n in range(len(corpus))}
-    assert texts == CVS | {"ada": "Ada left for Paris.", "new": "Somebody new."}
+    assert texts == CVS | {"lovelace": "Ada left for Paris.", "new": "Somebody new."}
 
 
 def test_a_search_shows_pairs_and_experiences(capsys, index):
@@ -78,7 +78,7 @@ def test_a_search_shows_pairs_and_experiences(capsys, index):
         assert all(pair["document"].rstrip("…") in squeezed for pair in match["pairs"])
         assert all(pair["query"].rstrip("…") in TEXTS[2] for pair in match["pairs"])
     everything = json.loads(did(capsys, *arguments[:-1], 9, "--json"))
-    ada = next(f for f in everything if f["id"] == "ada")
+    ada = next(f for f in everything if f["id"] == "lovelace")
     assert any("08/2014-05/2015" in e for e in ada["experiences"])
     shown = did(capsys, *arguments)
     assert shown.splitlines()[0] == f"  1. {found[0]['id']}  score {found[0]['score']:.4f}"
@@ -118,7 +118,7 @@ def test_a_foreign_folder_is_indexed_searched_and_evaluated_by_one_command(capsy
         Path("trec", kind).mkdir(parents=True)
         for file in Path(source).iterdir():
             Path("trec", kind, file.stem).write_bytes(file.read_bytes())
-    Path("trec/qrels.tsv").write_text("j1\t0\tada\t3\nj1 0 bob 0\nj2\t0\tbob\t1\n")
+    Path("trec/qrels.tsv").write_text("j1\t0\tlovelace\t3\nj1 0 bob 0\nj2\t0\tbob\t1\n")
     said = did(capsys, "rank", "--trec", "trec", "--model", model, "--out", "run.txt")
     assert "2 queries, 8 lines: run.txt" in said
     assert "2 judged queries: nDCG@10 " in said
@@ -136,7 +136,7 @@ def test_nothing_is_left_of_who_was_erased(capsys, index):
         files = [p for folder in (index, "home") for p in Path(folder).rglob("*") if p.is_file()]
         return {
             name
-            for name, needle in {"id": b"ada", "text": b"month-end close at Acme"}.items()
+            for name, needle in {"id": b"lovelace", "text": b"month-end close at Acme"}.items()
             if any(needle in p.read_bytes() for p in files)
         }
 
@@ -148,11 +148,13 @@ def test_nothing_is_left_of_who_was_erased(capsys, index):
     assert cached() == 4
     assert traces() == {"id", "text"}
     assert len(corpus) == 4
-    said = did(capsys, "erase", "--index", index, "--id", "ada")
+    said = did(capsys, "erase", "--index", index, "--id", "lovelace")
     assert said.startswith("1 erased, 3 documents are left: x; 1 erased from ")
     assert traces() == set()
     assert cached() == 3
-    assert "no document 'ada'" in refused(capsys, "erase", "--index", index, "--id", "ada")
+    assert "no document 'lovelace'" in refused(
+        capsys, "erase", "--index", index, "--id", "lovelace"
+    )
 
 
 def test_vectors_of_another_whitening_are_refused(capsys, index, tmp_path, model):
