@@ -31,15 +31,15 @@ import numpy as np
 import torch
 
 from jdcv_core.chunking import chunk_documents
-from jdcv_core.data.demo.corpus import demo_corpus
+from jdcv_core.data.demo.generate import demo_corpus
 from jdcv_core.data.sources import resume_job_fit
 from jdcv_core.encoding.encoder import Encoder
-from jdcv_core.encoding.models import sentence_transformer
-from jdcv_core.encoding.tuning import trainable_module
+from jdcv_core.encoding.loaders import sentence_transformer
+from jdcv_core.encoding.lora_tuning import trainable_module
 from jdcv_core.progress import progress
 from jdcv_core.types import Dataset, Document, Pair
 from research.contrastive.documents import ContrastiveEncoder
-from research.contrastive.graph import Contrast, PairGraph, match_contrast
+from research.contrastive.known_fits import Contrast, PairGraph, match_contrast
 
 SIZE = 64
 WARM_UP = 16

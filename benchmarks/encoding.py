@@ -32,10 +32,10 @@ from torch import nn
 from jdcv_core.chunking import chunk_documents
 from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.encoder import DTYPES, Encoder
-from jdcv_core.encoding.mini import save, train_tokenizer
-from jdcv_core.encoding.models import gpt2, gpt2_config, sentence_transformer
+from jdcv_core.encoding.gpt2_mini import save, train_tokenizer
+from jdcv_core.encoding.loaders import gpt2, gpt2_config, sentence_transformer
 from jdcv_core.encoding.precision import measure_precisions, settle_precision
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.progress import progress
 from jdcv_core.types import Dataset, Pair
 
@@ -91,7 +91,7 @@ def load(pairs: str | None) -> Dataset:
         from jdcv_core.data.sources import load_table
 
         return load_table(pairs)
-    from jdcv_core.data.demo.corpus import demo_corpus
+    from jdcv_core.data.demo.generate import demo_corpus
 
     return demo_corpus()
 

@@ -35,9 +35,9 @@ from pathlib import Path
 import torch
 
 from jdcv_core.chunking import chunk_documents
-from jdcv_core.data.demo.corpus import demo_corpus
-from jdcv_core.encoding.mini import gpt2_mini
-from jdcv_core.encoding.tuning import trainable_module
+from jdcv_core.data.demo.generate import demo_corpus
+from jdcv_core.encoding.gpt2_mini import gpt2_mini
+from jdcv_core.encoding.lora_tuning import trainable_module
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.progress import progress
 from jdcv_core.scoring import MeanPairs

@@ -35,11 +35,11 @@ from pathlib import Path
 
 import numpy as np
 
-from research.retrieval.comparison import exact_best, recall, timed
-from research.retrieval.corpus import SEGMENT, Corpus
+from research.retrieval.compare_index_types import exact_best, recall, timed
 from research.retrieval.evaluation import Point, pareto, recommend
+from research.retrieval.index_folder import SEGMENT, Corpus
 from research.retrieval.search import Depth, search_many
-from research.retrieval.simulated import Simulated
+from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import use_threads
 
 SETTINGS = [

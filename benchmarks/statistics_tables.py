@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from jdcv_core.data.splits import make_split
 from jdcv_core.evaluation.classification import apply_thresholds
-from jdcv_core.evaluation.statistics import compare
+from jdcv_core.evaluation.compare import compare
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.pairs import PairTensors

@@ -25,10 +25,10 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from jdcv_core.encoding.models import GPT2_SHAPES, fuse_gelu, gpt2_config, meta_module
-from jdcv_core.encoding.tuning import adapt, save_memory
+from jdcv_core.encoding.loaders import GPT2_SHAPES, fuse_gelu, gpt2_config, meta_module
+from jdcv_core.encoding.lora_tuning import adapt, save_memory
 from jdcv_core.progress import progress
-from jdcv_core.training.estimate import Work, matmul_rate, memory, synchronize, training_flops
+from jdcv_core.training.cost import Work, matmul_rate, memory, synchronize, training_flops
 
 RANK, ALPHA = 8, 16.0  # of --mode lora
 

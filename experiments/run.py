@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig
 from rich.console import Console
 
-from experiments import checks
+from experiments import validate
 from jdcv_core import progress
 from jdcv_core.environment import check_faiss
 from jdcv_core.errors import InputError
@@ -26,7 +26,7 @@ def experiment(config: DictConfig) -> None:
     """One experiment of a run or of a multirun."""
     config.cache_dir = str(Path(config.cache_dir).expanduser())
     try:
-        checks.settings(config)
+        validate.settings(config)
         from experiments.recipes import match, retrieve, sweep  # torch: after the checks
         from jdcv_core.training.distributed import processes, rank
 
@@ -73,7 +73,7 @@ def main() -> None:
         if any(a in ("--help", "-h", "--hydra-help", "--info", "--cfg", "-c") for a in arguments):
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is no fault
         else:
-            checks.overrides(arguments)
+            validate.overrides(arguments)
     except InputError as fault:
         refuse(fault)
     signal.signal(signal.SIGTERM, interrupt)

@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from jdcv_core.training.settings import TrainingSettings
-from research.contrastive.settings import PretrainSettings
+from research.contrastive.pretrain_settings import PretrainSettings
 
 ROW_KEYS = ("tuning", "training", "encoder", "view", "months", "kind", "pretrained")
 """What a row may say beside its scorer."""

@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from torch import nn
 
 from jdcv_core.chunking import check_window, chunk_document
-from jdcv_core.data.checks import text_fault
+from jdcv_core.data.rows import text_fault
 from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.precision import settle_precision
-from jdcv_core.encoding.save import load_encoder, save_encoder
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.saved_encoder import load_encoder, save_encoder
+from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import apply_thresholds

@@ -174,7 +174,7 @@ def write_predictions(folder: Path | str, columns: Mapping[str, Any]) -> Path:
     """Write predictions.parquet, one row per variant, seed and test pair; return its path.
 
     columns: name → values [row], lists or numpy arrays. With the columns of
-        `evaluation.statistics.COLUMNS` beside `variant`, intervals can be computed again from it.
+        `evaluation.compare.COLUMNS` beside `variant`, intervals can be computed again from it.
     Raises ValueError for unequal lengths. The same columns give the same bytes.
     """
     path = Path(folder) / PREDICTIONS

@@ -14,8 +14,8 @@ from tiny_models import save_gpt2
 
 from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.encoder import Encoder
-from jdcv_core.encoding.models import gpt2
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.loaders import gpt2
+from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.folders import verify_folder, write_folder
@@ -258,7 +258,7 @@ def test_batches_of_pairs_hold_each_once_within_the_budget(sizes, cells):
         "jdcv_core.scoring.nn.Linear",
         "jdcv_core.matcher.Matcher",  # ours, but no nn.Module
         "jdcv_core.matcher.importlib.import_module",
-        "jdcv_core.encoding.save.save_encoder",
+        "jdcv_core.encoding.saved_encoder.save_encoder",
         "jdcv_core.nowhere.Scorer",
         "jdcv_core..os.system",
         "jdcv_core",
@@ -295,7 +295,7 @@ def test_a_class_of_ours_that_is_no_module_is_not_made(tmp_path):
     path = str(tmp_path / "made.sqlite")
     with pytest.raises(InputError, match="there is no scorer"):
         build_scorer(
-            {"target": "jdcv_core.encoding.store.VectorStore", "arguments": {"path": path}}
+            {"target": "jdcv_core.encoding.vector_store.VectorStore", "arguments": {"path": path}}
         )
     assert not list(tmp_path.iterdir())
 

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from jdcv_core.data.demo.corpus import demo_corpus
+from jdcv_core.data.demo.generate import demo_corpus
 from jdcv_core.data.splits import make_split, split_facts
 from jdcv_core.model_card import KEYS, UNKNOWN, model_card
 from jdcv_core.records import git_state, versions

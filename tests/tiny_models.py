@@ -14,8 +14,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from jdcv_core.encoding.mini import train_tokenizer
-from jdcv_core.encoding.models import gpt2
+from jdcv_core.encoding.gpt2_mini import train_tokenizer
+from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from jdcv_core.scoring import MeanPairs

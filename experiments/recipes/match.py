@@ -14,28 +14,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import (
-    checks,
-    figures,
-    pretraining_figure,
-    report,
-    scaling_figure,
-    training_figures,
-)
-from experiments.recipes import cell_store, months, pretraining
-from experiments.recipes.bench import (
-    FLOOR_NAMES,
-    Bench,
-    Task,
-    cores,
-    make_cell,
-    shared_by,
-    trained_cell,
-)
-from experiments.recipes.cells import Cell, joined, measure, slug, title
-from experiments.recipes.estimating import flops_of, show_rows
-from experiments.recipes.models import model_folder, save_model
-from experiments.recipes.rows import (
+from experiments import validate
+from experiments.cells import cell_store
+from experiments.cells.cell import Cell, joined, measure, slug, title
+from experiments.cells.row import (
     Encoded,
     Row,
     encode,
@@ -46,14 +28,28 @@ from experiments.recipes.rows import (
     with_budget,
     with_equal_parameters,
 )
+from experiments.cells.row_cost import flops_of, show_rows
+from experiments.cells.save_model import model_folder, save_model
+from experiments.cells.train_cell import (
+    FLOOR_NAMES,
+    Bench,
+    Task,
+    cores,
+    make_cell,
+    shared_by,
+    trained_cell,
+)
+from experiments.figures import pretraining_figure, result_figures, scaling_figure, training_figures
+from experiments.recipes import experience_summary, pretrained_encoders
+from experiments.report import ablation
+from experiments.report.table import Table, make_table
 from experiments.schema import NOT_THE_RESULT, Config
-from experiments.table import Table, make_table
 from experiments.trackers import Tracker, make_tracker
 from jdcv_core import records
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, check_leaks, make_split, split_facts
 from jdcv_core.encoding.whitening import Whitening
-from jdcv_core.evaluation.statistics import spread
+from jdcv_core.evaluation.compare import spread
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import first_alone, from_first, rank, world
 from jdcv_core.training.state import Trained, trained_weights
@@ -61,7 +57,7 @@ from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import Dataset
 
 CEILING = "ceiling (noise-free fit)"
-PRETRAINED = {"_target_": "jdcv_core.encoding.save.pretrained"}
+PRETRAINED = {"_target_": "jdcv_core.encoding.saved_encoder.pretrained"}
 
 
 @dataclass
@@ -111,7 +107,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
     """
     config = cast(Config, OmegaConf.to_object(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    checks.variants(config)
+    validate.variants(config)
     dataset: Dataset = make(config.data)
     config.chunking.reference = config.chunking.reference or dataset.facts.get("reference")
     splits, about_splits = make_splits(config, dataset)
@@ -156,7 +152,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         config, dataset, splits, rows, encoded, facts, folder, tracker, done, bench
     )
     if rank() == 0:
-        report.show_facts(facts, folder)
+        ablation.show_facts(facts, folder)
     tasks = tasks_of(experiment)
     with closing(cells_of(experiment, tasks)) as cells:  # on Ctrl-C the workers end at once
         for task, cell in cells:
@@ -204,16 +200,16 @@ def encode_for(
     found = {}
     for seed in config.seeds:
         for row in rows:
-            anew = config.encoder_seeds and checks.takes(row.encoder, "seed")
+            anew = config.encoder_seeds and validate.takes(row.encoder, "seed")
             node = row.encoder | ({"seed": seed} if anew else {})
             if folder := node.get("init_from"):
-                start = pretraining.of_seed(Path(folder), seed)
-                pretraining.check_seen(start, splits, dataset, seed)
+                start = pretrained_encoders.of_seed(Path(folder), seed)
+                pretrained_encoders.check_seen(start, splits, dataset, seed)
                 node |= {"init_from": str(start)}
             found[row.name, seed] = encoded(node)
             if row.pretrained:
                 base, split = found[row.name, seed], splits[config.split.kind, seed]
-                start = pretraining.pretrained_folder(
+                start = pretrained_encoders.pretrained_folder(
                     Path(config.cache_dir), base, dataset, split, seed, config.pretraining, groups
                 )
                 precision = base.encoder.precision
@@ -433,13 +429,13 @@ def conclude(experiment: Experiment) -> Path:
     folder, facts, config = experiment.folder, experiment.facts, experiment.config
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= pretrained_facts(experiment)
-    facts |= months.facts_of(
+    facts |= experience_summary.facts_of(
         experiment.first, experiment.dataset, experiment.splits, config, folder, experiment.lines
     )
     encoder = experiment.first.encoder
     with progress("Intervals", None):
         table = make_table(experiment.lines, experiment.columns, facts, config.compared)
-    report.write(folder, table, facts, joined(experiment.columns))
+    ablation.write(folder, table, facts, joined(experiment.columns))
     main = [
         (line, columns)
         for line, columns in zip(experiment.lines, experiment.columns, strict=True)
@@ -447,15 +443,15 @@ def conclude(experiment: Experiment) -> Path:
     ]
     lines, predictions = [line for line, _ in main], joined(columns for _, columns in main)
     with progress("Drawing figures", None):
-        figures.dataset_figures(folder, experiment.dataset, encoder.tokenizer, encoder.name)
-        figures.table_figure(folder, table)
-        figures.prediction_figures(folder, predictions)
-        figures.attention_figure(folder, experiment.examples)
+        result_figures.dataset_figures(folder, experiment.dataset, encoder.tokenizer, encoder.name)
+        result_figures.table_figure(folder, table)
+        result_figures.prediction_figures(folder, predictions)
+        result_figures.attention_figure(folder, experiment.examples)
         training_figures.draw(folder, lines, predictions)
         scaling_figure.draw(folder, points(experiment, table))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     folder = records.finish_record(folder)
-    report.show(table, folder)
+    ablation.show(table, folder)
     return folder
 
 
@@ -480,10 +476,12 @@ def pretrained_facts(experiment: Experiment) -> dict[str, Any]:
         start = experiment.encoded[chosen.name, seed].source
         target = experiment.folder / "encoders" / f"seed-{seed}"
         shutil.copytree(start, target, dirs_exist_ok=True)
-        courses[seed] = json.loads((target / pretraining.COURSE).read_text(encoding="utf-8"))
+        courses[seed] = json.loads(
+            (target / pretrained_encoders.COURSE).read_text(encoding="utf-8")
+        )
     pretraining_figure.draw(experiment.folder, courses)
     with progress("Retrieval by chunk vectors", None):
-        found = pretraining.retrieval(
+        found = pretrained_encoders.retrieval(
             experiment.encoded, experiment.dataset, splits, names, next(iter(names))
         )
     return {"retrieval": found}

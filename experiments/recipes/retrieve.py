@@ -17,9 +17,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from experiments import checks, retrieval_figure, retrieval_report
-from experiments.recipes.match import make_splits
-from experiments.recipes.rows import (
+from experiments import validate
+from experiments.cells.row import (
     Encoded,
     Row,
     encode,
@@ -28,23 +27,26 @@ from experiments.recipes.rows import (
     rows_of,
     train_whitening,
 )
+from experiments.figures import index_types_figure
+from experiments.recipes.match import make_splits
+from experiments.report import retrieval_table
 from experiments.schema import Config
 from jdcv_core import records
-from jdcv_core.data.demo.corpus import demo_grades
+from jdcv_core.data.demo.generate import demo_grades
 from jdcv_core.data.splits import Split
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.statistics import query_difference, spread
+from jdcv_core.evaluation.compare import query_difference, spread
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import world
 from jdcv_core.training.loop import train
 from jdcv_core.types import Dataset, Qrels, Run
-from research.retrieval.comparison import compare_types
-from research.retrieval.corpus import Corpus, Entry
+from research.retrieval.compare_index_types import compare_types
 from research.retrieval.evaluation import retrieval_metrics
+from research.retrieval.index_folder import Corpus, Entry
 from research.retrieval.lexical import bm25_search, rrf, tfidf_search
 from research.retrieval.search import Depth, Match, Reranker, scorer_reranker, search_many
-from research.retrieval.simulated import Simulated
+from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import KINDS, FaissIndex, search_all
 
 FIRST, MAXSIM, BM25, TFIDF, FUSED = (
@@ -73,7 +75,7 @@ def run(composed: DictConfig) -> Path:
     """
     config = cast(Config, OmegaConf.to_object(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    checks.variants(config)
+    validate.variants(config)
     rows = rows_of(config)
     check(config, rows)
     kinds = index_types(config)
@@ -99,8 +101,8 @@ def run(composed: DictConfig) -> Path:
             line = {"variant": name, "seed": seed, **about, "per_jd": figures}
             records.append_record(folder, line)
         if seed == config.seeds[0]:
-            retrieval_report.show_examples(shown)
-            records.write_text(folder, "examples.json", retrieval_report.as_json(shown))
+            retrieval_table.show_examples(shown)
+            records.write_text(folder, "examples.json", retrieval_table.as_json(shown))
             entries = [Entry(d.id, vectors[d.id]) for d in dataset.side("cv")]
             queries = [vectors[jd] for jd in jds_of(dataset, split)]
             make_index = partial(_corpus_of, entries)
@@ -115,7 +117,7 @@ def run(composed: DictConfig) -> Path:
         "data": {"name": dataset.name, **dataset.facts},
     }
     records.write_text(folder, "table.json", json.dumps(table))
-    text = f"{retrieval_report.markdown(table, facts, len(config.seeds))}\n{types}"
+    text = f"{retrieval_table.markdown(table, facts, len(config.seeds))}\n{types}"
     return finished(folder, resolved, text, facts)
 
 
@@ -161,8 +163,8 @@ def compared(
     measured = compare_types(make, kinds, queries, k)
     rows = [{**asdict(m), "depth": asdict(m.depth)} for m in measured]
     records.write_text(folder, "index_types.json", json.dumps(rows))
-    retrieval_figure.draw(folder, measured, k, cvs)
-    return retrieval_report.types_markdown(measured, k, cvs)
+    index_types_figure.draw(folder, measured, k, cvs)
+    return retrieval_table.types_markdown(measured, k, cvs)
 
 
 def index_types(config: Config) -> list[str]:
@@ -242,7 +244,7 @@ def search_with(
                 matches = search_many(corpus, queries, everything, depth, reranker=reranker)
             systems[f"+ {row.name}"] = _run(jds, matches)
         shown = [
-            retrieval_report.example(corpus, texts[jd], spans(encoded, jd), found[:DEEP], jd)
+            retrieval_table.example(corpus, texts[jd], spans(encoded, jd), found[:DEEP], jd)
             for jd, found in zip(jds[:SHOWN], matches, strict=False)
         ]
     return systems, shown

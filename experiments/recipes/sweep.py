@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import checks, sweep_figure
+from experiments import validate
+from experiments.figures import sweep_figure
 from experiments.recipes import match
 from experiments.schema import NOT_THE_RESULT
 from jdcv_core import records
@@ -59,7 +60,7 @@ def _at(composed: DictConfig, point: dict[str, Any]) -> DictConfig:
         OmegaConf.update(config, key, value)
     config.sweep = {}
     config.experiment = f"{composed.experiment}/{_name(point)}"
-    checks.settings(config)
+    validate.settings(config)
     return config
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jdcv_core.data.checks import check_rows, hint, label_map, text_fault
 from jdcv_core.data.normalise import Row, assemble
+from jdcv_core.data.rows import check_rows, hint, label_map, text_fault
 from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.progress import progress

@@ -13,7 +13,7 @@ import numpy as np
 from jdcv_core.chunking import check_window, chunk_documents
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.precision import settle_precision
-from jdcv_core.encoding.store import VectorStore, vector_key
+from jdcv_core.encoding.vector_store import VectorStore, vector_key
 from jdcv_core.progress import progress
 from jdcv_core.types import Chunk, Document
 

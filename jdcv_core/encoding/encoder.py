@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from jdcv_core.encoding.batching import length_batches
-from jdcv_core.encoding.files import fingerprint
+from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from copy import deepcopy
 import torch
 
 from jdcv_core.encoding.encoder import DTYPES, Encoder
-from jdcv_core.encoding.files import fingerprint
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.progress import progress
 
 REPEATS = 3

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.lora_tuning import save_memory
 from jdcv_core.encoding.precision import multiplies_bf16
-from jdcv_core.encoding.tuning import save_memory
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.scoring import pair_losses

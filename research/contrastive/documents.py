@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.training.distributed import rank, world
-from research.contrastive.caching import cached_step, plain_step
-from research.contrastive.graph import Contrast
-from research.contrastive.losses import TILE, Temperature, contrastive_loss
+from research.contrastive.contrastive_losses import TILE, Temperature, contrastive_loss
+from research.contrastive.gradient_caching import cached_step, plain_step
+from research.contrastive.known_fits import Contrast
 
 Tokens = Sequence[int]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jdcv_core.floors import bm25_weights
 from jdcv_core.types import Document
-from research.contrastive.graph import PairGraph
+from research.contrastive.known_fits import PairGraph
 
 
 def bm25_scores(jds: Sequence[Document], cvs: Sequence[Document]) -> np.ndarray:

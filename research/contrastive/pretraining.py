@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.lora_tuning import Tuning, trainable_module
 from jdcv_core.encoding.precision import multiplies_bf16
-from jdcv_core.encoding.tuning import Tuning, trainable_module
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD, NO
 from jdcv_core.training.distributed import average_gradients, rank
 from jdcv_core.training.optimizer import rate_share
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.types import Document, Pair
+from research.contrastive.contrastive_losses import Temperature, alignment, uniformity
 from research.contrastive.documents import ContrastiveEncoder
-from research.contrastive.graph import Contrast, PairGraph, match_contrast, views_of
-from research.contrastive.losses import Temperature, alignment, uniformity
+from research.contrastive.known_fits import Contrast, PairGraph, match_contrast, views_of
 from research.contrastive.mining import bm25_scores, runner_ups
-from research.contrastive.settings import PretrainSettings
+from research.contrastive.pretrain_settings import PretrainSettings
 from research.contrastive.views import dropout_views, two_spans
 
 Tokens = Sequence[int]

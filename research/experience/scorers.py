@@ -21,7 +21,7 @@ from jdcv_core.errors import InputError, nearest
 from jdcv_core.scoring import MatchHead
 from jdcv_core.types import ChunkVectors
 from research.chunk_attention import ChunkAttention
-from research.experience.chunking import DURATION, RECENCY, SHARE
+from research.experience.experience_chunking import DURATION, RECENCY, SHARE
 from research.experience.weights import PACE, Decay, make_f
 
 COMBINE = ("mean", "any", "vectors")

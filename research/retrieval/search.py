@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jdcv_core.types import Side
-from research.retrieval.corpus import Corpus, unit
+from research.retrieval.index_folder import Corpus, unit
 from research.retrieval.order import k_best
 from research.retrieval.vector_index import search_all
 

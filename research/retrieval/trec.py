@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from jdcv_core.data.checks import hint
+from jdcv_core.data.rows import hint
 from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import decode, is_unicode
 from jdcv_core.errors import InputError

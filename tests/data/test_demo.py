@@ -20,7 +20,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
 
 from jdcv_core.data.demo import latent, text
-from jdcv_core.data.demo.corpus import (
+from jdcv_core.data.demo.generate import (
     DemoSettings,
     balanced_pairs,
     demo_corpus,
@@ -195,7 +195,7 @@ def test_the_same_settings_give_the_same_corpus_and_another_seed_another():
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_corpus():
-    code = "from jdcv_core.data.demo.corpus import demo_corpus as d; "
+    code = "from jdcv_core.data.demo.generate import demo_corpus as d; "
     code += f"print(d(**{SMALL}).facts['fingerprint'])"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", code]

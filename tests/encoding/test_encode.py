@@ -11,8 +11,8 @@ from tiny_models import TEXTS, gpt2_model, save_gpt2
 from jdcv_core.chunking import chunk_document
 from jdcv_core.encoding import encode
 from jdcv_core.encoding.encode import encode_documents
-from jdcv_core.encoding.models import gpt2
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.loaders import gpt2
+from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.errors import InputError
 from jdcv_core.types import Chunk, Document
 
@@ -147,8 +147,8 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
     code = """
         import os, signal, sys
         from jdcv_core.encoding import encode
-        from jdcv_core.encoding.models import gpt2
-        from jdcv_core.encoding.store import VectorStore
+        from jdcv_core.encoding.loaders import gpt2
+        from jdcv_core.encoding.vector_store import VectorStore
         from jdcv_core.types import Chunk, Document
 
         encode.GROUP = 2

@@ -6,9 +6,9 @@ import torch
 from tiny_models import save_gpt2
 
 from jdcv_core.encoding import precision as module
-from jdcv_core.encoding.models import gpt2
+from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.precision import measure_precisions, settle_precision
-from jdcv_core.encoding.store import VectorStore
+from jdcv_core.encoding.vector_store import VectorStore
 
 CHUNKS = [[5, 6, 7], [8, 9]]
 

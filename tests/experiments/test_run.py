@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import checks
+from experiments import validate
 from experiments.schema import scorer_of
-from jdcv_core.data.demo.corpus import DemoSettings
+from jdcv_core.data.demo.generate import DemoSettings
 from jdcv_core.errors import InputError
 from jdcv_core.matcher import Matcher
 
@@ -21,7 +21,7 @@ DATA = ("data.cvs=48", "data.jds=48", "data.pairs_per_cv=6", "seeds=[0]")
 ENCODER = {"layers": 1, "width": 32, "heads": 2, "vocabulary": 600, "train_tokens": 4000}
 TINY = (*DATA, *(f"++encoder.{key}={value}" for key, value in ENCODER.items()), "training.steps=3")
 ROOT = Path(__file__).resolve().parents[2]
-EXPERIMENTS = checks.choices("exp")
+EXPERIMENTS = validate.choices("exp")
 
 
 def tiny(name: str) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ ALSO = {"chunk_attention": ("jobs=2",)}
 
 
 def composed(name: str) -> DictConfig:
-    with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
         return compose("config", [f"+exp={name}"])
 
 
@@ -185,8 +185,8 @@ def check_the_sweep(folder: Path, grid: DictConfig) -> None:
 def test_every_exp_file_composes_and_its_rows_can_be_made():
     for name in EXPERIMENTS:
         config = composed(name)
-        checks.settings(config)
-        checks.variants(OmegaConf.to_object(config))
+        validate.settings(config)
+        validate.variants(OmegaConf.to_object(config))
 
 
 def test_an_estimate_needs_no_weights_and_writes_nothing(run, tmp_path):
@@ -227,7 +227,7 @@ def test_multirun_runs_every_value(run, tmp_path):
 )
 def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments, said):
     with pytest.raises(InputError) as refused:
-        checks.overrides(arguments)
+        validate.overrides(arguments)
     assert said.lower() in str(refused.value).lower()
     assert "\n" not in str(refused.value)
 
@@ -248,38 +248,38 @@ def test_what_months_cannot_do_is_refused(change, said):
     OmegaConf.set_struct(composition, False)
     config = OmegaConf.to_object(OmegaConf.merge(composition, change))
     with pytest.raises(InputError) as refused:
-        checks.variants(config)
+        validate.variants(config)
     assert said.lower() in str(refused.value).lower()
 
 
 def test_rows_takes_some_of_the_variants():
     config = OmegaConf.to_object(composed("baseline"))
     config.rows = ["frozen", "lora"]
-    checks.variants(config)
+    validate.variants(config)
     assert list(config.variants) == ["frozen", "lora"]
     for rows, said in ((["frozen", "lore"], "did you mean 'lora'"), (["lora"], "baseline")):
         config = OmegaConf.to_object(composed("baseline"))
         config.rows = rows
         with pytest.raises(InputError, match=f"(?i){said}"):
-            checks.variants(config)
+            validate.variants(config)
 
 
 def test_the_demo_configuration_lists_every_setting_with_its_default():
-    config = OmegaConf.load(checks.CONFIGS / "data" / "demo.yaml")
+    config = OmegaConf.load(validate.CONFIGS / "data" / "demo.yaml")
     listed = {k: v for k, v in OmegaConf.to_container(config).items() if k != "_target_"}
     assert {**listed, "balance": tuple(listed["balance"])} == asdict(DemoSettings())
 
 
 def test_only_an_encoder_that_is_trained_here_takes_a_seed():
     for name, anew in (("gpt2-mini", True), ("gpt2-micro", True), ("sentence-transformer", False)):
-        with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
             config = compose("config", ["+exp=ablation", f"encoder={name}"])
-        assert checks.takes(config.encoder, "seed") == anew
+        assert validate.takes(config.encoder, "seed") == anew
 
 
 def test_a_variant_with_an_unknown_argument_is_refused():
     with pytest.raises(InputError, match="(?i)did you mean .heads."):
-        checks.overrides(
+        validate.overrides(
             [
                 "+exp=chunk_attention",
                 "+variants.mine._target_=research.chunk_attention.ChunkAttention",
@@ -300,7 +300,7 @@ def test_bad_input_is_one_line_exit_2_and_no_record(run, tmp_path):
 
 def test_the_scorers_of_all_exp_files_are_made_for_any_width():
     for name in EXPERIMENTS:
-        with initialize_config_dir(str(checks.CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
             config = compose("config", [f"+exp={name}"])
         for variant in config.variants.values():
             scorer = instantiate(scorer_of(variant), dim=48)

@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 from omegaconf import OmegaConf
 
-from experiments.formats import difference, short, with_spread
-from experiments.recipes.bench import FLOOR_NAMES
+from experiments.cells.train_cell import FLOOR_NAMES
+from experiments.report.formats import difference, short, with_spread
 from papers import blocks, contents
 from papers.build import build
 from papers.evidence import EvidenceError, read_evidence

@@ -7,8 +7,8 @@ import tiny_models
 import torch
 
 from jdcv_core.encoding.encoder import Encoder
-from jdcv_core.encoding.models import causal_lm
-from jdcv_core.encoding.tuning import trainable_module
+from jdcv_core.encoding.loaders import causal_lm
+from jdcv_core.encoding.lora_tuning import trainable_module
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.training.pairs import PairTokens

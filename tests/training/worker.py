@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 import tuned
 
-from jdcv_core.encoding.models import causal_lm
+from jdcv_core.encoding.loaders import causal_lm
 from jdcv_core.training.distributed import from_first, processes, rank, world
 from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.state import trained_weights

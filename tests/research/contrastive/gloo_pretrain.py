@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from topics import TOGETHER, corpus
 
-from jdcv_core.encoding.models import causal_lm
+from jdcv_core.encoding.loaders import causal_lm
 from jdcv_core.training.distributed import processes, rank
 from research.contrastive.pretraining import pretrain
 

@@ -18,8 +18,8 @@ import torch
 import torch.distributed as dist
 
 from jdcv_core.training.distributed import processes, rank, world
-from research.contrastive import caching
-from research.contrastive.losses import contrastive_loss
+from research.contrastive import gradient_caching
+from research.contrastive.contrastive_losses import contrastive_loss
 
 FIRST = 10
 """Documents of process 0; process 1 has the other 13."""
@@ -50,15 +50,15 @@ def work() -> dict:
     texts = small.texts()
     mine = texts[:FIRST] if rank() == 0 else texts[FIRST:]
     found = {}
-    right = caching.gather
+    right = gradient_caching.gather
     for name, loss_for, gather in (
         ("whole loss", small.loss_of, right),
         ("own anchors", own_anchors, right),
         ("shortcut", own_anchors, shortcut),
     ):
         model = small.Model(dropout=0.0)
-        caching.gather = gather
-        loss = caching.cached_step(model.encode, small.parted(mine, 4), loss_for(model))
+        gradient_caching.gather = gather
+        loss = gradient_caching.cached_step(model.encode, small.parted(mine, 4), loss_for(model))
         gradients = {}
         for parameter, gradient in model.gradients().items():
             dist.all_reduce(gradient)

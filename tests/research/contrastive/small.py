@@ -10,8 +10,8 @@ import torch
 from transformers import GPT2Config, GPT2Model
 
 from jdcv_core.types import Pair
-from research.contrastive.graph import PairGraph, match_contrast
-from research.contrastive.losses import Temperature, contrastive_loss
+from research.contrastive.contrastive_losses import Temperature, contrastive_loss
+from research.contrastive.known_fits import PairGraph, match_contrast
 
 DOCUMENTS = [f"jd:{i}" for i in range(9)] + [f"cv:{i}" for i in range(14)]
 

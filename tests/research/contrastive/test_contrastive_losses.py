@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from research.contrastive import losses
-from research.contrastive.graph import Contrast, views_of
-from research.contrastive.losses import (
+from research.contrastive import contrastive_losses
+from research.contrastive.contrastive_losses import (
     Temperature,
     alignment,
     contrastive_loss,
     nt_xent,
     uniformity,
 )
+from research.contrastive.known_fits import Contrast, views_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -105,7 +105,7 @@ def test_equal_representations_cost_ln_of_the_number_of_candidates(n):
 
 
 def test_the_hand_worked_example():
-    assert doctest.testmod(losses).failed == 0
+    assert doctest.testmod(contrastive_losses).failed == 0
     z = torch.tensor([[1.0, 0], [-1, 0], [0.5, math.sqrt(3) / 2], [-1, 0]])
     one = Contrast.of([0], [1, 2, 3], [(0, 2)], [1.0])
     assert contrastive_loss(z, one, 0.5).item() == pytest.approx(math.log(1 + 2 * math.exp(-3)))

@@ -7,10 +7,10 @@ import tiny_models
 import torch
 from torch.nn.functional import normalize
 
-from jdcv_core.encoding.models import causal_lm
-from jdcv_core.encoding.tuning import trainable_module
+from jdcv_core.encoding.loaders import causal_lm
+from jdcv_core.encoding.lora_tuning import trainable_module
+from research.contrastive.contrastive_losses import Temperature
 from research.contrastive.documents import ContrastiveEncoder
-from research.contrastive.losses import Temperature
 
 
 @pytest.fixture(scope="module")

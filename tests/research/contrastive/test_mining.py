@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jdcv_core import floors
 from jdcv_core.types import Document, Pair
-from research.contrastive.graph import PairGraph
+from research.contrastive.known_fits import PairGraph
 from research.contrastive.mining import bm25_scores, runner_ups
 from research.contrastive.views import dropout_views, two_spans
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from topics import SETTINGS, TOGETHER, corpus
 
-from jdcv_core.encoding.models import causal_lm
-from jdcv_core.encoding.tuning import with_module
+from jdcv_core.encoding.loaders import causal_lm
+from jdcv_core.encoding.lora_tuning import with_module
 from jdcv_core.errors import InputError
-from research.contrastive.graph import PairGraph
+from research.contrastive.known_fits import PairGraph
 from research.contrastive.pretraining import Plan, _model, pretrain
 
 WORKER = Path(__file__).with_name("gloo_pretrain.py")

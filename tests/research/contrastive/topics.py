@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from jdcv_core.types import Pair
-from research.contrastive.settings import PretrainSettings
+from research.contrastive.pretrain_settings import PretrainSettings
 
 TOPICS, EACH = 6, 8
 SETTINGS = PretrainSettings(

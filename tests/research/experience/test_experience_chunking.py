@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from jdcv_core.chunking import chunk_documents
-from jdcv_core.data.demo.corpus import demo_corpus
+from jdcv_core.data.demo.generate import demo_corpus
 from jdcv_core.data.demo.latent import NOW
-from jdcv_core.encoding.mini import train_tokenizer
+from jdcv_core.encoding.gpt2_mini import train_tokenizer
 from jdcv_core.errors import InputError
 from jdcv_core.types import Document
-from research.experience.chunking import (
+from research.experience.experience_chunking import (
     DURATION,
     PLACE,
     RECENCY,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jdcv_core.data.demo.corpus import DemoSettings, draw_world, write_documents
+from jdcv_core.data.demo.generate import DemoSettings, draw_world, write_documents
 from jdcv_core.data.demo.latent import NOW
 from jdcv_core.months import as_text, month_of
 from research.experience.dates import date_ranges

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from research.retrieval import exact
-from research.retrieval.corpus import unit
 from research.retrieval.exact import exact_maxsim, maxsim_all
+from research.retrieval.index_folder import unit
 from research.retrieval.search import approximate, maxsim
 
 DIM = 16

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jdcv_core.types import ChunkVectors
 from research.aggregators.pairwise import MaxSim
-from research.retrieval.corpus import Corpus, Entry, unit
+from research.retrieval.index_folder import Corpus, Entry, unit
 from research.retrieval.search import Depth, approximate, maxsim, search, search_many
 
 DIM = 24

@@ -1,0 +1,83 @@
+"""What the chunks of a few test pairs have to do with their scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from jdcv_core.data.splits import Split
+from jdcv_core.evaluation.classification import GOOD
+from jdcv_core.training.trainable import OnVectors
+from jdcv_core.types import ChunkVectors, Dataset
+from research.attribution import faithfulness
+from research.chunk_attention import ChunkAttention
+from research.experience.experience_chunking import PLACE
+from research.experience.scorers import MonthWeights
+
+EXPLAINED = 200
+"""Test pairs on which the faithfulness of attributions is measured."""
+
+
+def attention_examples(
+    model: OnVectors, dataset: Dataset, split: Split, count: int = 3
+) -> list[tuple[str, np.ndarray]]:
+    """(title, [JD chunk, CV chunk]) of a few Good Fit test pairs with the most chunks; none for a
+    scorer without attention from JD to CV."""
+    scorer = model.scorer
+    if not (isinstance(scorer, ChunkAttention) and "cross_jd" in scorer.terms):
+        return []
+    good = [i for i in split.test if dataset.pairs[i].label == GOOD]
+    jd, cv = (side.mask.sum(1).cpu() for side in (model.data.jd, model.data.cv))
+    size = jd[model.data.jd_index] * cv[model.data.cv_index]
+    good.sort(key=lambda i: (-int(size[i]), dataset.pairs[i].jd, dataset.pairs[i].cv))
+    largest: dict[str, int] = {}
+    for i in good:
+        largest.setdefault(dataset.pairs[i].jd, i)
+    examples = []
+    for i in list(largest.values())[:count]:
+        weights = scorer.cross_attention(*model.data.sides(torch.tensor([i])))[0]
+        pair = dataset.pairs[i]
+        examples.append((f"{pair.jd[:9]} reads {pair.cv[:9]}", weights.cpu().numpy()))
+    return examples
+
+
+def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Of a Good Fit test pair with many experiences: each one's weight and its own score against
+    the JD, as {"timeline": {...}}; {} for a scorer that does not weigh by months."""
+    months = getattr(model.scorer, "months", None)
+    if not isinstance(months, MonthWeights) or model.data.cv.facts is None:
+        return {}
+    places = model.data.cv.facts[..., PLACE].nan_to_num(-1).amax(1)
+    good = [i for i in split.test if dataset.pairs[i].label == GOOD]
+    if not good:
+        return {}
+    count = places[model.data.cv_index[good]]
+    index = torch.tensor([good[int(count.argmax())]])
+    jd, cv = model.data.sides(index)
+    assert cv.facts is not None
+    with torch.inference_mode():
+        weight = months(cv)[0]
+        found = []
+        for place in range(int(cv.facts[0, :, PLACE].nan_to_num(-1).max()) + 1):
+            own = cv.facts[0, :, PLACE] == place
+            if not own.any():
+                continue
+            alone = ChunkVectors(cv.ids, cv.vectors[:, own], cv.mask[:, own], cv.facts[:, own])
+            score = model.scorer(jd, alone).sigmoid()
+            found.append(
+                {"place": place, "weight": float(weight[own].sum()), "score": float(score)}
+            )
+    pair = dataset.pairs[int(index)]
+    return {"timeline": {"cv": pair.cv, "jd": pair.jd, "experiences": found}}
+
+
+def faithfulness_of(
+    model: OnVectors, dataset: Dataset, split: Split, seed: int
+) -> dict[str, dict[str, float]]:
+    """`research.attribution.faithfulness` on EXPLAINED test pairs drawn by the seed."""
+    rng = np.random.default_rng([seed, 2])
+    index = np.sort(rng.permutation(np.array(split.test))[:EXPLAINED])
+    jd, cv = model.data.sides(torch.from_numpy(index))
+    return faithfulness(model.scorer, jd, cv, seed=seed)

@@ -1,0 +1,97 @@
+"""A trained row as a folder that `jdcv score` and `Matcher.from_pretrained` read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from experiments.cells.cell import Cell, measure
+from experiments.cells.row import Encoded, Row, make_trainable
+from experiments.trackers import slug
+from jdcv_core.data.splits import Split
+from jdcv_core.encoding.lora_tuning import trainable_module, with_module
+from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.evaluation.compare import bootstrap
+from jdcv_core.folders import remove_leftovers
+from jdcv_core.matcher import Matcher
+from jdcv_core.model_card import model_card
+from jdcv_core.training.state import Weights
+from jdcv_core.training.trainable import OnTokens
+from jdcv_core.types import Dataset
+
+CARD_METRICS = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
+
+
+def save_model(
+    folder: Path,
+    row: Row,
+    weights: Weights,
+    encoded: Encoded,
+    whitening: Whitening,
+    cell: Cell,
+    dataset: Dataset,
+    split: Split,
+    seed: int,
+    facts: dict[str, Any],
+    baseline: dict[str, Any] | None = None,
+) -> None:
+    """Write `folder/models/<row>`: weights, tokenizer, cuts between classes, and a model card.
+
+    weights:  trained; adapters are merged here
+    baseline: the record's line of the row to compare with, under the same seed
+    """
+    target = model_folder(folder, row.name)
+    model = make_trainable(row, encoded, dataset, whitening, seed)
+    model.load_state_dict(weights, strict=False)
+    remove_leftovers(target.parent)
+    if target.exists():  # an interrupted experiment had come so far
+        return
+    encoder = encoded.encoder
+    module = model.module if isinstance(model, OnTokens) else trainable_module(encoder, "frozen")
+    _, predictions = measure(cell, dataset, split, seed)
+    card = model_card(
+        {
+            "name": f"{facts['experiment']}: {row.name}",
+            "base": encoder.name,
+            "parameters": encoder.parameters,
+            "mode": row.tuning,
+            "scorer": row.scorer["_target_"],
+            "chunks": {"size": encoded.report.size, "overlap": encoded.report.overlap},
+            "precision": "fp32",
+            "data": facts["data"],
+            "split": facts["splits"][split.kind][str(seed)],
+            "seed": seed,
+            "cuts": cell.cuts,
+            "metrics": bootstrap(predictions, metrics=CARD_METRICS),
+            "interval": "95% bootstrap over the test JDs of this one training",
+            "baseline": baseline
+            and {
+                "name": baseline["variant"],
+                "metrics": {m: {"value": baseline["metrics"][m]} for m in CARD_METRICS},
+            },
+            "experiment": facts["experiment"],
+            "config_hash": facts["config_hash"],
+            "git": facts["git"],
+            "versions": facts["versions"],
+        }
+    )
+    arguments = {k: v for k, v in row.scorer.items() if k != "_target_"}
+    matcher = Matcher(
+        encoder=with_module(encoder, module),
+        whitening=whitening,
+        scorer=model.scorer.cpu().eval(),
+        scorer_spec={
+            "target": row.scorer["_target_"],
+            "arguments": {"dim": encoder.dim, **arguments},
+        },
+        cuts=cell.cuts or (0.0, 0.0),
+        chunk_size=encoded.report.size,
+        overlap=encoded.report.overlap,
+        card=card,
+    )
+    matcher.save_pretrained(target)
+
+
+def model_folder(folder: Path, name: str) -> Path:
+    """Where the model of a row is kept in the folder of an experiment."""
+    return folder / "models" / slug(name)

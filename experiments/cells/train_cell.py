@@ -1,0 +1,203 @@
+"""The work on stored vectors: floors, and rows that leave the encoder alone; in this process or in
+several with one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from experiments.cells.cell import Cell
+from experiments.cells.cell_store import CellStore
+from experiments.cells.explain import attention_examples, faithfulness_of, timeline_example
+from experiments.cells.row import Row, on_vectors, train_whitening
+from jdcv_core import floors
+from jdcv_core.data.splits import Split
+from jdcv_core.scoring import count_parameters
+from jdcv_core.training.loop import score_pairs, train
+from jdcv_core.training.settings import TrainingSettings
+from jdcv_core.training.trainable import Trainable
+from jdcv_core.types import Dataset
+
+FLOOR_NAMES = {
+    "majority": "majority class",
+    "random": "random",
+    "tfidf_cosine": "TF-IDF cosine",
+    "tfidf_logistic": "TF-IDF + logistic regression",
+    "bm25": "BM25",
+    "cv_probe": "CV-only probe",
+    "jd_probe": "JD-only probe",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A cell that is to be made.
+
+    row:     None for a floor, which `floor` names
+    vectors: which chunk vectors, a key of `Bench.vectors`
+    key:     under which the cell is stored
+    """
+
+    name: str
+    kind: str
+    split: str
+    seed: int
+    row: Row | None
+    vectors: str
+    key: str
+    floor: str = ""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every task may need. It travels to other processes.
+
+    splits:      by kind and seed
+    vectors:     chunk vectors by document id, not whitened, by their hash
+    facts:       the months of chunks by document id, by the same hash, where they are known
+    attribution: the kind of split on which to say how faithful attributions of a row's scores are;
+                 "" for none
+    store:       folder of the cells
+    """
+
+    dataset: Dataset
+    splits: Mapping[tuple[str, int], Split]
+    vectors: Mapping[str, Mapping[str, np.ndarray]]
+    device: str
+    attribution: str
+    store: Path
+    facts: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def whitened(self, task: Task) -> dict[str, np.ndarray]:
+        """The vectors of a task, whitened by its training documents."""
+        vectors = self.vectors[task.vectors]
+        split = self.splits[task.split, task.seed]
+        return train_whitening(self.dataset, vectors, split)(vectors)
+
+
+def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[Cell, Any]:
+    """The cell of a task, and its trained model (None for a floor); the cell is stored.
+
+    hooks: `start`, `report` and `advance` of `training.loop.train`
+    """
+    if task.row is None:
+        cell, model = floor_cell(bench, task), None
+    else:
+        cell, model = _train(bench, task, task.row, hooks)
+    CellStore(bench.store).put(task.key, cell)
+    return cell, model
+
+
+def floor_cell(bench: Bench, task: Task) -> Cell:
+    """A floor; the probes read the whitened vectors of the untrained encoder."""
+    dataset, train = bench.dataset, bench.splits[task.split, task.seed].train
+    pairs, documents = dataset.pairs, dataset.documents
+    if task.floor == "majority":
+        return Cell(task.name, "floor", floors.majority(pairs, train), cuts=(0.25, 0.75))
+    if task.floor == "random":
+        return Cell(task.name, "floor", floors.random_scores(pairs, task.seed))
+    if task.floor in ("cv_probe", "jd_probe"):
+        side: Any = task.floor[:2]
+        scores = floors.one_side_probe(pairs, train, bench.whitened(task), side)
+        return Cell(task.name, "floor", scores)
+    return Cell(task.name, "floor", getattr(floors, task.floor)(pairs, train, documents))
+
+
+def trained_cell(
+    model: Trainable,
+    task: Task,
+    row: Row,
+    split: Split,
+    settings: TrainingSettings,
+    **options: Any,
+) -> tuple[Cell, Any]:
+    """Train, score the validation and test pairs; the cell, and how training went.
+
+    options: of `training.loop.train`
+    """
+    index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
+    trained = train(model, index["train"], index["validation"], settings, task.seed, **options)
+    scores = np.full(len(model.labels), np.nan)
+    for part in ("validation", "test"):
+        scores[index[part].numpy()] = score_pairs(model, index[part])
+    about = {
+        "tuning": row.tuning,
+        "train_seconds": trained.seconds,
+        "parameters": count_parameters(model),
+        "steps": trained.step,
+        "best_step": trained.best_step,
+        trained.unit: trained.work,
+    }
+    cell = Cell(task.name, task.kind, scores, trained.thresholds, about, trained.course)
+    return cell, trained
+
+
+def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[Cell, Trainable]:
+    dataset, split = bench.dataset, bench.splits[task.split, task.seed]
+    facts = bench.facts.get(task.vectors)
+    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, facts)
+    cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
+    learnt: Any = getattr(model.scorer, "learnt", dict)
+    cell.facts |= {"learnt": found} if (found := learnt()) else {}
+    cell.facts |= timeline_example(model, dataset, split)
+    cell.examples = attention_examples(model, dataset, split)
+    if bench.attribution == task.split:
+        cell.facts["faithfulness"] = faithfulness_of(model, dataset, split, task.seed)
+    return cell, model
+
+
+@contextmanager
+def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]]]:
+    """Worker processes; yields a function that hands them a task. They end with this process,
+    however it ends, and leave Ctrl-C to it."""
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(bench,))
+    try:
+        yield lambda task: pool.submit(_work, task)
+    except BaseException:
+        workers = list((pool._processes or {}).values())  # shutdown forgets them
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in workers:
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_bench: list[Bench] = []
+"""Of a worker process."""
+
+
+def _begin(bench: Bench) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _bench.append(bench)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(task: Task) -> Cell:
+    return make_cell(_bench[0], task)[0]
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,1 @@
+"""The console script `jdcv`, one module for each group of commands."""

@@ -1,0 +1,1 @@
+"""The figures that an experiment leaves in its folder."""

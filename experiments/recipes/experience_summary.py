@@ -1,0 +1,80 @@
+"""What an experiment on experiences leaves behind beside its table: the half-life that the words of
+the training pairs say, and a timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.cells.row import Encoded
+from experiments.figures import timeline_figure
+from experiments.schema import Config
+from jdcv_core import records
+from jdcv_core.data.splits import Split
+from jdcv_core.errors import InputError
+from jdcv_core.progress import progress
+from jdcv_core.types import Dataset
+from research.experience.fit_half_life import career_evidence, fit_half_life
+from research.experience.parsing import parse_cv
+from research.experience.timeline import timeline
+
+
+def facts_of(
+    encoded: Encoded,
+    dataset: Dataset,
+    splits: Mapping[tuple[str, int], Split],
+    config: Config,
+    folder: Path,
+    lines: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """`half_life`, fitted on the training pairs of the first seed; and a timeline of the
+    last row that weighs by months. {} where documents are not cut by experience."""
+    if config.chunking.by == "tokens":
+        return {}
+    reference = encoded.facts_report()["reference"]
+    draw(dataset, reference, folder, lines)
+    seed = config.seeds[0]
+    train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]
+    with progress("Half-life from the words of the training pairs", None):
+        try:
+            evidence = career_evidence(dataset.documents, train, reference)
+        except InputError:
+            return {}  # a corpus without dates has none
+        found = fit_half_life(evidence)
+    return {
+        "half_life": {
+            "seed": seed,
+            "text": str(found),
+            "rate": found.rate,
+            "error": found.error,
+            "loss": found.loss,
+            "loss_without_age": found.loss_without_age,
+            "pairs": found.pairs,
+        }
+    }
+
+
+def draw(
+    dataset: Dataset, reference: int, folder: Path, lines: Sequence[Mapping[str, Any]]
+) -> None:
+    """The figure and the JSON of the example that was kept with the first row that learns a
+    half-life; weights as shares of the experiences' sum."""
+    shown = [line for line in lines if line.get("timeline") and line["kind"] == "variant"]
+    if not shown:
+        return
+    line = next((x for x in shown if "half_life" in x.get("learnt", {})), shown[-1])
+    example = line["timeline"]
+    marks = {e["place"]: e for e in example["experiences"]}
+    total = sum(e["weight"] for e in marks.values())
+    text = dataset.documents[example["cv"]].text
+    entries = timeline(text, parse_cv(text, reference))
+    for entry in entries:
+        mark = marks.get(entry["place"], {})
+        if mark and not entry["fault"]:
+            entry |= {"weight": mark["weight"] / total, "score": mark["score"]}
+    content = {"row": line["variant"], "cv": example["cv"], "jd": example["jd"]}
+    content |= {"reference": reference, "experiences": entries}
+    records.write_text(folder, "timeline.json", timeline_figure.as_json(content))
+    title = f"{example['cv'][:11]} against {example['jd'][:11]}, row '{line['variant']}'"
+    timeline_figure.draw(folder / "timeline.png", entries, reference, title)

@@ -1,0 +1,182 @@
+"""Rows that start from an encoder that was pretrained by contrast, and what it may have seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.cells.row import Encoded, train_whitening
+from jdcv_core.data.splits import NEVER_SHARED, Split
+from jdcv_core.encoding.lora_tuning import with_module
+from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.saved_encoder import save_encoder
+from jdcv_core.errors import InputError
+from jdcv_core.evaluation.classification import GOOD
+from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.progress import progress
+from jdcv_core.training.distributed import from_first, rank, wait
+from jdcv_core.types import Dataset
+from research.contrastive.pretrain_settings import PretrainSettings
+from research.contrastive.pretraining import pretrain
+
+RECIPE = 1  # raise when the same settings would no longer give the same weights
+SEEN, COURSE = "seen.json", "course.json"
+DEPTH = 10
+"""Ranks of the retrieval figure."""
+
+
+def pretrained_folder(
+    cache: Path,
+    base: Encoded,
+    dataset: Dataset,
+    split: Split,
+    seed: int,
+    settings: PretrainSettings,
+    groups: Mapping[str, str],
+) -> Path:
+    """The folder of the base encoder pretrained on the training pairs of a split: found by what
+    fixes it, or made now, whole or not at all.
+
+    Beside the encoder it has course.json, of the training, and seen.json, the pairs that it was
+    trained on, so that no later experiment tests on one of them (`check_seen`). Under several
+    processes all of them train it, and process 0 saves it.
+    """
+    train = [dataset.pairs[i] for i in split.train]
+    encoder = base.encoder
+    key = fingerprint(
+        RECIPE, encoder.weights_fingerprint, encoder.tokenizer_fingerprint, base.report.size,
+        base.report.overlap, asdict(settings), seed, [[p.jd, p.cv, p.label] for p in train],
+    )  # fmt: skip
+    folder = cache / "contrastive" / key[:20]
+    if from_first(folder.is_dir()):
+        return folder
+    chunks = {i: [chunk.tokens for chunk in own] for i, own in base.chunks.items()}
+    texts = {i: document.text for i, document in dataset.documents.items()}
+    validation = [dataset.pairs[i] for i in split.validation]
+    with progress(f"Seed {seed}: pretraining {encoder.name}", settings.steps) as advance:
+        module, course = pretrain(
+            encoder, chunks, train, validation, settings, seed, groups, texts, advance
+        )
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
+    trained = with_module(encoder, module)
+    trained.name = f"{encoder.name}, pretrained"
+    if rank() > 0:
+        wait()
+        return folder
+    try:
+        save_encoder(trained, partial)
+        seen = {"seed": seed, "split": split.kind, "pairs": [[p.jd, p.cv] for p in train]}
+        (partial / SEEN).write_text(json.dumps(seen), encoding="utf-8")
+        (partial / COURSE).write_text(json.dumps(course), encoding="utf-8")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    wait()
+    return folder
+
+
+def of_seed(folder: Path, seed: int) -> Path:
+    """The folder itself, or its `seed-<seed>` where it holds an encoder for each seed.
+
+    Raises InputError where it holds those of other seeds only.
+    """
+    seeds = sorted(path.name.removeprefix("seed-") for path in folder.glob("seed-*"))
+    if not seeds:
+        return folder
+    if str(seed) not in seeds:
+        cure = f"give seeds=[{','.join(seeds)}]"
+        raise InputError(str(folder), f"it has no encoder for seed {seed}", cure)
+    return folder / f"seed-{seed}"
+
+
+def check_seen(folder: str | Path, splits: Mapping[tuple[str, int], Split], dataset: Dataset,
+               seed: int) -> None:  # fmt: skip
+    """Refuse an encoder that was pretrained on what a split of this seed keeps for later.
+
+    No pair of validation or test may be among those it saw, and no document that the kind of split
+    promises to keep apart. Raises InputError that names the split; an encoder without seen.json
+    was not pretrained on labelled pairs here.
+    """
+    path = Path(folder) / SEEN
+    if not path.exists():
+        return
+    seen = json.loads(path.read_text(encoding="utf-8"))
+    pairs = {tuple(pair) for pair in seen["pairs"]}
+    documents = {i for pair in pairs for i in pair}
+    for (kind, own), split in splits.items():
+        if own != seed:
+            continue
+        later = [dataset.pairs[i] for i in (*split.validation, *split.test)]
+        shared = [f"the pair {p.jd} {p.cv}" for p in later if (p.jd, p.cv) in pairs]
+        for side, p in product(NEVER_SHARED.get(kind, ()), later):
+            if getattr(p, side) in documents:
+                shared.append(f"the document {getattr(p, side)}")
+        if shared:
+            what = (
+                f"it was pretrained on {len(shared)} of what split '{kind}', seed {seed}, tests or "
+                f"validates on, as {min(shared)}"
+            )
+            cure = f"take split.kind={seen['split']} seeds=[{seen['seed']}], or pretrain for this"
+            raise InputError(str(folder), what, cure)
+
+
+def retrieval(
+    encoded: Mapping[tuple[str, int], Encoded],
+    dataset: Dataset,
+    splits: Mapping[int, Split],
+    names: Mapping[str, str],
+    baseline: str,
+) -> list[dict[str, Any]]:
+    """How well chunk vectors alone find the CVs of a JD: recall@10 of each encoder.
+
+    Candidates are all CVs of the seed's test pairs, relevant the Good Fits of the JD; an unlabelled
+    CV counts as none. A CV's score: mean over the JD's chunks of the best cosine with one of its
+    chunks, whitened by the training documents. No scorer is involved.
+
+    splits: by seed; names: of an encoder → the name of a row that has it; baseline: of an encoder
+    Returns for each encoder name, recall (mean over seeds), sd, seeds, and the difference to the
+    baseline's (`statistics.query_difference`).
+    """
+    jds = sorted({p.jd for p in dataset.pairs})
+    cells = {}
+    for name, row in names.items():
+        cells[name] = np.stack(
+            [_recall(encoded[row, seed], dataset, split, jds) for seed, split in splits.items()]
+        )
+    found = []
+    for name, own in cells.items():
+        each = np.nanmean(own, axis=1).tolist()
+        mean, deviation = spread(each)
+        line = {"encoder": name, "recall": mean, "sd": deviation, "seeds": each}
+        if name != baseline:
+            against = query_difference(own, cells[baseline])
+            line["against"] = {key: against[key] for key in ("difference", "low", "high")}
+        found.append(line)
+    return found
+
+
+def _recall(encoded: Encoded, dataset: Dataset, split: Split, jds: list[str]) -> np.ndarray:
+    """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
+    matrices = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
+    unit = {i: m / np.linalg.norm(m, axis=1, keepdims=True) for i, m in matrices.items()}
+    test = [dataset.pairs[i] for i in split.test]
+    cvs = sorted({p.cv for p in test})
+    good: dict[str, set[str]] = {}
+    for p in test:
+        if p.label == GOOD:
+            good.setdefault(p.jd, set()).add(p.cv)
+    found = np.full(len(jds), np.nan)
+    for at, jd in enumerate(jds):
+        if jd in good:
+            scores = np.array([(unit[jd] @ unit[cv].T).max(1).mean() for cv in cvs])
+            first = np.lexsort((np.arange(len(cvs)), -scores))[:DEPTH]
+            found[at] = len(good[jd] & {cvs[i] for i in first}) / len(good[jd])
+    return found

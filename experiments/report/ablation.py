@@ -1,0 +1,262 @@
+"""The ablation table on the terminal, as table.md and as table.json."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from experiments.report.formats import UNDEFINED, difference, interval, short, sign, with_spread
+from experiments.report.table import Table, as_json, faithfulness, learnt_half_lives, notes
+from jdcv_core import records
+from jdcv_core.evaluation.compare import spread
+
+METRICS = {
+    "weighted_f1": ("wF1", "F1 weighted by class frequency"),
+    "macro_f1": ("mF1", "unweighted mean of the classes' F1"),
+    "f1_no": ("F1 No", "F1 of No Fit"),
+    "f1_potential": ("F1 Pot", "F1 of Potential Fit"),
+    "f1_good": ("F1 Good", "F1 of Good Fit"),
+    "qwk": ("QWK", "quadratic weighted kappa"),
+    "mae_classes": ("MAE", "mean error in classes"),
+    "distant": ("far", "share of pairs with No for Good or Good for No"),
+    "auc_good": ("AUC", "Good Fit against the rest, over all pairs"),
+    "auc_within_cv": ("AUC in CV", "Good Fit against the rest among the pairs of one CV"),
+    "ndcg": ("nDCG@10", "per JD, over its test pairs, grades 0 to 2"),
+}
+"""Key → heading, meaning: the main table."""
+RANKING = {
+    "map": ("MAP", "mean average precision per JD, Good Fit is relevant"),
+    "mrr": ("MRR", "mean reciprocal rank of the first Good Fit"),
+    "recall": ("R@k", "share of a JD's Good Fit among its first k"),
+    "precision": ("P@k", "share of Good Fit among a JD's first k"),
+    "judged": ("judged@k", "share of judged CVs among a JD's first k: each ranks its test pairs"),
+    "k": ("k", "as deep as the smallest judged pool, 5 at most"),
+    "brier": ("Brier", "mean squared error of the score to the target 0, .5 or 1"),
+    "ece": ("ECE", "expected calibration error, ten bins of equal mass"),
+}
+"""The same of the second table."""
+WIDTH = 400
+"""A table that wraps cannot be read; a long line can be scrolled."""
+LEGEND = (
+    "Mean ± sample standard deviation over seeds, on test pairs. "
+    + ". ".join(f"{heading}: {meaning}" for heading, meaning in METRICS.values())
+    + ". Cuts between classes are tuned on validation. train s: seconds of training; trained: "
+    "numbers that it changed."
+)
+DIFFERENCES = (
+    "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p after "
+    "Holm's correction over the variants: the larger of a permutation test over JDs and of the "
+    "interval's own test. tie: the interval "
+    "includes 0. tie (Holm): it does not, but p is above .05. A gain in AUC that is none in AUC in "
+    "CV is a shortcut: the scorer knows the CV, not the match."
+)
+
+
+def show_facts(facts: dict[str, Any], folder: Path) -> None:
+    """What is about to happen, before the first training."""
+    console = Console()
+    for note in notes(facts):
+        console.print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"• Records: {folder}", soft_wrap=True, highlight=False, markup=False)
+
+
+def show(table: Table, folder: Path) -> None:
+    """The tables on the terminal."""
+    console, wide = Console(), Console(width=WIDTH)
+    for title, head, rows in grids(table):
+        grid = RichTable(title=title, title_justify="left", box=None)
+        grid.add_column(head[0], no_wrap=True)
+        for heading in head[1:]:
+            grid.add_column(heading, justify="right", no_wrap=True)
+        for cells in rows:
+            grid.add_row(*cells, style="bold" if cells[0].endswith("(baseline)") else None)
+        wide.print()
+        wide.print(grid, highlight=False, markup=False, crop=False)
+    console.print(f"\n{LEGEND}\n{DIFFERENCES}", style="dim", highlight=False, markup=False)
+    for sentence in conclusions(table):
+        console.print(f"• {sentence}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"Table, figures, predictions: {folder}", highlight=False, soft_wrap=True)
+
+
+def write(
+    folder: Path, table: Table, facts: dict[str, Any], predictions: Mapping[str, np.ndarray]
+) -> None:
+    """table.md, table.json, facts.json, predictions.parquet and config.yaml into the record's
+    folder."""
+    command = "python experiments/run.py " + " ".join(
+        shlex.quote(word)
+        for word in sys.argv[1:]
+        if not word.startswith(("runs_dir=", "cache_dir=", "resume=", "reuse="))
+    )
+    about = {key: value for key, value in facts.items() if key != "config"}
+    records.write_text(folder, "table.md", markdown(table, facts))
+    content = as_json(table, METRICS | RANKING, command) | {"sweep": facts.get("sweep")}
+    records.write_text(folder, "table.json", _json(content, indent=None))
+    records.write_text(folder, "facts.json", _json(about, indent=1))
+    records.write_predictions(folder, predictions)
+    resolved = OmegaConf.to_yaml(OmegaConf.create(facts["config"]))
+    records.write_text(folder, "config.yaml", resolved)
+
+
+def markdown(table: Table, facts: dict[str, Any]) -> str:
+    """The same as `show`, as Markdown, with the notes."""
+    commit = (facts["git"] or {}).get("commit", "none")
+    dirty = " with uncommitted changes" if (facts["git"] or {}).get("dirty") else ""
+    lines = [f"# {table.experiment}", ""]
+    lines += [f"- {note}" for note in notes(facts)]
+    lines += [f"- Configuration {facts['config_hash']}, commit {commit[:12]}{dirty}.", ""]
+    for title, head, rows in grids(table):
+        lines += [f"**{title}**", "", *_grid(head, rows), ""]
+    lines += [LEGEND, "", DIFFERENCES, ""]
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in conclusions(table)), ""])
+
+
+def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, head and rows of each table that is shown."""
+    found = [
+        (
+            f"{table.experiment}: test figures, split '{table.splits[0]}'",
+            ["", *(h for h, _ in METRICS.values()), "train s", "trained"],
+            [[_label(table, n), *_figures(table, n)] for n in table.names],
+        ),
+        (
+            "Against the baseline",
+            ["against the baseline", *(METRICS[m][0] for m in table.compared)],
+            [
+                [name, *(difference(by_metric[m]) for m in table.compared)]
+                for name, by_metric in table.differences[table.splits[0]].items()
+            ],
+        ),
+        (
+            "Ranking and calibration",
+            ["", *(h for h, _ in RANKING.values())],
+            [[_label(table, n), *(_second(table, n, m) for m in RANKING)] for n in table.names],
+        ),
+    ]
+    if len(table.splits) > 1:
+        found.append(_beside(table))
+    if table.retrieval:
+        found.append(
+            (
+                "Retrieval by chunk vectors alone: the Good Fits of a JD among all test CVs",
+                ["encoder", "recall@10", "against the first"],
+                [_retrieved(line) for line in table.retrieval],
+            )
+        )
+    if table.half_life:
+        found.append(
+            (
+                "Half-life of experience, in months",
+                ["from", "half-life", "loss", "loss without age"],
+                _half_lives(table),
+            )
+        )
+    explained = {n: f for n in table.names if (f := faithfulness(table.lines(n)))}
+    if explained:
+        methods = list(dict.fromkeys(m for f in explained.values() for m in f))
+        found.append(
+            (
+                "Attribution: what deleting CV chunks in its order does beyond a random order",
+                ["", *methods],
+                [[n, *(_faithful(f.get(m)) for m in methods)] for n, f in explained.items()],
+            )
+        )
+    return found
+
+
+def _half_lives(table: Table) -> list[list[str]]:
+    """The estimate from words with its interval, and what scorers learnt, mean ± sd of seeds."""
+    words = table.half_life
+    head = f"words of the training pairs, seed {words['seed']}"
+    rows = [[head, words["text"], f"{words['loss']:.4f}", f"{words['loss_without_age']:.4f}"]]
+    for name in table.names:
+        learnt = learnt_half_lives(table.lines(name))
+        if learnt:
+            mean, deviation = spread(learnt)
+            shown = f"{mean:.1f}" if deviation is None else f"{mean:.1f}±{deviation:.1f}"
+            rows.append([f"{name} (vectors)", shown, "", ""])
+    return rows
+
+
+def conclusions(table: Table) -> list[str]:
+    """What this data can show: sentences made of the figures."""
+    said = []
+    for split in table.splits:
+        smallest = ", ".join(
+            f"{METRICS[m][0]} {short(value)}" for m, value in table.detectable[split].items()
+        )
+        if smallest:
+            said.append(
+                f"Split '{split}': the smallest difference that this data would have detected with "
+                f"80% power (median of the variants): {smallest}."
+            )
+    best = ", ".join(f"{a}: {c['macro_f1']:.3f}" for a, c in table.ceilings.items())
+    said.append(f"Best macro-F1 of any model if labels agree with the truth in a share of {best}.")
+    return said
+
+
+def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
+    """Every split beside the others: figures, and how they stand to the baseline's."""
+    shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
+    head = ["", *(f"{METRICS[m][0]} {split}" for m in shown for split in table.splits)]
+    rows = []
+    for name in table.names:
+        cells = []
+        for metric in shown:
+            for split in table.splits:
+                mean = spread(table.values(name, metric, split))[0]
+                found = table.differences[split].get(name)
+                cells.append(f"{short(mean)} {sign(found[metric]) if found else ''}".rstrip())
+        rows.append([_label(table, name), *cells])
+    title = "Splits side by side (+ better, - worse, = tie, against the baseline of the same split)"
+    return title, head, rows
+
+
+def _grid(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def _label(table: Table, name: str) -> str:
+    return f"{name} (baseline)" if name == table.baseline else name
+
+
+def _figures(table: Table, name: str) -> list[str]:
+    cells = [_spread(table.values(name, metric)) for metric in METRICS]
+    lines = table.lines(name)
+    if "train_seconds" not in lines[0]:
+        return [*cells, "", ""]
+    seconds = np.mean([line["train_seconds"] for line in lines])
+    return [*cells, f"{seconds:.1f}", f"{lines[0]['parameters']:,}"]
+
+
+def _faithful(found: Mapping[str, float] | None) -> str:
+    return interval(found["against_random"], found["low"], found["high"]) if found else UNDEFINED
+
+
+def _retrieved(line: Mapping[str, Any]) -> list[str]:
+    against = line.get("against")
+    beside = (
+        "" if against is None else interval(*(against[k] for k in ("difference", "low", "high")))
+    )
+    return [line["encoder"], with_spread(line["recall"], line["sd"]), beside]
+
+
+def _second(table: Table, name: str, metric: str) -> str:
+    values = table.values(name, metric)
+    return f"{np.mean(values):g}" if metric == "k" else _spread(values)
+
+
+def _spread(values: list[float]) -> str:
+    return with_spread(*spread(values))
+
+
+def _json(content: Any, indent: int | None) -> str:
+    text = json.dumps(records.plain(content), indent=indent, ensure_ascii=False, allow_nan=False)
+    return text + "\n"

@@ -1,0 +1,254 @@
+"""The ablation table in numbers: figures by row and split, and differences. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jdcv_core.evaluation.calibration import reliability
+from jdcv_core.evaluation.compare import compare, spread
+from jdcv_core.evaluation.label_noise import noise_ceiling
+
+ORDER = ("floor", "variant", "falsifier", "ceiling")
+AGREEMENTS = (0.6, 0.7, 0.8, 0.9, 1.0)
+"""Assumed agreements between labels and truth for which the best reachable figure is shown."""
+
+Lines = list[dict[str, Any]]
+
+
+@dataclass
+class Table:
+    """The first of `splits` is the main one.
+
+    rows:        split → name → the lines of its seeds; floors first, the ceiling last
+    differences: split → name → metric → what `statistics.compare` says; without the baseline
+    compared:    the metrics of `differences`
+    detectable:  split → metric → the smallest difference that the data could have detected, the
+                 median over the variants
+    notes:       sentences that a reader of the table must know
+    ceilings:    agreement between labels and truth → the best figures that any model could show
+    curves:      name → mean score, mean target and count in bins of the score, on the main split
+    retrieval:   recall@10 of each encoder's chunk vectors, see `recipes.pretraining.retrieval`; []
+                 where no encoder was pretrained
+    half_life:   of experience, from the words of the training pairs, see `recipes.months`; {} where
+                 documents are not cut by experience
+    """
+
+    experiment: str
+    baseline: str
+    splits: list[str]
+    compared: list[str]
+    rows: dict[str, dict[str, Lines]]
+    differences: dict[str, dict[str, dict[str, dict[str, Any]]]]
+    detectable: dict[str, dict[str, float]]
+    notes: list[str]
+    ceilings: dict[str, dict[str, float]]
+    curves: dict[str, dict[str, list[float]]]
+    retrieval: list[dict[str, Any]]
+    half_life: dict[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.rows[self.splits[0]])
+
+    def kind(self, name: str) -> str:
+        return self.rows[self.splits[0]][name][0]["kind"]
+
+    def lines(self, name: str) -> Lines:
+        """Of a row on the main split."""
+        return self.rows[self.splits[0]][name]
+
+    def values(self, name: str, metric: str, split: str | None = None) -> list[float]:
+        """A figure, seed by seed; nan where it is undefined."""
+        lines = self.rows[split or self.splits[0]][name]
+        found = [line["metrics"][metric] for line in lines]
+        return [np.nan if value is None else value for value in found]
+
+
+def make_table(
+    lines: Lines,
+    columns: Iterable[Mapping[str, np.ndarray]],
+    facts: dict[str, Any],
+    compared: Sequence[str],
+) -> Table:
+    """Group the lines by split and row, and compare every row with the baseline.
+
+    columns: of predictions.parquet, cell by cell as `lines`
+    """
+    baseline = facts["baseline"]
+    each = list(zip(lines, columns, strict=True))
+    splits = list(dict.fromkeys(line["split"] for line in lines))
+    rows: dict[str, dict[str, Lines]] = {}
+    differences, detectable = {}, {}
+    curves: dict[str, dict[str, list[float]]] = {}
+    for split in splits:
+        mine = sorted(
+            [(line, c) for line, c in each if line["split"] == split],
+            key=lambda both: ORDER.index(both[0]["kind"]),
+        )
+        tables: dict[str, list[Mapping[str, np.ndarray]]] = {}
+        for line, cell in mine:
+            rows.setdefault(split, {}).setdefault(line["variant"], []).append(line)
+            tables.setdefault(line["variant"], []).append(cell)
+        joined = {
+            name: {c: np.concatenate([cell[c] for cell in cells]) for c in cells[0]}
+            for name, cells in tables.items()
+        }
+        kinds = {name: found[0]["kind"] for name, found in rows[split].items()}
+        family = [n for n, kind in kinds.items() if kind == "variant" and n != baseline]
+        differences[split] = compare(joined, baseline, metrics=compared, family=family)
+        detectable[split] = {
+            metric: _detectable([differences[split][n][metric] for n in family])
+            for metric in compared
+            if family
+        }
+        if split == splits[0]:
+            curves = {n: _curve(joined[n]) for n, kind in kinds.items() if kind != "floor"}
+            labels = joined[baseline]["label"]
+    shares = np.bincount(labels, minlength=3) / len(labels)
+    ceilings = {f"{a:g}": noise_ceiling(shares, a) for a in AGREEMENTS}
+    return Table(
+        facts["experiment"], baseline, splits, list(compared), rows, differences, detectable,
+        notes(facts), ceilings, curves, facts.get("retrieval", []), facts.get("half_life", {}),
+    )  # fmt: skip
+
+
+def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) -> dict[str, Any]:
+    """Everything of the table as plain values, for table.json.
+
+    metrics: key → heading, meaning
+    """
+    rows = []
+    for name in table.names:
+        line = table.lines(name)[0]
+        seconds = [x["train_seconds"] for x in table.lines(name) if "train_seconds" in x]
+        rows.append(
+            {
+                "name": name,
+                "kind": line["kind"],
+                "target": line.get("target"),
+                "parameters": line.get("parameters"),
+                "train_seconds": float(np.mean(seconds)) if seconds else None,
+                "figures": {
+                    split: {m: _summary(table.values(name, m, split)) for m in metrics}
+                    for split in table.splits
+                },
+                "against": None
+                if name == table.baseline
+                else {split: _finite(table.differences[split][name]) for split in table.splits},
+                "faithfulness": faithfulness(table.lines(name)),
+                "half_life": learnt_half_lives(table.lines(name)),
+            }
+        )
+    return {
+        "experiment": table.experiment,
+        "command": command,
+        "baseline": table.baseline,
+        "main_split": table.splits[0],
+        "splits": table.splits,
+        "seeds": [line["seed"] for line in table.lines(table.baseline)],
+        "compared": table.compared,
+        "metrics": {m: {"heading": h, "meaning": text} for m, (h, text) in metrics.items()},
+        "rows": rows,
+        "detectable": table.detectable,
+        "notes": table.notes,
+        "noise_ceiling": table.ceilings,
+        "reliability": table.curves,
+        "retrieval": table.retrieval,
+        "half_life": table.half_life,
+    }
+
+
+def faithfulness(lines: Lines) -> dict[str, dict[str, float]] | None:
+    """The mean over seeds of how faithful each attribution of a row is; None where not asked."""
+    found = [line["faithfulness"] for line in lines if line.get("faithfulness")]
+    if not found:
+        return None
+    return {
+        method: {key: float(np.mean([f[method][key] for f in found])) for key in found[0][method]}
+        for method in found[0]
+    }
+
+
+def learnt_half_lives(lines: Lines) -> list[float] | None:
+    """The half-life in months that each seed's scorer learnt; None for one that learns none."""
+    found = [line["learnt"]["half_life"] for line in lines if "half_life" in line.get("learnt", {})]
+    return found or None
+
+
+def notes(facts: dict[str, Any]) -> list[str]:
+    """What data, chunks and splits mean for the table, one sentence each."""
+    data = facts["data"]
+    labels = ", ".join(f"{name} {count:,}" for name, count in data["label_counts"].items())
+    said = [
+        f"Data: {data['name']}, {data['pairs']:,} pairs of {data['cvs']} CVs and {data['jds']} JDs "
+        f"({labels}); {data['duplicates_merged']} duplicates merged, {data['conflicts_dropped']} "
+        "pairs with conflicting labels dropped."
+    ]
+    for encoding in facts["encodings"]:
+        said += _encoding_notes(encoding)
+    for kind, seeds in facts["splits"].items():
+        said += [_split_note(kind, seed, split) for seed, split in seeds.items()]
+    if cells := facts.get("cells"):
+        said.append(f"Cells made now: {cells['made']} of {cells['all']}; the others were found.")
+    return said
+
+
+def _split_note(kind: str, seed: str, split: dict[str, Any]) -> str:
+    return (
+        f"Split '{kind}', seed {seed}: "
+        + ", ".join(f"{p} {split[p]['pairs']:,}" for p in ("train", "validation", "test"))
+        + f" pairs, {split['discarded']:,} discarded; test has {split['test']['jds']} JDs and "
+        f"{split['test']['labels']['Good Fit']} Good Fit; of its CVs "
+        f"{split['test_cvs_in_train']:.0%} are also in train, of its JDs "
+        f"{split['test_jds_in_train']:.0%}."
+    )
+
+
+def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
+    """What one encoder made of the documents."""
+    chunks = encoding["chunk_counts"]
+    said = [
+        f"Chunks of at most {encoding['size']} tokens of {encoding['encoder']}: "
+        + ", ".join(
+            f"a {side.upper()} has {chunks[side]['median']:g} (median; most {chunks[side]['max']})"
+            for side in ("cv", "jd")
+        )
+        + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
+        f"{encoding['encoder_calls']} calls of the encoder."
+    ]
+    single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
+    if single > 0.5 * encoding["documents"]:
+        said.append(
+            "Most documents have one chunk: a comparison of ways to combine chunks shows little "
+            "here. Give a smaller chunking.size."
+        )
+    return said
+
+
+def _detectable(found: Sequence[Mapping[str, Any]]) -> float:
+    """The median of the smallest detectable differences; rows in which nothing varies, for lack of
+    comparisons, know nothing of it."""
+    known = [f["detectable"] for f in found if f["se"] > 0]
+    return float(np.median(known)) if known else np.nan
+
+
+def _finite(by_metric: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What JSON can hold: degrees of freedom without end (nothing varies) are None."""
+    return {
+        metric: {key: None if value == np.inf else value for key, value in found.items()}
+        for metric, found in by_metric.items()
+    }
+
+
+def _summary(values: list[float]) -> dict[str, Any]:
+    mean, deviation = spread(values)
+    return {"mean": mean, "sd": deviation, "seeds": values}
+
+
+def _curve(columns: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    found = reliability(columns["label"], columns["score"], bins=10)
+    return {name: [float(x) for x in values] for name, values in found.items()}

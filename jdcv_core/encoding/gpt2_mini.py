@@ -1,0 +1,293 @@
+"""gpt2-mini: a small GPT-2 that is trained here, on the corpus itself, in about a minute.
+
+Its text needs no labels, so it trains on every document that it is given, those of the test fold
+too: it learns how CVs and JDs are written, never which of them fit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn.functional import cross_entropy
+
+from jdcv_core.encoding.encoder import Encoder, Precision
+from jdcv_core.encoding.loaders import causal_lm, hide_progress
+from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.pooling import Pooling
+from jdcv_core.encoding.precision import multiplies_bf16
+from jdcv_core.errors import InputError, nearest
+from jdcv_core.progress import progress
+from jdcv_core.types import Document
+
+END = "<|endoftext|>"
+RECIPE = 1  # raise when the same settings would no longer give the same weights
+
+
+@dataclass(frozen=True)
+class MiniSettings:
+    """What gpt2-mini is and how it is trained; together with the texts it fixes the weights.
+
+    layers, width, heads: of the GPT-2 class
+    context:       most tokens that it reads at once
+    vocabulary:    most tokens of its byte-level BPE
+    train_tokens:  tokens it is trained on; a corpus with fewer is read several times. A budget of
+                   tokens and not of time, so that the same seed gives the same weights
+    rows:          rows of `context` tokens in a step
+    learning_rate: the highest, after a warm-up of 5% of the steps; it falls to 0 by a cosine
+    weight_decay:  of the layers' matrices
+    seed:          of the initial weights and the order of the rows
+    """
+
+    layers: int = 4
+    width: int = 256
+    heads: int = 4
+    context: int = 256
+    vocabulary: int = 4096
+    train_tokens: int = 500_000
+    rows: int = 8
+    learning_rate: float = 6e-3
+    weight_decay: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"layers": 1, "width": 1, "heads": 1, "context": 2, "vocabulary": 257, "rows": 1}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise InputError(
+                    f"encoder.{name}={getattr(self, name)}",
+                    "that is too little",
+                    f"give {smallest} or more",
+                )
+        if self.width % self.heads:
+            raise InputError(
+                f"encoder.width={self.width}",
+                f"its {self.heads} heads cannot share it evenly",
+                f"give a multiple of {self.heads}",
+            )
+
+
+def gpt2_mini(
+    documents: Iterable[Document],
+    cache_dir: str | Path,
+    pooling: Pooling = "mean",
+    precision: Precision = "fp32",
+    device: str = "auto",
+    batch_tokens: int | None = None,
+    **settings: Any,
+) -> Encoder:
+    """A small GPT-2 trained on the documents by next-token prediction, or found trained before.
+
+    documents: all of the corpus; only their texts are used, in any order
+    cache_dir: the folder that keeps trained models, each under a hash of texts and settings
+    pooling, precision, device, batch_tokens: see `causal_lm`; fp32 by default, so that the vectors
+               do not hang on a measurement
+    settings:  fields of `MiniSettings`
+
+    The same texts and settings give the same weights on the same machine. Where the processor
+    multiplies bf16, training does so too and takes half the time; the weights stay fp32.
+    Raises InputError for an unknown setting and for no documents.
+    """
+    known = [f.name for f in fields(MiniSettings)]
+    for name in settings:
+        if name not in known:
+            raise InputError(f"encoder.{name}", "there is no such setting", nearest(name, known))
+    folder = train_mini(
+        sorted({d.text for d in documents}), Path(cache_dir), MiniSettings(**settings)
+    )
+    encoder = causal_lm(
+        str(folder),
+        pooling=pooling,
+        precision=precision,
+        device=device,
+        batch_tokens=batch_tokens,
+    )
+    encoder.name = "gpt2-mini"
+    return encoder
+
+
+def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Path:
+    """Train unless it was done before; returns the folder with model, tokenizer and `mini.json`.
+
+    The folder is written under another name and renamed when complete, so a kill leaves none that
+    looks finished; of two processes at once the first to finish counts.
+    """
+    if not texts:
+        raise InputError("encoder gpt2-mini", "there are no documents to train on", "check data")
+    precision = "bf16" if multiplies_bf16() else "fp32"
+    folder = cache_dir / fingerprint(RECIPE, texts, asdict(settings), precision)[:20]
+    if folder.is_dir():
+        return folder
+    partial = cache_dir / f"{folder.name}.{os.getpid()}.partial"
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        cure = "give encoder.cache_dir=FOLDER that can be written to"
+        raise InputError(str(cache_dir), error.strerror or "it cannot be made", cure) from error
+    try:
+        _train_into(partial, texts, settings, precision)
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        # Another process was faster; its weights are as good.
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _train_into(folder: Path, texts: list[str], settings: MiniSettings, precision: str) -> None:
+    started = time.perf_counter()
+    tokenizer = train_tokenizer(texts, settings.vocabulary)
+    stream, vocabulary = pack(texts, tokenizer), tokenizer.get_vocab_size()
+    model, losses = train_model(stream, vocabulary, settings, bf16=precision == "bf16")
+    save(folder, model, tokenizer)
+    last = losses[-20:]
+    facts = {
+        "settings": asdict(settings),
+        "precision": precision,
+        "documents": len(texts),
+        "tokens": len(stream),
+        "parameters": sum(p.numel() for p in model.transformer.parameters()),
+        "loss_first": losses[0],  # nats per token, like the next
+        "loss_last": sum(last) / len(last),
+        "seconds": time.perf_counter() - started,
+    }
+    (folder / "mini.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def train_tokenizer(texts: list[str], vocabulary: int) -> Tokenizer:
+    """A byte-level BPE with GPT-2's pre-tokenization, learnt from the texts."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[END],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def pack(texts: list[str], tokenizer: Tokenizer) -> torch.Tensor:
+    """The tokens of all texts in one row, each text followed by the end token: [token]."""
+    end = tokenizer.token_to_id(END)
+    encodings = tokenizer.encode_batch(texts)
+    return torch.tensor([i for e in encodings for i in (*e.ids, end)])
+
+
+def batches(stream: torch.Tensor, settings: MiniSettings) -> Iterator[torch.Tensor]:
+    """Endless batches [row, context + 1]: each pass cuts the stream anew from a random start."""
+    numbers = torch.Generator().manual_seed(settings.seed)
+    length = settings.context + 1
+    if len(stream) < 2 * length:
+        stream = stream.repeat(math.ceil(2 * length / len(stream)))
+    waiting = torch.empty(0, length, dtype=torch.long)
+    while True:
+        start = int(torch.randint(length, (), generator=numbers))
+        count = (len(stream) - start) // length
+        cut = stream[start : start + count * length].view(count, length)
+        waiting = torch.cat([waiting, cut[torch.randperm(count, generator=numbers)]])
+        while len(waiting) >= settings.rows:
+            yield waiting[: settings.rows]
+            waiting = waiting[settings.rows :]
+
+
+def train_model(
+    stream: torch.Tensor, vocabulary: int, settings: MiniSettings, bf16: bool
+) -> tuple[Any, list[float]]:
+    """A GPT2LMHeadModel trained on the stream, and the loss of each step in nats per token."""
+    model = new_model(vocabulary, settings).train()
+    steps = max(1, settings.train_tokens // (settings.rows * settings.context))
+    both = optimizers(model, settings)
+    losses = []
+    with progress("Training gpt2-mini", steps) as advance:
+        for step, batch in zip(range(steps), batches(stream, settings), strict=False):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                logits = model(input_ids=batch[:, :-1], use_cache=False).logits
+            loss = cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimizer in both:
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.learning_rate * schedule(step, steps)
+                optimizer.step()
+                optimizer.zero_grad()
+            losses.append(loss.item())
+            advance(note=f"loss {losses[-1]:.2f}")
+    return model.eval(), losses
+
+
+def new_model(vocabulary: int, settings: MiniSettings) -> Any:
+    """A GPT2LMHeadModel with random weights; the seed leaves torch's own generator alone."""
+    from transformers import GPT2LMHeadModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        return GPT2LMHeadModel(mini_config(vocabulary, settings))
+
+
+def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
+    """The GPT2Config, without dropout: it is trained for less than a pass or two."""
+    from transformers import GPT2Config
+
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=settings.context,
+        n_layer=settings.layers,
+        n_embd=settings.width,
+        n_head=settings.heads,
+        # GPT-2's own gelu_new is this function; the fused form is faster.
+        activation_function="gelu_pytorch_tanh",
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+
+
+def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for embeddings, biases and gains.
+
+    In so few steps Muon learns far more than AdamW alone (docs/LOG.md). Its steps are scaled to
+    the size of AdamW's, so one learning rate serves both. Muon: Jordan et al. 2024; the scaling:
+    Liu et al. 2025, "Muon is scalable for LLM training", equation 4.
+    """
+    matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    rate, decay = settings.learning_rate, settings.weight_decay
+    return [
+        torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, rate, betas=(0.9, 0.95), weight_decay=0.0),
+    ]
+
+
+def schedule(step: int, steps: int) -> float:
+    """Share of the highest learning rate: up over 5% of the steps, then a cosine down to 0."""
+    warm = max(1, round(0.05 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def save(folder: Path, model: Any, tokenizer: Tokenizer) -> None:
+    """Write the model without its head, and the tokenizer, as transformers reads them."""
+    from transformers import PreTrainedTokenizerFast
+
+    hide_progress()
+    model.transformer.save_pretrained(folder)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END, eos_token=END)
+    wrapped.save_pretrained(folder)

@@ -1,0 +1,212 @@
+"""An encoder into files and back: what was trained in place is read again bit for bit.
+
+What is written are the module's weights as they are now, in fp32, in the form in which transformers
+or sentence-transformers write their own models; so both can read them without this toolkit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from jdcv_core.encoding.encoder import Encoder, Precision
+from jdcv_core.encoding.loaders import causal_lm, hide_progress, sentence_transformer
+from jdcv_core.encoding.pooling import POOLINGS
+from jdcv_core.errors import InputError
+from jdcv_core.types import Document
+
+NOTE = "encoder.json"
+DECODER, SENTENCE = "causal-lm", "sentence-transformer"
+CURE = "give a folder that save_pretrained wrote"
+
+
+def save_encoder(encoder: Encoder, folder: Path) -> dict[str, Path]:
+    """Write the encoder into an empty folder; returns its files by their names relative to it.
+
+    encoder: its `module` is what is saved, wherever it was loaded from (a GGUF file, too); a LoRA
+             adapter must be merged into it before
+    folder:  is made where it is missing. Nothing here is atomic: `folders.write_folder` is
+
+    `load_encoder(folder)` has the same vectors (bit for bit in fp32 on the same machine), the same
+    tokenizer fingerprint and the same window. Weights that are in bf16 were rounded before; they
+    are saved as they are.
+    Raises ValueError for a module that is neither a decoder of transformers nor a
+    SentenceTransformer, and for one whose weights are not those of its class, such as an adapter.
+    """
+    from transformers import PreTrainedModel
+
+    hide_progress()
+    folder.mkdir(parents=True, exist_ok=True)
+    note = {"name": encoder.name, "dim": encoder.dim}
+    if isinstance(encoder.module, PreTrainedModel):
+        note |= {"kind": DECODER, "pooling": encoder.network.identity["pooling"]}
+        _save_decoder(encoder.module, folder)
+        _save_tokenizer(encoder, folder)
+    else:
+        note |= {"kind": SENTENCE}
+        _save_sentence_transformer(encoder.module, folder)
+    (folder / NOTE).write_text(json.dumps(note, indent=1), encoding="utf-8")
+    return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def load_encoder(
+    folder: str | Path, precision: Precision = "auto", device: str = "auto"
+) -> Encoder:
+    """The encoder that `save_encoder` wrote. Nothing but the folder is read; no network is needed.
+
+    precision, device: see `Encoder`. The weights are loaded when the first chunk is encoded
+
+    Raises InputError for a folder that `save_encoder` did not write or that was changed since.
+    """
+    folder = Path(folder)
+    note = _read_note(folder)
+    if note["kind"] == SENTENCE:
+        try:
+            encoder = sentence_transformer(str(folder), precision=precision, device=device)
+        except InputError:
+            raise
+        # sentence-transformers raises errors of many families for a damaged folder.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+            what = f"sentence-transformers cannot read it ({reason})"
+            raise InputError(str(folder), what, CURE) from error
+    else:
+        encoder = causal_lm(
+            str(folder), pooling=note["pooling"], precision=precision, device=device
+        )
+    if encoder.dim != note["dim"]:
+        what = f"its vectors have {encoder.dim} dimensions, {NOTE} says {note['dim']}"
+        raise InputError(str(folder), what, CURE)
+    encoder.name = note["name"]
+    return encoder
+
+
+def pretrained(
+    init_from: str | None = None,
+    precision: Precision = "fp32",
+    device: str = "auto",
+    documents: Iterable[Document] = (),
+) -> Encoder:
+    """The encoder that a pretraining left, by `load_encoder`, to start from.
+
+    init_from: its folder, such as runs/contrastive/<id>/encoders/seed-0
+    precision, device: see `Encoder`; fp32 by default, so that the vectors do not hang on a
+               measurement
+    documents: not used
+    Raises InputError without a folder, and as `load_encoder`.
+    """
+    if init_from is None:
+        cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders"
+        raise InputError("encoder=pretrained", "there is no folder to start from", cure)
+    return load_encoder(init_from, precision, device)
+
+
+def _read_note(folder: Path) -> dict[str, Any]:
+    path = folder / NOTE
+    try:
+        note = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(str(path), "it is missing or no JSON", CURE) from error
+    sound = (
+        isinstance(note, dict)
+        and isinstance(note.get("name"), str)
+        and isinstance(note.get("dim"), int)
+        and (
+            note.get("kind") == SENTENCE
+            or (note.get("kind") == DECODER and note.get("pooling") in POOLINGS)
+        )
+    )
+    if not sound:
+        what = f"it does not describe an encoder of a kind known here ({DECODER}, {SENTENCE})"
+        raise InputError(str(path), what, f"{CURE}, with the version of jdcv that wrote it")
+    return note
+
+
+def _save_sentence_transformer(module: nn.Module, folder: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from transformers import PreTrainedModel
+
+    if not isinstance(module, SentenceTransformer):
+        raise ValueError(
+            f"a {type(module).__name__} is neither a decoder of transformers nor a "
+            "SentenceTransformer: merge its adapter, or unwrap it, before saving"
+        )
+    for part in module.modules():
+        if isinstance(part, PreTrainedModel):
+            _plain(part)
+    _in_fp32(module).save(str(folder), create_model_card=False)
+
+
+def _save_decoder(module: Any, folder: Path) -> None:
+    """The weights go into a plain model of the same class first: what was loaded from a GGUF file
+    calls itself quantized, and transformers would refuse to save it.
+    """
+    plain = _plain(module)
+    weights = {name: x.float() for name, x in module.state_dict().items()}
+    plain.load_state_dict(weights, assign=True)
+    plain.save_pretrained(folder)
+
+
+def _plain(module: Any) -> Any:
+    """A new model of the same class and configuration, without numbers (on the device "meta").
+
+    Raises ValueError where its weights have other names: the reader would lack some, and
+    transformers fills what is lacking with random numbers.
+    """
+    config = deepcopy(module.config)
+    for name in ("quantization_config", "_pre_quantization_dtype"):
+        if hasattr(config, name):
+            delattr(config, name)
+    with torch.device("meta"):
+        plain = type(module)(config)
+    strange = module.state_dict().keys() ^ plain.state_dict().keys()
+    if strange:
+        raise ValueError(
+            f"{len(strange)} weights are not those of a {type(module).__name__}, such as "
+            f"{min(strange)}: merge the adapter before saving"
+        )
+    return plain
+
+
+def _save_tokenizer(encoder: Encoder, folder: Path) -> None:
+    """The encoder's own tokenizer, with its special tokens around a text, as transformers reads it.
+
+    It is written from the encoder and not copied, for the files it came from may be gone, or be in
+    a GGUF file. The names of special tokens (eos, pad) are not kept: no vector depends on them.
+    """
+    settings = json.loads(encoder.tokenizer.to_str())
+    settings["post_processor"] = _template(encoder.network.prefix, encoder.network.suffix)
+    content = json.dumps(settings, ensure_ascii=False)
+    (folder / "tokenizer.json").write_text(content, encoding="utf-8")
+    kind = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kind, indent=1), encoding="utf-8")
+
+
+def _template(prefix: tuple[int, ...], suffix: tuple[int, ...]) -> dict[str, Any] | None:
+    """The post-processor of the package tokenizers that sets these ids around a text."""
+    if not prefix + suffix:
+        return None
+    before, after = ([{"SpecialToken": {"id": str(i), "type_id": 0}} for i in part]
+                     for part in (prefix, suffix))  # fmt: skip
+    text, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    tokens = {str(i): {"id": str(i), "ids": [i], "tokens": [str(i)]} for i in (*prefix, *suffix)}
+    return {
+        "type": "TemplateProcessing",
+        "single": [*before, text, *after],
+        "pair": [*before, text, second, *after],
+        "special_tokens": tokens,
+    }
+
+
+def _in_fp32(module: Any) -> Any:
+    """The module itself where its numbers are fp32, else a copy of it in fp32."""
+    numbers = [*module.parameters(), *module.buffers()]
+    if all(x.dtype == torch.float32 for x in numbers if x.is_floating_point()):
+        return module
+    return deepcopy(module).float()

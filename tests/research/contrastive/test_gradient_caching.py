@@ -1,0 +1,111 @@
+"""The cached step has the gradient of the plain one."""
+
+import json
+from pathlib import Path
+
+import gloo
+import numpy as np
+import pytest
+import small
+import torch
+
+from research.contrastive.contrastive_losses import contrastive_loss
+from research.contrastive.gradient_caching import (
+    build_cache,
+    cached_step,
+    forward_backward,
+    plain_step,
+)
+
+WORKER = Path(__file__).parent / "gloo_worker.py"
+
+
+def step(how, model, size, seed=3, tile=4, **options):
+    torch.manual_seed(seed)
+    value = how(
+        model.encode, small.parted(small.texts(), size), small.loss_of(model, tile), **options
+    )
+    return value, model.gradients(), torch.get_rng_state()
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("size", [1, 5, 23, 50])
+def test_the_cached_step_equals_the_plain_one_with_dropout_on(size, bf16):
+    """23 documents: the last micro-batch is uneven for 5, tiles of 4 for all."""
+    plain, cached = small.Model(bf16=bf16), small.Model(bf16=bf16)
+    expected, to_plain, after = step(plain_step, plain, size, tile=1000)
+    found, to_cached, then = step(cached_step, cached, size)
+    assert found == pytest.approx(expected, rel=1e-6)
+    assert to_cached.keys() == to_plain.keys()
+    assert {"projection.weight", "temperature.position", "gpt2.wte.weight"} <= to_plain.keys()
+    assert small.relative(to_cached, to_plain) < 1e-5
+    assert torch.equal(after, then)
+
+
+def test_without_replay_the_gradient_is_wrong():
+    """The negative control: another dropout in the second forward."""
+    plain, cached = small.Model(), small.Model()
+    _, expected, _ = step(plain_step, plain, 5)
+    _, found, _ = step(cached_step, cached, 5, replay=False)
+    assert small.relative(found, expected) > 0.05
+
+
+def test_each_document_once_equals_each_pair_by_itself():
+    """De-duplicated against a plain batch in which every positive pair brings its own documents."""
+    model, other = small.Model(dropout=0.0), small.Model(dropout=0.0)
+    step(cached_step, model, 5)
+    contrast = small.contrast()
+    z = other.encode(small.texts())
+    rows = []
+    texts = small.texts()
+    for i, k in contrast.positive.tolist():  # a JD and a CV for each, repeats and all
+        rows += [texts[contrast.anchor[i]], texts[contrast.candidate[k]]]
+    z = other.projection(other.encode(rows + texts))
+    last = z[len(rows) :]  # the candidates of the softmax, and the pairs' own vectors
+    total = 0.0
+    t = other.temperature()
+    unit = torch.nn.functional.normalize(z, dim=-1)
+    bank = torch.nn.functional.normalize(last, dim=-1)[contrast.candidate]
+    never = {tuple(p) for p in contrast.excluded.tolist()}
+    anchors, weights = contrast.positive[:, 0].tolist(), contrast.weight.tolist()
+    for at, (i, weight) in enumerate(zip(anchors, weights, strict=True)):
+        anchor, partner = unit[2 * at], unit[2 * at + 1]
+        negatives = [c for c in range(len(bank)) if (i, c) not in never]
+        s = torch.cat([(anchor @ partner)[None], bank[negatives] @ anchor]) / t
+        total = total + weight * (torch.logsumexp(s, 0) - s[0])
+    (total / contrast.weight.sum()).backward()
+    assert small.relative(model.gradients(), other.gradients()) < 1e-5
+
+
+def test_gradients_add_up_over_steps_as_accumulation_asks():
+    model = small.Model()
+    _, once, _ = step(cached_step, model, 5)
+    _, twice, _ = step(cached_step, model, 5)
+    for name, value in once.items():
+        torch.testing.assert_close(twice[name], 2 * value)
+
+
+def test_the_cache_is_the_gradient_of_the_loss_and_must_fit_the_micro_batches():
+    model = small.Model(dropout=0.0)
+    z = torch.randn(23, 16)
+    loss, found = build_cache(small.loss_of(model), z)
+    leaf = z.clone().requires_grad_()
+    value = contrastive_loss(model.projection(leaf), small.contrast(), model.temperature())
+    (expected,) = torch.autograd.grad(value, leaf)
+    assert loss == pytest.approx(value.item())
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match="5 representations and 23 gradients"):
+        forward_backward(model.encode, [small.texts()[:5]], found, None)
+
+
+def test_two_processes_give_the_gradient_of_one_and_a_gather_without_gradients_does_not(tmp_path):
+    gloo.run_two(WORKER, tmp_path)
+    found = json.loads((tmp_path / "found.json").read_text())
+    model = small.Model(dropout=0.0)
+    loss, expected, _ = step(plain_step, model, 5)
+    for how in ("whole loss", "own anchors"):
+        ours = {n: torch.tensor(g) for n, g in found[how]["gradients"].items()}
+        assert small.relative(ours, expected) < 1e-5, how
+        assert np.mean(found[how]["losses"]) == pytest.approx(loss, rel=1e-5)
+    wrong = {n: torch.tensor(g) for n, g in found["shortcut"]["gradients"].items()}
+    assert small.relative(wrong, expected) > 0.05

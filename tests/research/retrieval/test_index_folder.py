@@ -1,0 +1,304 @@
+"""Documents come, change and go; nothing of who went is left; kills and damage do no harm."""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_vector_index import unit as clustered
+
+from jdcv_core.errors import InputError
+from research.retrieval import index_folder as corpus_module
+from research.retrieval.index_folder import Corpus, Entry
+from research.retrieval.vector_index import search_all
+
+DIM = 16
+
+
+def entry(name: str, seed: int | None = None, mark: str = "") -> Entry:
+    """A document of one to four chunks; the same name and seed give the same."""
+    rng = np.random.default_rng([*name.encode(), seed or 0])
+    vectors = rng.standard_normal((int(rng.integers(1, 5)), DIM)).astype(np.float32)
+    text = f"CV of {name} {mark}"
+    return Entry(name, vectors, text, [(0, len(text))] * len(vectors))
+
+
+def entries(count: int, start: int = 0) -> list[Entry]:
+    return [entry(f"p{n:04d}") for n in range(start, start + count)]
+
+
+def made(folder: Path, documents: list[Entry], kind: str = "flat") -> Corpus:
+    sample = [e.vectors for e in entries(500)]
+    return Corpus.create(folder, sample, 500, kind).put(documents)
+
+
+def content(corpus: Corpus) -> dict[str, tuple]:
+    found = [corpus.entry(d) for d in range(len(corpus))]
+    return {e.id: (e.text, e.vectors.tobytes(), tuple(map(tuple, e.spans))) for e in found}
+
+
+def expected(documents: list[Entry]) -> dict[str, tuple]:
+    return {e.id: (e.text, e.vectors.tobytes(), tuple(e.spans)) for e in documents}
+
+
+@pytest.fixture
+def small_segments(monkeypatch):
+    monkeypatch.setattr(corpus_module, "SEGMENT", 20)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-rabitq"])
+def test_put_replace_and_erase_keep_what_they_should(tmp_path, small_segments, kind):
+    corpus = made(tmp_path / "x", entries(50), kind)
+    assert content(corpus) == expected(entries(50))
+    changed = [entry("p0003", 9), entry("p0041", 9), entry("new", 1)]
+    corpus = corpus.put(changed)
+    kept = [e for e in entries(50) if e.id not in ("p0003", "p0041")]
+    assert content(corpus) == expected(kept + changed)
+    corpus = corpus.erase(["p0000", "new"])
+    left = [e for e in kept + changed if e.id not in ("p0000", "new")]
+    assert content(corpus) == expected(left)
+    assert content(Corpus(tmp_path / "x")) == expected(left)
+    for at in range(len(corpus)):  # codes belong to the vectors beside them
+        own = corpus_module.unit(corpus.entry(at).vectors)
+        rows = search_all(corpus.chunks, own, 1, 10**4)[1][:, 0]
+        if kind == "flat":
+            assert rows.tolist() == list(range(corpus.starts[at], corpus.starts[at + 1]))
+
+
+def test_rows_are_those_of_the_documents_asked_for(tmp_path, small_segments):
+    corpus = made(tmp_path / "x", entries(70))
+    asked = np.array([69, 0, 33, 34, 5, 0])
+    found, starts = corpus.rows(asked)
+    for at, document in enumerate(asked):
+        assert np.array_equal(
+            found[starts[at] : starts[at + 1]], corpus.entry(int(document)).vectors
+        )
+
+
+def test_many_small_changes_do_not_pile_up_segments(tmp_path):
+    corpus = made(tmp_path / "x", entries(1))
+    for n in range(1, 30):
+        corpus = corpus.put([entry(f"p{n:04d}")])
+    assert content(corpus) == expected(entries(30))
+    assert len(list((tmp_path / "x" / "segments").iterdir())) <= corpus_module.MOST_SMALL + 1
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf-pq", "ivf-rabitq", "hnsw"])
+def test_nothing_is_left_of_who_was_erased(tmp_path, small_segments, kind):
+    """A byte scan, and: whoever it was, the segments are the same to the last byte."""
+    found = []
+    for seed in (1, 2):
+        who = entry("Ada Lovelace", seed, mark=f"secret-{seed}-Ada")
+        folder = tmp_path / str(seed)
+        corpus = made(folder, [*entries(25), who, *entries(25, 25)], kind)
+        assert scan(folder, who) == {"id", "text", "vectors"}
+        corpus.erase([who.id])
+        assert scan(folder, who) == set()
+        files = sorted(p for p in (folder / "segments").rglob("*") if p.is_file())
+        found.append([(p.relative_to(folder), p.read_bytes()) for p in files])
+    assert found[0] == found[1]
+
+
+def scan(folder: Path, who: Entry) -> set[str]:
+    """What of a document is in any file or file name of a folder."""
+    needles = {
+        "id": who.id.encode(),
+        "text": who.text.split()[-1].encode(),
+        "vectors": who.vectors[0].tobytes(),
+        "codes": corpus_module.unit(who.vectors)[0].tobytes(),
+    }
+    seen = set()
+    for path in folder.rglob("*"):
+        data = str(path).encode() + (path.read_bytes() if path.is_file() else b"")
+        seen |= {name for name, needle in needles.items() if needle in data}
+    return seen - {"codes"} if "vectors" in seen else seen
+
+
+KILLED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+import jdcv_core.folders as folders
+from pathlib import Path
+from research.retrieval import index_folder as module
+from test_index_folder import Corpus, entries, entry
+module.SEGMENT = 20
+corpus = Corpus(Path({folder!r}))
+left = int({calls})
+def counted(real):
+    def call(*arguments, **others):
+        global left
+        left -= 1
+        if left < 0:
+            os._exit(9)
+        return real(*arguments, **others)
+    return call
+for name in ("rename", "fsync", "mkdir", "link", "open"):
+    setattr(os, name, counted(getattr(os, name)))
+if {erase}:
+    corpus.erase(["p0003", "p0030"])
+else:
+    corpus.put([entry("p0003", 9), entry("new", 1)])
+"""
+
+
+@pytest.mark.parametrize("erase", [True, False])
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments, erase):
+    made(tmp_path / "start", entries(50))
+    old = expected(entries(50))
+    gone = {"p0003", "p0030"} if erase else {"p0003"}
+    new = expected(
+        [e for e in entries(50) if e.id not in gone]
+        + ([] if erase else [entry("p0003", 9), entry("new", 1)])
+    )
+    seen = set()
+    for calls in (0, 3, 8, 14, 20, 26, 32, 38, 44, 52, 60, 70, 80, 100, 1000):
+        folder = tmp_path / f"k{calls}"
+        shutil.copytree(tmp_path / "start", folder)
+        script = KILLED.format(
+            tests=str(Path(__file__).parent), folder=str(folder), calls=calls, erase=erase
+        )
+        code = subprocess.run([sys.executable, "-c", script], capture_output=True).returncode
+        assert code in (0, 9)
+        corpus = Corpus(folder)
+        seen.add("old" if content(corpus) == old else "new")
+        assert content(corpus) in (old, new)
+        assert content(corpus) == new or code == 9
+        left = {p.name for p in folder.iterdir()} - {"lock", "trained", "segments"}
+        assert len(left) == 1, left
+        if content(corpus) == new and erase:
+            assert not scan(folder, entry("p0003")) - {"vectors"}
+    assert seen == {"old", "new"}
+
+
+def all_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size)
+
+
+def refused(folder: Path) -> bool:
+    try:
+        Corpus(folder)
+    except InputError:
+        return True
+    return False
+
+
+def test_damaged_truncated_and_swapped_files_are_refused(tmp_path, small_segments):
+    """2,000 bit flips, 500 truncations, 100 swaps with the same file of another index."""
+    made(tmp_path / "a", entries(50), "ivf-rabitq")
+    made(tmp_path / "b", entries(50, 20), "ivf-rabitq")
+    draw = random.Random(0)
+    files = all_files(tmp_path / "a")
+    assert len(files) > 20
+    for number in range(2500):
+        path = files[number % len(files)] if number < 200 else draw.choice(files)
+        before = path.read_bytes()
+        at = draw.randrange(len(before))
+        if number < 2000:
+            damaged = bytearray(before)
+            damaged[at] ^= 1 << draw.randrange(8)
+        else:
+            damaged = before[:at]
+        path.write_bytes(damaged)
+        assert refused(tmp_path / "a"), (path, at)
+        path.write_bytes(before)
+    for _ in range(100):
+        path = draw.choice(files)
+        other = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        if not other.exists() or other.read_bytes() == path.read_bytes():
+            other = draw.choice(
+                [p for p in all_files(tmp_path / "b") if p.read_bytes() != path.read_bytes()]
+            )
+        before = path.read_bytes()
+        path.write_bytes(other.read_bytes())
+        assert refused(tmp_path / "a"), (path, other)
+        path.write_bytes(before)
+    assert not refused(tmp_path / "a")
+
+
+def test_a_whole_segment_of_another_index_is_refused_by_name(tmp_path):
+    made(tmp_path / "a", entries(9))
+    made(tmp_path / "b", entries(9, 3))
+    segment = next((tmp_path / "a" / "segments").iterdir())
+    shutil.rmtree(segment)
+    shutil.copytree(tmp_path / "b" / "segments" / segment.name, segment)
+    with pytest.raises(InputError, match=f"{segment.name}.*belongs to another index"):
+        Corpus(tmp_path / "a")
+
+
+def test_an_erasure_takes_over_no_damage(tmp_path):
+    """It opens the folder without comparing all of it; what it writes anew it compares."""
+    made(tmp_path / "x", entries(9))
+    (path,) = (tmp_path / "x" / "segments").glob("*/vectors.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="vectors.npy: it is altered"):
+        Corpus(tmp_path / "x", verify=False).erase(["p0001"])
+    assert path.read_bytes() == content
+
+
+def test_two_writers_are_kept_apart(tmp_path):
+    first = made(tmp_path / "x", entries(5))
+    second = Corpus(tmp_path / "x")
+    first.put([entry("one")])
+    with pytest.raises(InputError, match="has changed it"):
+        second.erase(["p0001"])
+    assert len(Corpus(tmp_path / "x")) == 6
+
+
+def test_what_cannot_be_a_document_is_refused_and_nothing_changes(tmp_path):
+    corpus = made(tmp_path / "x", entries(5))
+    wide = Entry("wide", np.ones((1, DIM + 1), np.float32))
+    for bad, what in (
+        ([wide], "not"),
+        ([Entry("nan", np.full((1, DIM), np.nan, np.float32))], "not a number"),
+        ([Entry("none", np.zeros((0, DIM), np.float32))], "not"),
+        ([entry("twice"), entry("twice")], "twice"),
+    ):
+        with pytest.raises(InputError, match=what):
+            corpus.put([entry("fine"), *bad])
+        assert content(Corpus(tmp_path / "x")) == expected(entries(5))
+    with pytest.raises(InputError, match="no document 'nobody'"):
+        corpus.erase(["nobody", "p0001"])
+    assert os.listdir(tmp_path / "x" / "segments")
+
+
+def test_a_clustered_corpus_with_lists_finds_its_own_documents(tmp_path):
+    vectors = clustered(2000, DIM, 1).reshape(500, 4, DIM)
+    documents = [Entry(f"d{n}", v) for n, v in enumerate(vectors)]
+    corpus = Corpus.create(tmp_path / "x", list(vectors), 500, "ivf-pq").put(documents)
+    rows = search_all(corpus.chunks, vectors[:, 0], 10, 10**4)[1]
+    assert np.mean([(rows[d] == 4 * d).any() for d in range(500)]) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf-pq"])
+def test_no_more_of_a_sample_is_read_than_training_needs(kind, tmp_path):
+    read = 0
+
+    def sample():
+        nonlocal read
+        for number in range(100_000):
+            read += 1
+            yield entry(f"s{number}").vectors
+
+    corpus = Corpus.create(tmp_path / "x", sample(), 2000, kind)
+    needed = max(index.lists for index, _ in corpus.put([entry("p")]).chunks) * 64
+    assert 1000 <= read <= max(1000, needed) + 1
+
+
+def test_a_folder_sorted_by_kind_is_trained_on_all_kinds(tmp_path, monkeypatch):
+    monkeypatch.setattr("research.retrieval.vector_index.SAMPLE", 8)  # about one kind in order
+    kinds = 3 * np.eye(DIM, dtype=np.float32)[:8]
+    rng = np.random.default_rng(0)
+    documents = [
+        Entry(f"d{n:05d}", (kinds[n // 1000] + 0.3 * rng.standard_normal((1, DIM))).astype("f4"))
+        for n in range(8000)
+    ]
+    corpus = Corpus.of(tmp_path / "x", documents, "ivf-flat")
+    (index, _), *_ = corpus.chunks
+    sizes = [index.index.invlists.list_size(at) for at in range(index.lists)]
+    assert max(sizes) < 8 * np.mean(sizes)
