@@ -17,9 +17,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from experiments import validate
 from experiments.cells.row import (
-    Encoded,
+    EncodedDataset,
     Row,
     encode,
     make,
@@ -30,7 +29,7 @@ from experiments.cells.row import (
 from experiments.figures import index_types_figure
 from experiments.recipes.match import make_splits
 from experiments.report import retrieval_table
-from experiments.schema import Config
+from experiments.schema import Config, RetrieveConfig, as_config
 from jdcv_core import records
 from jdcv_core.data.demo.generate import demo_grades
 from jdcv_core.data.splits import Split
@@ -55,15 +54,8 @@ FIRST, MAXSIM, BM25, TFIDF, FUSED = (
 SHOWN, DEEP = 3, 10
 """JDs that are shown, and CVs of each; DEEP is the k of the figures, too."""
 METRICS = ("ndcg", "map", "mrr", "recall", "judged")
-UNUSED = {
-    "resume": None, "estimate": False, "tracker": "local", "save_models": False,
-    "match_parameters": False, "attribution": False, "encoder_seeds": False,
-}  # fmt: skip
-"""Keys of an experiment that mean nothing here, with the value they must have."""
 LEAST, JDS, TRIAL = 100, 100, 64
 """The fewest CVs of a simulated corpus, its JDs, and a width to try index types at."""
-CHUNKS = 256
-"""Tokens of a chunk unless the configuration says otherwise: several chunks a CV."""
 
 
 def run(composed: DictConfig) -> Path:
@@ -73,16 +65,14 @@ def run(composed: DictConfig) -> Path:
     test is searched with. Judgements: on the demo corpus of every CV, by its formula; elsewhere the
     labels, and a CV without one counts as no fit, which `judged` says.
     """
-    config = cast(Config, OmegaConf.to_object(composed))
+    config = cast(RetrieveConfig, as_config(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    validate.variants(config)
     rows = rows_of(config)
-    check(config, rows)
+    if world() > 1:
+        raise InputError("torchrun", "retrieval is the work of one process", "start it with python")
     kinds = index_types(config)
-    scale = config.data.pop("scale", None)
-    if scale is not None:
-        return run_simulated(config, resolved, kinds, scale)
-    config.chunking.size = config.chunking.size or CHUNKS
+    if config.scale is not None:
+        return run_simulated(config, resolved, kinds, config.scale)
     dataset: Dataset = make(config.data)
     splits, _ = make_splits(config, dataset)
     encoded = encode(config, config.encoder, [*dataset.side("cv"), *dataset.side("jd")])
@@ -112,7 +102,7 @@ def run(composed: DictConfig) -> Path:
         "cvs": len(dataset.side("cv")),
         "chunks": sum(len(encoded.matrices[d.id]) for d in dataset.side("cv")),
         "judged": {jd: len(grades) for jd, grades in qrels.items()},
-        "encoder": encoded.report.facts(),
+        "encoder": encoded.report.summary(),
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
     }
@@ -122,12 +112,12 @@ def run(composed: DictConfig) -> Path:
 
 
 def run_simulated(
-    config: Config, resolved: dict[str, Any], kinds: Sequence[str], scale: Any
+    config: RetrieveConfig, resolved: dict[str, Any], kinds: Sequence[str], scale: Any
 ) -> Path:
     """Index types on simulated chunk vectors of so many CVs; no text is encoded."""
     whole = isinstance(scale, int) or (isinstance(scale, float) and scale.is_integer())
     if not whole or scale < LEAST:
-        raise InputError(f"data.scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
+        raise InputError(f"scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
     cvs = int(scale)
     simulated = Simulated(cvs, seed=config.seeds[0])
     room, free = 2.2 * cvs * simulated.chunks * simulated.dim * 4, disk_usage(gettempdir()).free
@@ -167,7 +157,7 @@ def compared(
     return retrieval_table.types_markdown(measured, k, cvs)
 
 
-def index_types(config: Config) -> list[str]:
+def index_types(config: RetrieveConfig) -> list[str]:
     """The index types that are compared; refused before the work where FAISS does not know one."""
     kinds = config.index_types or list(KINDS)
     for kind in kinds:
@@ -177,25 +167,6 @@ def index_types(config: Config) -> list[str]:
 
 def _corpus_of(entries: Sequence[Entry], folder: Path, kind: str) -> Corpus:
     return Corpus.of(folder, entries, kind)
-
-
-def check(config: Config, rows: Sequence[Row]) -> None:
-    """Refuse what another recipe does and this one would silently leave out."""
-    for key, value in UNUSED.items():
-        if getattr(config, key) != value:
-            what = "retrieval has no use for it"
-            raise InputError(f"{key}={getattr(config, key)}", what, f"leave {key} out")
-    if config.chunking.by != "tokens":
-        what = "rerankers of a corpus see no months"
-        raise InputError(f"chunking.by={config.chunking.by}", what, "write chunking.by=tokens")
-    for row in rows:
-        other = row.tuning != "frozen" or row.pretrained or row.encoder != config.encoder
-        if other or row.view or row.months:
-            what = "a reranker reads the vectors of the index as they are"
-            cure = "leave out tuning, encoder, view, months and pretrained"
-            raise InputError(f"variants.{row.name}", what, cure)
-    if world() > 1:
-        raise InputError("torchrun", "retrieval is the work of one process", "start it with python")
 
 
 def judgements(dataset: Dataset, config: Config) -> Qrels:
@@ -211,7 +182,7 @@ def judgements(dataset: Dataset, config: Config) -> Qrels:
 def search_with(
     rows: Sequence[Row],
     dataset: Dataset,
-    encoded: Encoded,
+    encoded: EncodedDataset,
     vectors: Mapping[str, np.ndarray],
     split: Split,
     seed: int,
@@ -256,14 +227,14 @@ def jds_of(dataset: Dataset, split: Split) -> list[str]:
 
 
 def indexed(
-    folder: Path, encoded: Encoded, vectors: Mapping[str, np.ndarray], cvs: Mapping[str, str]
+    folder: Path, encoded: EncodedDataset, vectors: Mapping[str, np.ndarray], cvs: Mapping[str, str]
 ) -> Corpus:
     """All CVs in a corpus of their own."""
     entries = [Entry(i, vectors[i], text, spans(encoded, i)) for i, text in cvs.items()]
     return Corpus.of(folder, entries)
 
 
-def spans(encoded: Encoded, document: str) -> list[tuple[int, int]]:
+def spans(encoded: EncodedDataset, document: str) -> list[tuple[int, int]]:
     return [(chunk.start, chunk.end) for chunk in encoded.chunks[document]]
 
 

@@ -132,7 +132,7 @@ def scorer_reranker(scorer: Any, side: Side) -> Reranker:
 
     side: of the documents. The corpus must hold the whitened vectors that the scorer was trained on
     """
-    from jdcv_core.matcher import score_vectors  # torch: searching alone needs none
+    from jdcv_core.scoring import score_vectors  # torch: searching alone needs none
 
     def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
         names = [str(number) for number in range(len(documents))]

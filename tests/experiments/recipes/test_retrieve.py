@@ -50,7 +50,7 @@ def test_systems_are_compared_on_every_cv(run, tmp_path):
 
 @pytest.mark.slow
 def test_index_types_are_compared_on_simulated_vectors(run, tmp_path):
-    done = run("+exp=retrieval", "data.scale=2e3", "index_types=[flat,ivf-pq]")
+    done = run("+exp=retrieval", "scale=2e3", "index_types=[flat,ivf-pq]")
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "retrieval").iterdir()
     rows = json.loads((folder / "index_types.json").read_text())
@@ -121,10 +121,10 @@ def test_whitening_sees_training_documents_alone():
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("data.scale=99.5", "data.scale=99.5: it is no number of CVs. Give 100 or more."),
-        ("data.scale=inf", "data.scale=inf: it is no number of CVs. Give 100 or more."),
-        ("data.scale=many", "data.scale=many: it is no number of CVs. Give 100 or more."),
-        ("data.scale=1e12", "CVs takes"),
+        ("scale=99.5", "scale=99.5: it is no number of CVs. Give 100 or more."),
+        ("scale=inf", "scale=inf: it is no number of CVs. Give 100 or more."),
+        ("scale=many", "scale=many: it is no number of CVs. Give 100 or more."),
+        ("scale=1e12", "CVs takes"),
         ("index_types=[floppy]", "index type 'floppy': FAISS makes no index of it"),
         ("resume=auto", "resume=auto: retrieval has no use for it"),
         ("chunking.by=experience", "chunking.by=experience: rerankers of a corpus see no months"),
@@ -135,7 +135,7 @@ def test_whitening_sees_training_documents_alone():
     ],
 )
 def test_what_it_cannot_do_or_would_leave_out_is_refused(word, what, tmp_path):
-    with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
         config = compose("config", ["+exp=retrieval", f"runs_dir={tmp_path}", word])
     validate.settings(config)
     with pytest.raises(InputError, match=re.escape(what)):
