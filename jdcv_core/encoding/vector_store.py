@@ -93,7 +93,7 @@ class VectorStore:
     def erase_many(self, keys: Iterable[str]) -> int:
         """Remove matrices so that none of their bytes is left in the file; returns how many.
 
-        A reader that is inside a transaction keeps the log of changes alive; the log is emptied when
+        A reader inside a transaction keeps the log of changes alive; the log is emptied when
         it has ended and the store is opened the next time.
         """
         with self._faults():
