@@ -412,12 +412,12 @@ def _check_reader(index: Path, corpus: Corpus, reader: Reader) -> None:
 def _show_metrics(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]], relevant: int
 ) -> None:
-    from experiments.report.retrieval_table import HEADINGS
+    from jdcv_core.evaluation.metrics import SEARCH
     from jdcv_core.evaluation.ranking import mean_over_queries
     from research.retrieval.evaluation import retrieval_metrics
 
     found = retrieval_metrics(qrels, run, k=10, relevant=relevant)
-    line = ", ".join(f"{HEADINGS[m]} {mean_over_queries(v):.4f}" for m, v in found.items())
+    line = ", ".join(f"{SEARCH[m]} {mean_over_queries(v):.4f}" for m, v in found.items())
     print(f"{len(qrels)} judged queries: {line}")
     missing = len(set(qrels) - set(run))
     if missing:

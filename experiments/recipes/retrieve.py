@@ -35,7 +35,8 @@ from jdcv_core.data.demo.generate import demo_grades
 from jdcv_core.data.splits import Split
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.evaluation.intervals import query_difference, spread
+from jdcv_core.evaluation.metrics import SEARCH
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import world
 from jdcv_core.training.loop import train
@@ -53,7 +54,6 @@ FIRST, MAXSIM, BM25, TFIDF, FUSED = (
 )  # fmt: skip
 SHOWN, DEEP = 3, 10
 """JDs that are shown, and CVs of each; DEEP is the k of the figures, too."""
-METRICS = ("ndcg", "map", "mrr", "recall", "judged")
 LEAST, JDS, TRIAL = 100, 100, 64
 """The fewest CVs of a simulated corpus, its JDs, and a width to try index types at."""
 
@@ -274,7 +274,7 @@ def table_of(
     """Of each system and metric: mean and deviation over seeds, and the difference to the first
     stage with its 95% interval over JDs and seeds."""
     cells = {
-        name: {m: _matrix([seed[m] for seed in each], jds) for m in METRICS}
+        name: {m: _matrix([seed[m] for seed in each], jds) for m in SEARCH}
         for name, each in found.items()
     }
     table: dict[str, Any] = {}

@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.report.formats import interval, short, with_spread
+from jdcv_core.evaluation.formats import interval, short, with_spread
+from jdcv_core.evaluation.metrics import SEARCH
 from research.experience.parsing import parse_cv
 from research.retrieval.compare_index_types import Measured
 from research.retrieval.evaluation import pareto, recommend
@@ -20,13 +21,6 @@ SHOWN = 160
 """Characters of a chunk that are shown."""
 AIM = 0.98
 """Recall of exact MaxSim's best that a recommended setting has."""
-HEADINGS = {
-    "ndcg": "nDCG@10",
-    "map": "MAP",
-    "mrr": "MRR",
-    "recall": "recall@10",
-    "judged": "judged@10",
-}
 
 
 def as_plain(
@@ -98,8 +92,8 @@ def as_json(content: Any) -> str:
 def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> str:
     """The table of systems, with what a reader must know of the judgements."""
     pools = sorted(facts["judged"].values())
-    metrics = list(HEADINGS)
-    head = ["", *HEADINGS.values()]
+    metrics = list(SEARCH)
+    head = ["", *SEARCH.values()]
     rows = [
         [name, *(with_spread(by[m]["mean"], by[m]["sd"]) for m in metrics)]
         for name, by in table.items()
@@ -118,7 +112,7 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         "are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
-    title = ["against the first stage", *(HEADINGS[m] for m in against)]
+    title = ["against the first stage", *(SEARCH[m] for m in against)]
     return "\n".join([*notes, "", *_grid(head, rows), "", *_grid(title, second), ""])
 
 
