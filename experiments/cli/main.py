@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from experiments.cli.retrieval_commands import add_commands
-from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint, text_fault
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table
@@ -311,16 +310,22 @@ def check_out(path: Path, force: bool) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Any, force: bool) -> None:
-    """Write a CSV file, the whole of it or nothing."""
+    """Write a CSV file under another name, then rename it: there is the whole file, or none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # surrogateescape: bytes of other columns that are not UTF-8 go out as they came in.
-        with atomic_file(path, errors="surrogateescape") as file:
+        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)
-            check_out(path, force)  # again: somebody may have written it in the meantime
+            file.flush()
+            os.fsync(file.fileno())
+        check_out(path, force)  # again: somebody may have written it meanwhile
+        partial.replace(path)
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "free space, or choose another") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _say(text: str, style: str) -> None:
