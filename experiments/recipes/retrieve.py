@@ -27,7 +27,7 @@ from experiments.cells.row import (
     train_whitening,
 )
 from experiments.figures import index_types_figure
-from experiments.recipes.match import make_splits
+from experiments.recipes.prepare import make_splits
 from experiments.report import retrieval_table
 from experiments.schema import Config, RetrieveConfig, as_config
 from jdcv_core import records
