@@ -31,6 +31,20 @@ def brute(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray,
     return np.take_along_axis(scores, rows, 1), rows
 
 
+def same_answers(
+    ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]
+) -> bool:
+    """Whether two searches that return every row give each row the same score, to rounding.
+
+    A sum of 64 products of numbers below 1 has an error of at most 64 * 2^-24, and fast-scan adds a
+    scale and an offset of the table: 1e-5 is above both, and codes at a wrong place change scores
+    by 0.1 and more. Rows whose scores are that near may stand in either order.
+    """
+    by_row = [np.take_along_axis(s, np.argsort(r, axis=1), axis=1) for s, r in (ours, theirs)]
+    rows = [np.sort(r, axis=1) for _, r in (ours, theirs)]
+    return np.array_equal(*rows) and np.allclose(*by_row, rtol=0, atol=1e-5)
+
+
 def filled(kind: str, vectors: np.ndarray) -> FaissIndex:
     index = FaissIndex.make(vectors.shape[1], kind, len(vectors))
     index.train(vectors)
@@ -116,9 +130,13 @@ def test_joined_parts_answer_as_the_whole_does(kind):
     together = joined(parts, [0, 1000, 2000])
     assert len(together) == (3 if kind == "hnsw" else 1)
     assert sum(len(index) for index, _ in together) == 3000
-    ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
-    assert np.allclose(ours[0], theirs[0], atol=1e-6)
-    assert np.array_equal(np.sort(ours[1]), np.sort(theirs[1]))
+    if kind == "hnsw":  # a graph of the whole finds other rows than three graphs of parts
+        ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
+        assert np.allclose(ours[0], theirs[0], atol=1e-6)
+        assert np.mean(np.isin(ours[1], theirs[1])) > 0.95
+    else:
+        ours = search_all(together, queries, 3000, 10**4)
+        assert same_answers(ours, whole.search(queries, 3000, 10**4))
     some = np.array([5, 999, 1000, 2998])
     assert sorted(search_all(together, queries, 4, 10**4, some)[1][0]) == some.tolist()
 
@@ -127,7 +145,7 @@ FULL_BLOCKS = """
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_vector_index import FaissIndex, joined, unit
+from test_vector_index import FaissIndex, joined, same_answers, unit
 rows = {rows}
 vectors = unit(9 * rows, 64, 8)
 whole = FaissIndex.make(64, {kind!r}, 1)
@@ -140,7 +158,7 @@ for at, part in enumerate(parts):
 del parts
 for query in vectors[::1111]:
     ours, theirs = (i.search(query[None], len(vectors)) for i in (together, whole))
-    assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
+    assert same_answers(ours, theirs)
 print("same")
 """
 
@@ -203,3 +221,27 @@ def test_training_on_few_is_no_reason_for_warnings(kind, capfd):
     index.train(unit(300, 32, 10))
     written = capfd.readouterr()
     assert written.out + written.err == ""
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_rounding_is_allowed_for_and_a_wrong_code_is_seen(seed):
+    """Noise of 1e-6 on every score changes the order of near-ties, as another processor does."""
+    rng = np.random.default_rng(seed)
+    vectors = unit(64, 64, seed)
+    vectors[32:] = vectors[:32]
+    rows = np.stack([rng.permutation(64) for _ in range(3)])
+    scores = np.take_along_axis(vectors[:3] @ vectors.T, rows, axis=1)
+
+    def sorted_by_score(scores, rows):
+        order = np.argsort(-scores, axis=1)
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+
+    noisy = (scores + rng.uniform(-1e-6, 1e-6, scores.shape)).astype(np.float32)
+    ours, theirs = sorted_by_score(noisy, rows), sorted_by_score(scores, rows)
+    assert not np.array_equal(ours[1], theirs[1])
+    assert same_answers(ours, theirs)
+    wrong = scores.copy()
+    wrong[0, :2] += 0.1
+    assert not same_answers(sorted_by_score(wrong, rows), theirs)
+    assert not same_answers((theirs[0], np.where(rows == 5, 6, rows)), theirs)
