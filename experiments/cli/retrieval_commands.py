@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.cli.text_files import check_out, read_text
 from jdcv_core.chunking import chunk_documents
 from jdcv_core.data.sources import read_texts
 from jdcv_core.errors import InputError
@@ -19,8 +20,9 @@ from jdcv_core.types import Document, Side
 if TYPE_CHECKING:
     from jdcv_core.encoding.encoder import Encoder
     from jdcv_core.encoding.whitening import Whitening
-    from research.retrieval.index_folder import Corpus, Entry
+    from research.retrieval.index_folder import IndexFolder
     from research.retrieval.search import Depth, Reranker
+    from research.retrieval.segment import Entry
 
 INDEX_EXAMPLES = """\
 examples
@@ -106,7 +108,7 @@ class Reader:
         """The documents with their vectors and the places of their chunks."""
         from jdcv_core.encoding.encode import encode_documents
         from jdcv_core.encoding.vector_store import VectorStore
-        from research.retrieval.index_folder import Entry
+        from research.retrieval.segment import Entry
 
         documents = [Document(f"{side}:{name}", text, name) for name, text in texts.items()]
         path = ":memory:" if cache is None else cache.expanduser() / "vectors.sqlite"
@@ -211,14 +213,14 @@ def _add_search(add: Any, cache: Path, k: int = 10) -> None:
 
 def run_index(arguments: argparse.Namespace) -> None:
     """`jdcv index`: read what is new or changed, and put it into the index."""
-    from research.retrieval.index_folder import Corpus
+    from research.retrieval.index_folder import IndexFolder
 
     if (arguments.cvs is None) == (arguments.jds is None):
         raise InputError("jdcv index", "it needs one kind of documents", "give --cvs, or --jds")
     side: Side = "cv" if arguments.jds is None else "jd"
     texts = read_texts(arguments.cvs or arguments.jds)
     there = arguments.index.exists()
-    corpus = Corpus(arguments.index) if there else None
+    corpus = IndexFolder(arguments.index) if there else None
     model = arguments.model
     if corpus is not None:
         _check_side(arguments.index, corpus, side)
@@ -244,20 +246,19 @@ def run_index(arguments: argparse.Namespace) -> None:
             "model": None if model is None else str(model.absolute()),
         }
         before = 0
-        corpus = Corpus.of(arguments.index, entries, arguments.type, settings)
+        corpus = IndexFolder.of(arguments.index, entries, arguments.type, settings)
     else:
         before = len(corpus)
         corpus = corpus.put(entries, len(entries))
     added = len(corpus) - before
     print(
         f"{len(corpus)} documents ({added} new, {len(entries) - added} replaced), "
-        f"{corpus.starts[-1]} chunks, type {corpus.settings['kind']}: {arguments.index}"
+        f"{corpus.starts[-1]} chunks, type {corpus.settings['index_type']}: {arguments.index}"
     )
 
 
 def run_search(arguments: argparse.Namespace) -> None:
     """`jdcv search`: the best documents for one text."""
-    from experiments.cli.main import read_text
     from experiments.report.retrieval_table import as_json, as_plain, lines
     from research.retrieval.search import search
 
@@ -267,14 +268,14 @@ def run_search(arguments: argparse.Namespace) -> None:
     text = read_text(arguments.jd or arguments.cv)
     corpus, reader, reranker, allowed = _opened(arguments, asked)
     query = reader.entries({"query": text}, asked, None)[0]
-    found = search(corpus, query.vectors, arguments.k, _depth(arguments), allowed, reranker)
+    depth = _depth(arguments)
+    found = search(corpus, query, arguments.k, depth, allowed, reranker, arguments.rerank)
     shown = [as_plain(match, corpus, query.text, query.spans) for match in found]
     print(as_json(shown) if arguments.json else "\n".join(lines(shown)))
 
 
 def run_rank(arguments: argparse.Namespace) -> None:
     """`jdcv rank`: a run file of all queries, evaluated where there are judgements."""
-    from experiments.cli.main import check_out
     from research.retrieval import trec
     from research.retrieval.search import search_many
 
@@ -298,9 +299,8 @@ def run_rank(arguments: argparse.Namespace) -> None:
         corpus, reader, reranker, allowed = _opened(arguments, asked, reader)
         entries = reader.entries(queries, asked, arguments.cache_dir)
         with progress("Ranking", None):
-            vectors = [e.vectors for e in entries]
-            depth = _depth(arguments)
-            found = search_many(corpus, vectors, arguments.k, depth, allowed, reranker)
+            depth, most = _depth(arguments), arguments.rerank
+            found = search_many(corpus, entries, arguments.k, depth, allowed, reranker, most)
     run = {
         e.id: {m.id: m.score for m in matches} for e, matches in zip(entries, found, strict=True)
     }
@@ -313,9 +313,9 @@ def run_rank(arguments: argparse.Namespace) -> None:
 def run_erase(arguments: argparse.Namespace) -> None:
     """`jdcv erase`: the index, and the cached vectors of the same texts."""
     from jdcv_core.encoding.vector_store import VectorStore, vector_key
-    from research.retrieval.index_folder import Corpus
+    from research.retrieval.index_folder import IndexFolder
 
-    corpus = Corpus(arguments.index, verify=False)
+    corpus = IndexFolder(arguments.index, verify=False)
     known = {i: n for n, i in enumerate(corpus.ids)}
     texts = [corpus.entry(known[i]).text for i in arguments.id if i in known]
     corpus = corpus.erase(arguments.id)
@@ -335,18 +335,18 @@ def run_erase(arguments: argparse.Namespace) -> None:
 
 def _index_texts(arguments: argparse.Namespace, texts: Mapping[str, str], reader: Reader) -> None:
     """An index of its own for one command."""
-    from research.retrieval.index_folder import Corpus
+    from research.retrieval.index_folder import IndexFolder
 
     entries = reader.entries(texts, "cv", arguments.cache_dir)
     settings = {**reader.settings(), "side": "cv"}
-    Corpus.of(arguments.index, entries, "auto", settings)
+    IndexFolder.of(arguments.index, entries, "auto", settings)
 
 
 def _opened(
     arguments: argparse.Namespace, asked: Side, reader: Reader | None = None
-) -> tuple[Corpus, Reader, Reranker | None, list[int] | None]:
+) -> tuple[IndexFolder, Reader, Reranker | None, list[int] | None]:
     """The index, what reads its queries, and what was asked for."""
-    from research.retrieval.index_folder import Corpus
+    from research.retrieval.index_folder import IndexFolder
 
     for name in ("k", "depth", "hits", "effort"):
         value = getattr(arguments, name)
@@ -354,7 +354,7 @@ def _opened(
             raise InputError(f"--{name}", "it must be at least 1", "give 1 or more")
     if arguments.rerank < 0:
         raise InputError("--rerank", "it must not be below 0", "give 0 for no reranking")
-    corpus = Corpus(arguments.index)
+    corpus = IndexFolder(arguments.index)
     side: Side = "cv" if asked == "jd" else "jd"
     _check_side(arguments.index, corpus, side)
     if reader is None:
@@ -367,8 +367,7 @@ def _opened(
     return corpus, reader, reranker, _only(arguments.only, corpus)
 
 
-def _only(path: Path | None, corpus: Corpus) -> list[int] | None:
-    from experiments.cli.main import read_text
+def _only(path: Path | None, corpus: IndexFolder) -> list[int] | None:
 
     if path is None:
         return None
@@ -386,22 +385,22 @@ def _depth(arguments: argparse.Namespace) -> Depth:
     from research.retrieval.search import Depth
 
     hits = arguments.hits or 2 * arguments.depth
-    return Depth(hits, arguments.depth, arguments.effort, arguments.rerank or 200)
+    return Depth(hits, arguments.depth, arguments.effort)
 
 
-def _model_of(corpus: Corpus) -> Path | None:
+def _model_of(corpus: IndexFolder) -> Path | None:
     model = corpus.settings.get("model")
     return None if model is None else Path(model)
 
 
-def _check_side(index: Path, corpus: Corpus, side: Side) -> None:
+def _check_side(index: Path, corpus: IndexFolder, side: Side) -> None:
     found = corpus.settings.get("side", "?")
     if found != side:
         cure = "search it with --cv" if found == "jd" else "search it with --jd"
         raise InputError(str(index), f"it holds {found.upper()}s, not {side.upper()}s", cure)
 
 
-def _check_reader(index: Path, corpus: Corpus, reader: Reader) -> None:
+def _check_reader(index: Path, corpus: IndexFolder, reader: Reader) -> None:
     """Refuse vectors of two encoders in one index."""
     for name, value in reader.settings().items():
         if corpus.settings.get(name) != value:

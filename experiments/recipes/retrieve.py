@@ -43,11 +43,14 @@ from jdcv_core.training.loop import train
 from jdcv_core.types import Dataset, Qrels, Run
 from research.retrieval.compare_index_types import compare_types
 from research.retrieval.evaluation import retrieval_metrics
-from research.retrieval.index_folder import Corpus, Entry
-from research.retrieval.lexical import bm25_search, rrf, tfidf_search
-from research.retrieval.search import Depth, Match, Reranker, scorer_reranker, search_many
+from research.retrieval.first_stage import first_stage
+from research.retrieval.fusion import rrf
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.lexical import bm25_search, tfidf_search
+from research.retrieval.search import Candidate, Reranker, scorer_reranker, search_many
+from research.retrieval.segment import Entry
 from research.retrieval.simulated_vectors import Simulated
-from research.retrieval.vector_index import KINDS, FaissIndex, search_all
+from research.retrieval.vector_index import INDEX_TYPES, FaissIndex
 
 FIRST, MAXSIM, BM25, TFIDF, FUSED = (
     "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
@@ -135,7 +138,7 @@ def run_simulated(
         what = f"an index of {cvs:,} CVs takes {room / 1e9:.0f} GB, {free / 1e9:.0f} GB are free"
         raise InputError(gettempdir(), what, "set TMPDIR to a larger disk, or give fewer CVs")
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
-    text = compared(folder, simulated.corpus, kinds, list(simulated.jds(JDS)), cvs)
+    text = compared(folder, simulated.index, kinds, list(simulated.jds(JDS)), cvs)
     facts = {"cvs": cvs, "versions": records.versions(), "git": records.git_state()}
     return finished(folder, resolved, text, facts)
 
@@ -153,7 +156,7 @@ def finished(folder: Path, resolved: dict[str, Any], text: str, facts: Mapping[s
 
 def compared(
     folder: Path,
-    make: Callable[[Path, str], Corpus],
+    make: Callable[[Path, str], IndexFolder],
     kinds: Sequence[str],
     queries: Sequence[np.ndarray],
     cvs: int,
@@ -169,14 +172,14 @@ def compared(
 
 def index_types(config: Config) -> list[str]:
     """The index types that are compared; refused before the work where FAISS does not know one."""
-    kinds = config.index_types or list(KINDS)
+    kinds = config.index_types or list(INDEX_TYPES)
     for kind in kinds:
         FaissIndex.make(TRIAL, kind, LEAST)
     return kinds
 
 
-def _corpus_of(entries: Sequence[Entry], folder: Path, kind: str) -> Corpus:
-    return Corpus.of(folder, entries, kind)
+def _corpus_of(entries: Sequence[Entry], folder: Path, kind: str) -> IndexFolder:
+    return IndexFolder.of(folder, entries, kind)
 
 
 def check(config: Config, rows: Sequence[Row]) -> None:
@@ -223,25 +226,24 @@ def search_with(
     cvs = {d.id: d.text for d in dataset.side("cv")}
     with tempfile.TemporaryDirectory() as space:
         corpus = indexed(Path(space) / "index", encoded, vectors, cvs)
-        queries = [vectors[jd] for jd in jds]
-        depth = Depth(rerank=200)
+        queries = [Entry(jd, vectors[jd]) for jd in jds]
         everything = len(corpus)
         with progress(f"Seed {seed}: searching", None):
-            maxsim = _run(jds, search_many(corpus, queries, everything, depth))
+            maxsim = _run(jds, search_many(corpus, queries, everything))
             asked = {jd: texts[jd] for jd in jds}
             bm25 = bm25_search(asked, cvs, everything)
             systems: dict[str, Run] = {
-                FIRST: first_stage(corpus, jds, queries),
+                FIRST: first_stage(corpus, {jd: vectors[jd] for jd in jds}),
                 MAXSIM: maxsim,
                 BM25: bm25,
                 TFIDF: tfidf_search(asked, cvs, everything),
                 FUSED: rrf([bm25, maxsim]),
             }
-        matches: list[list[Match]] = []
+        matches: list[list[Candidate]] = []
         for row in rows:
             reranker = trained(row, dataset, vectors, encoded.encoder.device, split, seed)
             with progress(f"Seed {seed}: reranking by {row.name}", None):
-                matches = search_many(corpus, queries, everything, depth, reranker=reranker)
+                matches = search_many(corpus, queries, everything, reranker=reranker)
             systems[f"+ {row.name}"] = _run(jds, matches)
         shown = [
             retrieval_table.example(corpus, texts[jd], spans(encoded, jd), found[:DEEP], jd)
@@ -257,28 +259,14 @@ def jds_of(dataset: Dataset, split: Split) -> list[str]:
 
 def indexed(
     folder: Path, encoded: Encoded, vectors: Mapping[str, np.ndarray], cvs: Mapping[str, str]
-) -> Corpus:
+) -> IndexFolder:
     """All CVs in a corpus of their own."""
     entries = [Entry(i, vectors[i], text, spans(encoded, i)) for i, text in cvs.items()]
-    return Corpus.of(folder, entries)
+    return IndexFolder.of(folder, entries)
 
 
 def spans(encoded: Encoded, document: str) -> list[tuple[int, int]]:
     return [(chunk.start, chunk.end) for chunk in encoded.chunks[document]]
-
-
-def first_stage(corpus: Corpus, jds: Sequence[str], queries: Sequence[np.ndarray]) -> Run:
-    """CVs by their best chunk hit, as an index of chunks alone would rank them."""
-    found: dict[str, dict[str, float]] = {}
-    for jd, query in zip(jds, queries, strict=True):
-        unit = query / np.linalg.norm(query, axis=1, keepdims=True)
-        scores, hits = search_all(corpus.chunks, unit, len(corpus.document_of))
-        best = np.full(len(corpus), -np.inf)
-        real = hits >= 0
-        np.maximum.at(best, corpus.document_of[hits[real]], scores[real])
-        ranked = np.flatnonzero(best > -np.inf)
-        found[jd] = {corpus.ids[d]: float(best[d]) for d in ranked}
-    return found
 
 
 def trained(
@@ -323,5 +311,5 @@ def _matrix(seeds: Sequence[Mapping[str, float]], jds: Sequence[str]) -> np.ndar
     return np.array([[figures.get(jd, np.nan) for jd in jds] for figures in seeds])
 
 
-def _run(jds: Sequence[str], found: Sequence[Sequence[Match]]) -> Run:
+def _run(jds: Sequence[str], found: Sequence[Sequence[Candidate]]) -> Run:
     return {jd: {m.id: m.score for m in matches} for jd, matches in zip(jds, found, strict=True)}

@@ -12,9 +12,9 @@ from rich.console import Console
 from experiments.report.formats import interval, short, with_spread
 from research.experience.parsing import parse_cv
 from research.retrieval.compare_index_types import Measured
-from research.retrieval.evaluation import pareto, recommend
-from research.retrieval.index_folder import Corpus
-from research.retrieval.search import Match
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.pareto import pareto, recommend
+from research.retrieval.search import Candidate
 
 SHOWN = 160
 """Characters of a chunk that are shown."""
@@ -30,7 +30,7 @@ HEADINGS = {
 
 
 def as_plain(
-    match: Match, corpus: Corpus, text: str, spans: Sequence[tuple[int, int]]
+    match: Candidate, corpus: IndexFolder, text: str, spans: Sequence[tuple[int, int]]
 ) -> dict[str, Any]:
     """A match with what was matched: pieces of text, and the CV's experiences they lie in.
 
@@ -76,7 +76,11 @@ def lines(matches: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def example(
-    corpus: Corpus, text: str, spans: Sequence[tuple[int, int]], found: Sequence[Match], name: str
+    corpus: IndexFolder,
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    found: Sequence[Candidate],
+    name: str,
 ) -> dict[str, Any]:
     """A JD and the CVs found for it, as plain values."""
     matches = [as_plain(match, corpus, text, spans) for match in found]
@@ -127,12 +131,12 @@ def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
     head = ["index type", f"recall@{k}", "queries/s", "p50 ms", "p99 ms", "bytes/vector", "build s",
             "lists", "candidates"]  # fmt: skip
     rows = []
-    for kind in dict.fromkeys(m.kind for m in measured):
-        m = taken([m for m in measured if m.kind == kind])
+    for index_type in dict.fromkeys(m.index_type for m in measured):
+        m = taken([m for m in measured if m.index_type == index_type])
         timings = (f"{m.per_second:,.0f}", f"{m.p50_ms:.1f}", f"{m.p99_ms:.1f}")
         costs = (f"{m.bytes_per_vector:,.0f}", f"{m.build_seconds:.1f}")
         setting = (str(m.depth.effort or ""), str(m.depth.depth))
-        rows.append([kind, short(m.recall), *timings, *costs, *setting])
+        rows.append([index_type, short(m.recall), *timings, *costs, *setting])
     points = [m.point for m in measured]
     front = "; ".join(
         f"{p.name} ({short(p.recall)}, {p.per_second:,.0f}/s)" for p in pareto(points)

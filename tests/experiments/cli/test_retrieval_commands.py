@@ -11,7 +11,7 @@ from experiments.cli.main import main
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
-from research.retrieval.index_folder import Corpus
+from research.retrieval.index_folder import IndexFolder
 from research.retrieval.trec import read_run
 
 CVS = {
@@ -63,7 +63,7 @@ def test_the_index_is_brought_up_to_date(capsys, index, model):
     Path("cvs/lovelace.txt").write_text("Ada left for Paris.", encoding="utf-8")
     Path("cvs/new.txt").write_text("Somebody new.", encoding="utf-8")
     assert "1 new, 1 replaced" in did(capsys, "index", "--cvs", "cvs", "--index", index)
-    corpus = Corpus(Path(index))
+    corpus = IndexFolder(Path(index))
     texts = {corpus.entry(n).id: corpus.entry(n).text for n in range(len(corpus))}
     assert texts == CVS | {"lovelace": "Ada left for Paris.", "new": "Somebody new."}
 
@@ -144,7 +144,7 @@ def test_nothing_is_left_of_who_was_erased(capsys, index):
         with VectorStore("home/.cache/jdcv/vectors.sqlite") as store:
             return len(store)
 
-    corpus = Corpus(Path(index))
+    corpus = IndexFolder(Path(index))
     assert cached() == 4
     assert traces() == {"id", "text"}
     assert len(corpus) == 4

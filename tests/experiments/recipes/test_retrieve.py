@@ -18,6 +18,7 @@ from jdcv_core.data.splits import Split
 from jdcv_core.errors import InputError
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.types import Dataset, Document, Pair
+from research.retrieval.segment import Entry
 
 QUICK = TrainingSettings(steps=4, batch=8, evaluate_every=2)
 
@@ -54,7 +55,7 @@ def test_index_types_are_compared_on_simulated_vectors(run, tmp_path):
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs" / "retrieval").iterdir()
     rows = json.loads((folder / "index_types.json").read_text())
-    assert {r["kind"] for r in rows} == {"flat", "ivf-pq"}
+    assert {r["index_type"] for r in rows} == {"flat", "ivf-pq"}
     assert max(r["recall"] for r in rows) > 0.98
     assert min(r["recall"] for r in rows) < 0.9  # else nothing is compared
     assert "For 2,000 CVs on this machine: Take " in done.stdout
@@ -97,7 +98,8 @@ def test_a_reranker_learns_from_training_pairs_alone():
         ]
         told = replace(dataset, pairs=pairs)
         reranker = retrieve.trained(row, told, vectors, "cpu", split, 0)
-        return reranker(vectors["jd:11"], [vectors[f"cv:{n:02}"] for n in range(20)])
+        cvs = [Entry(f"cv:{n:02}", vectors[f"cv:{n:02}"]) for n in range(20)]
+        return reranker(Entry("jd:11", vectors["jd:11"]), cvs)
 
     same = scores(())
     assert np.array_equal(scores(split.test), same)
