@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_the_old_file(model, capsys, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.cli.main.os.fsync", full)
+    monkeypatch.setattr("experiments.cli.text_files.os.fsync", full)
     files = ("--pairs", "pairs.csv", "--out", "scored.csv", "--force")
     assert "Error: scored.csv: No space left" in refused(capsys, "--model", model, *files)
     assert Path("scored.csv").read_text() == "before"
