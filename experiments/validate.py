@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,19 @@ from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import CHUNK_BY, FLOORS, KINDS, Chunking, Config, Splitting, scorer_of
+from experiments.schema import (
+    CONFIGS,
+    FLOORS,
+    KINDS,
+    Chunking,
+    Config,
+    MatchConfig,
+    RetrieveConfig,
+    RowConfig,
+    Splitting,
+    as_config,
+)
+from jdcv_core import registry
 from jdcv_core.data.demo.generate import DemoSettings
 from jdcv_core.data.splits import KINDS as SPLITS
 from jdcv_core.encoding.gpt2_mini import MiniSettings
@@ -24,7 +37,7 @@ from jdcv_core.months import month_from
 from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.pretrain_settings import PretrainSettings
 
-CONFIGS = Path(__file__).parent / "configs"
+FOLDER = Path(__file__).parent / "configs"
 NESTED: dict[str, Any] = {
     "split": Splitting,
     "chunking": Chunking,
@@ -32,7 +45,7 @@ NESTED: dict[str, Any] = {
     "pretraining": PretrainSettings,
 }
 TRIAL = 48  # a width that any number of heads up to 4 divides, and 6, 8, 12, 16
-GROUPS = ("exp", "data", "encoder", "training")
+GROUPS = ("exp", "data", "encoder", "training", "recipe")
 WEIGHS_BY_MONTHS = "research.experience."
 """Scorers of this package read the months of chunks."""
 GIVEN_BY_RECIPE = {"documents", "dim"}
@@ -60,7 +73,7 @@ def overrides(arguments: list[str]) -> None:
         _check_group(override)
     first = [_first_value(o) for o in parsed]
     try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(FOLDER), version_base="1.3"):
             config = compose("config", first)
         settings(config)
     except (HydraException, OmegaConfBaseException) as fault:
@@ -68,106 +81,136 @@ def overrides(arguments: list[str]) -> None:
 
 
 def settings(config: DictConfig) -> None:
-    """Refuse arguments that a `_target_` does not take, and values that are still missing."""
+    """Refuse keys that are unknown, values that are missing, arguments that a `_target_` does not
+    take, and settings that do not fit together (`check`)."""
     for place in ("", *NESTED):
-        _check_keys(config, place)
+        if place in config or not place:
+            _check_keys(config, place)
     for missing in sorted(OmegaConf.missing_keys(config)):
         raise InputError("configuration", f"{missing} is not given", f"add {missing}=VALUE")
-    simulates = config.recipe == "retrieve"  # data.scale is the recipe's own
-    data = {k: v for k, v in config.data.items() if not (simulates and k == "scale")}
-    _check_arguments("data", data)
+    _check_arguments("data", config.data)
     _check_arguments("encoder", config.encoder)
-    for name, variant in config.variants.items():
-        _check_arguments(f"variants.{name}", scorer_of(variant))
-        _check_row(f"variants.{name}", variant)
+    for name, row in config.variants.items():
+        where = f"variants.{name}"
+        if "scorer" not in row:
+            what = "it has no scorer"
+            raise InputError(where, what, f"write '{name}: {{scorer: {{_target_: …}}}}'")
+        for key in row:
+            _known_name(where, str(key), list(RowConfig.__dataclass_fields__))
+        _check_arguments(f"{where}.scorer", row.scorer)
+        if row.get("encoder") is not None:
+            _check_arguments(f"{where}.encoder", row.encoder)
+    check(as_config(config))
 
 
-def variants(config: Config) -> None:
-    """Leave only the variants that `rows` names; refuse an experiment without variants, seeds, or
-    a baseline among its variants, and scorers that cannot be made."""
-    for row in config.rows or []:
-        if row not in config.variants:
-            what = "there is no such row"
-            raise InputError(f"rows={row}", what, nearest(row, list(config.variants)))
-    if config.rows is not None:
-        config.variants = {n: v for n, v in config.variants.items() if n in config.rows}
-    names = list(config.variants)
-    if not names or not config.seeds:
-        raise InputError(
-            "configuration", "there is no variant or no seed", "give both in the exp file"
-        )
-    for name, known in (
-        ("resume", ["auto"]),
-        ("tracker", ["local", "wandb", "tensorboard"]),
-        ("recipe", ["match", "retrieve"]),
-    ):
-        value = getattr(config, name)
-        if value is not None and value not in known:
-            raise InputError(f"{name}={value}", "it is unknown", nearest(value, known))
-    lists: tuple[tuple[str, list[str], list[str]], ...] = (
-        ("split.also", config.split.also, [*SPLITS]),
-        ("floors", config.floors, list(FLOORS)),
-        ("compared", config.compared, list(METRICS)),
-    )
-    for name, values, known in lists:
-        for value in values:
-            if value not in known:
-                raise InputError(f"{name}: {value}", "it is unknown", nearest(value, known))
-    if any(v.get("pretrained") for v in config.variants.values()):
-        config.pretraining.check()
-        if config.split.also:
-            what = "an encoder is pretrained for one kind of split"
-            raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
-    if config.chunking.by not in CHUNK_BY:
-        cure = nearest(config.chunking.by, list(CHUNK_BY))
-        raise InputError(f"chunking.by={config.chunking.by}", "it is unknown", cure)
+def check(config: Config) -> None:
+    """Refuse an experiment whose settings do not fit together, before hours of work.
+
+    Raises InputError for unknown names, an experiment without rows or seeds, scorers that cannot be
+    made, and what the recipe cannot do.
+    """
+    for name in config.rows or []:
+        _known_name("rows", name, list(config.variants))
+    rows = {n: v for n, v in config.variants.items() if config.rows is None or n in config.rows}
+    if not rows or not config.seeds:
+        what = "there is no variant or no seed"
+        raise InputError("configuration", what, "give both in the exp file")
+    for kind in config.split.also:
+        _known_name("split.also", kind, list(SPLITS))
+    _known_name("chunking.by", config.chunking.by, registry.names("chunkers"))
     if config.chunking.reference is not None:
         try:
             month_from(config.chunking.reference)
         except ValueError as fault:
             raise InputError("chunking.reference", str(fault), "write it as 2024-06") from fault
+    for name, row in rows.items():
+        _check_row(f"variants.{name}", row, config)
+    if isinstance(config, MatchConfig):
+        _check_match(config, rows)
+    elif isinstance(config, RetrieveConfig):
+        _check_retrieve(config, rows)
+
+
+def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
+    if config.resume is not None:
+        _known_name("resume", config.resume, ["auto"])
+    _known_name("tracker", config.tracker, ["local", "wandb", "tensorboard"])
+    for name in config.floors:
+        _known_name("floors", name, list(FLOORS))
+    for name in config.compared:
+        _known_name("compared", name, list(METRICS))
     if config.jobs < 0:
-        raise InputError(
-            f"jobs={config.jobs}", "that is too few", "give 1 or more, or 0: one a core"
-        )
-    _check_months(config)
-    if config.save_models and config.match_parameters:
-        what = "a widened scorer cannot be saved"
-        raise InputError("save_models=true", what, "give match_parameters=false")
-    for name, variant in config.variants.items():  # before hours of encoding, not after
-        try:
-            instantiate(scorer_of(variant), _partial_=True, _convert_="all")(dim=TRIAL)
-        except InputError:
-            raise
-        except (TypeError, ValueError) as fault:
-            what = _first_line(fault)
-            raise InputError(f"variants.{name}", what, "mend its arguments") from fault
-    if config.recipe == "match" and config.baseline not in names:
+        cure = "give 1 or more, or 0: one a core"
+        raise InputError(f"jobs={config.jobs}", "that is too few", cure)
+    if any(row.pretrained for row in rows.values()):
+        config.pretraining.check()
+        if config.split.also:
+            what = "an encoder is pretrained for one kind of split"
+            raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
+    if config.save_models:
+        for name, row in rows.items():
+            scorer = get_object(row.scorer["_target_"])
+            if registry.name_of("scorers", scorer) is None:
+                what = "its scorer has no name in the registry, so it cannot be saved"
+                cure = "register it (jdcv_core/registry.py), or give save_models=false"
+                raise InputError(f"variants.{name}", what, cure)
+    if config.baseline not in rows:
         what = f"the baseline {config.baseline!r} is no variant"
-        raise InputError("configuration", what, nearest(config.baseline, names))
+        raise InputError("configuration", what, nearest(config.baseline, list(rows)))
 
 
-def _check_months(config: Config) -> None:
-    """Scorers that weigh by months need months: of stored vectors, seen as they are."""
-    for name, variant in config.variants.items():
-        if not variant["_target_"].startswith(WEIGHS_BY_MONTHS):
+def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> None:
+    for name, row in rows.items():
+        if row != RowConfig(scorer=row.scorer, training=row.training, kind=row.kind):
+            what = "a reranker reads the vectors of the index as they are"
+            cure = "leave out tuning, encoder, view, months and pretrained"
+            raise InputError(f"variants.{name}", what, cure)
+    if config.split.also:
+        raise InputError("split.also", "retrieval has one kind of split", "leave it out")
+
+
+def _check_row(where: str, row: RowConfig, config: Config) -> None:
+    """Refuse unknown names, a scorer that cannot be made, and months that are not there."""
+    _known_name(f"{where}.tuning", row.tuning, list(TUNINGS))
+    _known_name(f"{where}.kind", row.kind, list(KINDS))
+    for key in row.training:
+        _known_name(f"{where}.training", key, list(TrainingSettings.__dataclass_fields__))
+    frozen = row.tuning == "frozen"
+    for key, name in (("view", row.view), ("months", row.months)):
+        if name is None:
             continue
-        where = f"variants.{name}"
+        if not frozen:
+            raise InputError(
+                f"{where}.{key}", "a view is of stored vectors", "remove it, or tuning"
+            )
+        try:
+            get_object(name)
+        except Exception as fault:  # get_object raises whatever the import raises
+            raise InputError(f"{where}.{key}", _first_line(fault), "check the name") from fault
+    if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS):
         if config.chunking.by != "experience":
             what = "it weighs by months, and chunks have none"
             raise InputError(where, what, "give chunking.by=experience")
-        if variant.get("tuning", "frozen") != "frozen":
+        if not frozen:
             raise InputError(where, "only frozen rows know months", "remove tuning")
-        if "view" in variant:
+        if row.view is not None:
             raise InputError(where, "a view takes the months away", "remove view, or give months")
-    if config.save_models and config.chunking.by != "tokens":
-        what = "a saved model cuts documents by tokens alone"
-        raise InputError("save_models=true", what, "give chunking.by=tokens, or save_models=false")
+    try:
+        instantiate(row.scorer, _partial_=True, _convert_="all")(dim=TRIAL)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as fault:
+        raise InputError(where, _first_line(fault), "correct its arguments") from fault
+
+
+def _known_name(where: str, value: str, known: list[str]) -> None:
+    if value not in known:
+        raise InputError(f"{where}={value}", "it is unknown", nearest(value, known))
 
 
 def choices(group: str) -> list[str]:
     """The names that `group=NAME` can take."""
-    return sorted(p.stem for p in (CONFIGS / group).glob("*.yaml"))
+    return sorted(p.stem for p in (FOLDER / group).glob("*.yaml"))
 
 
 def _known(group: str) -> str:
@@ -195,40 +238,14 @@ def _first_value(override: Override) -> str:
 
 
 def _check_keys(config: DictConfig, place: str) -> None:
-    """Refuse keys that `+key=value` added beside the schema."""
+    """Refuse keys that `+key=value` added to those of the schema."""
     node = config[place] if place else config
-    schema: Any = NESTED[place] if place else Config
+    schema: Any = NESTED[place] if place else CONFIGS[config.recipe]
     for key in node:
         if key not in schema.__dataclass_fields__:
             name = f"{place}.{key!s}".lstrip(".")
-            raise InputError("configuration", f"there is no key {name}", nearest(name, _keys()))
-
-
-def _check_row(where: str, row: Any) -> None:
-    """What a row says beside its scorer: how its encoder is trained, settings, another encoder."""
-    if (tuning := row.get("tuning", "frozen")) not in TUNINGS:
-        raise InputError(f"{where}.tuning={tuning}", "it is unknown", nearest(tuning, [*TUNINGS]))
-    known = list(TrainingSettings.__dataclass_fields__)
-    for key in row.get("training", {}):
-        if key not in known:
-            what = "there is no such setting"
-            raise InputError(f"{where}.training.{key}", what, nearest(key, known))
-    if (kind := row.get("kind", "variant")) not in KINDS:
-        raise InputError(f"{where}.kind={kind}", "it is unknown", nearest(kind, [*KINDS]))
-    for key in ("view", "months"):
-        if key in row:
-            _check_view(f"{where}.{key}", row, row[key])
-    if "encoder" in row:
-        _check_arguments(f"{where}.encoder", row.encoder)
-
-
-def _check_view(where: str, row: Any, name: str) -> None:
-    if row.get("tuning", "frozen") != "frozen":
-        raise InputError(where, "a view is of stored vectors", "remove it, or tuning")
-    try:
-        get_object(name)
-    except Exception as fault:  # get_object raises whatever the import raises
-        raise InputError(where, _first_line(fault), "check the name") from fault
+            cure = nearest(name, _keys())
+            raise InputError("configuration", f"there is no key {name}", cure)
 
 
 def _check_arguments(where: str, node: Any) -> None:
@@ -278,13 +295,15 @@ def _explain(fault: Exception) -> tuple[str, str]:
         if key.startswith(("data.", "encoder.", "variants.")):
             cure = f"write +{key}=VALUE for an argument that its file in configs does not list"
             return f"{key} is not listed there", cure
+        if key in _keys():
+            return f"this recipe has no key {key}", "leave it out"
         return f"there is no key {key}", nearest(key, _keys())
     return _first_line(fault), "see python experiments/run.py --help"
 
 
 def _keys() -> list[str]:
     """The dotted names of all settings that have a fixed name."""
-    names = list(Config.__dataclass_fields__)
+    names = [key for config in CONFIGS.values() for key in config.__dataclass_fields__]
     for place, schema in NESTED.items():
         names += [f"{place}.{key}" for key in schema.__dataclass_fields__]
     return names

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +22,84 @@ if TYPE_CHECKING:
 
 TOGETHER = 256
 """Documents tokenized in one call: enough for all cores, small enough for memory."""
+USUAL_SIZE = 1024
+"""The baseline's chunk size in tokens."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a chunker made of documents.
+
+    chunks:  the chunks of each document, in the order given
+    chunker: the chunker with every default settled: it cuts any document as it cut these
+    report:  plain values for a record, such as how many experiences were read
+    """
+
+    chunks: list[list[Chunk]]
+    chunker: Chunker
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Chunker(Protocol):
+    """What every chunker is: a frozen value that models, indexes and records carry.
+
+    size:    most tokens in a chunk; None until it is settled
+    overlap: tokens that a chunk repeats of the one before
+    """
+
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def overlap(self) -> int: ...
+
+    def cut(
+        self, documents: Sequence[Document], tokenizer: Any, limit: int, reader: str = ""
+    ) -> Cut:
+        """Cut documents. limit: most tokens that the encoder named `reader` can read."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Its keyword arguments as JSON's own types."""
+
+
+@dataclass(frozen=True)
+class TokenChunker:
+    """Windows of at most `size` tokens; see `chunk_documents`.
+
+    size:    None: as many tokens as the encoder can read, at most USUAL_SIZE
+    overlap: tokens that a chunk repeats of the one before, 0 <= overlap < size
+
+    >>> TokenChunker(size=64, overlap=8).arguments()
+    {'size': 64, 'overlap': 8}
+    """
+
+    size: int | None = None
+    overlap: int = 0
+
+    def cut(
+        self, documents: Sequence[Document], tokenizer: Any, limit: int, reader: str = ""
+    ) -> Cut:
+        """Cut documents; see `Chunker.cut`. Raises InputError as `chunk_documents` does."""
+        size = settled_size(self.size, self.overlap, limit, reader)
+        chunks = chunk_documents(documents, tokenizer, size, self.overlap)
+        return Cut(chunks, replace(self, size=size))
+
+    def arguments(self) -> dict[str, Any]:
+        """size and overlap."""
+        return {"size": self.size, "overlap": self.overlap}
+
+
+def settled_size(size: int | None, overlap: int, limit: int, reader: str = "") -> int:
+    """The chunk size in tokens: `size`, or as many as the encoder can read, at most USUAL_SIZE.
+
+    Raises InputError as `check_window` does.
+
+    >>> settled_size(None, 0, limit=254)
+    254
+    """
+    size = min(USUAL_SIZE, limit) if size is None else size
+    check_window(size, overlap, limit, reader)
+    return size
 
 
 def plain_tokenizer(tokenizer: Any) -> Tokenizer:

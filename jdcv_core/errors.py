@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """A fault in a file, a row or a setting that its owner can mend.
+    """A fault in a file, a row or a setting that its owner can correct.
 
     The message is one line: *where* (the file, and the row if there is one), *what* is wrong and
     what to *do*. `experiments/run.py` prints it without a traceback and exits with code 2.
@@ -12,7 +12,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, where: str, what: str, cure: str) -> None:
-        one_line = " ".join(f"{where}: {what}. {cure[:1].upper()}{cure[1:]}.".split())
+        end = "" if cure.endswith(("?", ".")) else "."
+        one_line = " ".join(f"{where}: {what}. {cure[:1].upper()}{cure[1:]}{end}".split())
         super().__init__(one_line)
 
     def __reduce__(self) -> tuple:
@@ -25,6 +26,10 @@ def _again(message: str) -> InputError:
     return error
 
 
+MANY = 24
+"""Names that are listed in a message next to the nearest one."""
+
+
 def nearest(word: str, known: list[str]) -> str:
     """The end of a message about an unknown word: the nearest known one, or all of them.
 
@@ -34,5 +39,7 @@ def nearest(word: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, n=1)
+    if close and len(set(known)) > MANY:
+        return f"did you mean '{close[0]}'?"
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}Known: {', '.join(sorted(known))}"
+    return f"{hint}Known: {', '.join(sorted(set(known)))}"

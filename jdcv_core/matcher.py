@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,45 +18,63 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from jdcv_core.chunking import check_window, chunk_document
+from jdcv_core import registry
+from jdcv_core.chunking import Chunker, check_window
+from jdcv_core.data.normalise import document_id
 from jdcv_core.data.rows import text_fault
 from jdcv_core.encoding.encode import encode_documents
 from jdcv_core.encoding.encoder import Encoder, Precision
-from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.saved_encoder import load_encoder, save_encoder
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import apply_thresholds
+from jdcv_core.explanation import Explanation, explain_pair
 from jdcv_core.folders import MANIFEST, Listed, verify_folder, write_folder
 from jdcv_core.model_card import model_card
 from jdcv_core.progress import progress
-from jdcv_core.types import LABELS, Chunk, ChunkVectors, Document, Side
+from jdcv_core.scoring import score_encoded
+from jdcv_core.types import LABELS, Document, Encoded, Side
 
-KIND, VERSION = "matcher", 1
+KIND, VERSION = "matcher", 2
 SCORER, WHITENING, CARD = "scorer.safetensors", "whitening.safetensors", "README.md"
-PACKAGES = ("jdcv_core", "research")
-"""Where a scorer's class may come from: a file must not be able to call anything else."""
-CELLS = 16_384
-"""Most (pair, JD chunk, CV chunk) that are scored at once, padding included."""
 CURE = "give a folder that Matcher.save_pretrained wrote, and the version of jdcv that wrote it"
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A document in a ranking.
+
+    id:    its key in the mapping that was given, or its position in the list, from 0
+    score: in [0, 1]
+    label: one of LABELS
+    """
+
+    id: Any
+    score: float
+    label: str
 
 
 @dataclass
 class Matcher:
-    """Encoder, whitening and scorer that were trained together, with their cuts between classes.
+    """Encoder, chunker, whitening and scorer that were trained together, with their cuts.
 
     encoder:     its module may have been trained in place
     whitening:   fitted on the vectors of the training documents by this encoder
-    scorer:      a scorer of `jdcv_core` or `research`
-    scorer_spec: {"target": import path of the scorer's class, "arguments": its keyword arguments},
-                 all in JSON's own types
+    scorer:      an nn.Module, see `jdcv_core.scoring.Scorer`
+    scorer_spec: {"name": the scorer's name in the registry, "arguments": its keyword arguments},
+                 in JSON's own types
     cuts:        scores from which a pair is a Potential Fit and a Good Fit, low <= high
-    chunk_size, overlap: of the chunks, in tokens
+    chunker:     how documents are cut; every default is settled
     card:        the text of README.md, see `model_card`
 
-    Texts are read as the data layer reads them: as they are, nothing cut off. Encoder and scorer
-    are in evaluation mode after a call.
+    Texts are read as the data layer reads them: as they are, and nothing is cut off. Encoder and
+    scorer are in evaluation mode after a call. Each call encodes each text once, in however many
+    pairs it is.
+
+    >>> matcher = Matcher.from_pretrained("FOLDER")                       # doctest: +SKIP
+    >>> matcher.score(cv="Python developer, ten years.", jd="Developer")  # doctest: +SKIP
+    0.71
     """
 
     encoder: Encoder
@@ -65,13 +82,14 @@ class Matcher:
     scorer: nn.Module
     scorer_spec: Mapping[str, Any]
     cuts: tuple[float, float]
-    chunk_size: int
-    overlap: int = 0
+    chunker: Chunker
     card: str = ""
 
     def __post_init__(self) -> None:
-        encoder = self.encoder
-        check_window(self.chunk_size, self.overlap, encoder.max_tokens, encoder.name)
+        encoder, chunker = self.encoder, self.chunker
+        if chunker.size is None or None in chunker.arguments().values():
+            raise ValueError(f"{chunker} leaves a setting open: take the chunker of an `Encoded`")
+        check_window(chunker.size, chunker.overlap, encoder.max_tokens, encoder.name)
         if not self.cuts[0] <= self.cuts[1]:
             raise ValueError(f"the low cut {self.cuts[0]} is above the high cut {self.cuts[1]}")
         if self.whitening.matrix.shape != (encoder.dim, encoder.dim):
@@ -79,81 +97,151 @@ class Matcher:
                 f"the whitening is {self.whitening.matrix.shape}, vectors have {encoder.dim}"
             )
 
-    def score(self, cv_text: str, jd_text: str) -> float:
-        """The score of one pair, in [0, 1]; for many pairs `score_many` is faster.
+    def score(self, *, cv: str, jd: str) -> float:
+        """The score of one pair, in [0, 1]; for many pairs `score_pairs` is faster.
 
         Raises InputError for a text that is empty, white space only, or no text.
         """
-        chunks = {"cv": self.chunks(cv_text, "cv"), "jd": self.chunks(jd_text, "jd")}
-        settle_precision(self.encoder)
-        self.encoder.module.eval()
-        vectors = {
-            side: self.encoder.encode_chunks([c.tokens for c in cut])
-            for side, cut in chunks.items()
-        }
-        return float(score_vectors(self.scorer, [("cv", "jd")], self.whitening(vectors))[0])
+        return float(self.score_pairs(cvs=[cv], jds=[jd])[0])
 
-    def score_many(
+    def score_pairs(
         self,
-        pairs: Iterable[tuple[str, str]],
+        *,
+        cvs: Sequence[str],
+        jds: Sequence[str],
         store: VectorStore | None = None,
         places: Sequence[str] | None = None,
     ) -> np.ndarray:
-        """The scores of (CV text, JD text) pairs, float64 [pair] in [0, 1], in the order given.
-
-        Each text is encoded once, in however many pairs it is. Equals `score`, to rounding.
+        """The scores of pairs, float64 [pair] in [0, 1]: of cvs[i] with jds[i], for every i.
 
         store:  keeps the chunk vectors, so that a second call, or one after a kill, finds them.
                 Only for an encoder whose weights are those of its files, as after `from_pretrained`
         places: what to call each pair in a message; None: pair 1, pair 2 …
 
-        Raises InputError as `score` does, for the first such pair.
+        Raises InputError as `score` does, for the first such pair; ValueError for unequal lengths.
         """
-        pairs = list(pairs)
-        places = [f"pair {n}" for n in range(1, len(pairs) + 1)] if places is None else places
-        documents: dict[tuple[Side, str], Document] = {}
-        wanted = []
-        for place, (cv, jd) in zip(places, pairs, strict=True):
-            texts: dict[Side, str] = {"cv": cv, "jd": jd}
-            for side, text in texts.items():
-                if (side, text) not in documents:
-                    _check_text(text, side, place)
-                    document = Document(f"{side}:{len(documents)}", text, place)
-                    documents[side, text] = document
-            wanted.append((documents["cv", cv].id, documents["jd", jd].id))
-        if not wanted:
-            return np.empty(0)
+        places = [f"pair {n}" for n in range(1, len(cvs) + 1)] if places is None else places
+        named: dict[tuple[Side, str], str] = {}
+        for place, cv, jd in zip(places, cvs, jds, strict=True):
+            _check_text(cv, "cv", place)
+            _check_text(jd, "jd", place)
+            named.setdefault(("cv", cv), place)
+            named.setdefault(("jd", jd), place)
+        found = self._encode(named, store)
+        pairs = [
+            (found["cv", cv].document.id, found["jd", jd].document.id)
+            for cv, jd in zip(cvs, jds, strict=True)
+        ]
+        return score_encoded(self.scorer, pairs, {e.document.id: e for e in found.values()})
+
+    def rank(
+        self,
+        *,
+        jd: str | None = None,
+        cvs: Sequence[str] | Mapping[Any, str] | None = None,
+        cv: str | None = None,
+        jds: Sequence[str] | Mapping[Any, str] | None = None,
+        store: VectorStore | None = None,
+    ) -> list[Ranked]:
+        """Documents by their score with one query, best first; equal scores keep their order.
+
+        jd, cvs: rank CVs for a JD. cv, jds: rank JDs for a CV. Documents are a list of texts, or a
+                 mapping from an id to a text
+        store:   as of `score_pairs`
+
+        Raises InputError as `score` does, ValueError unless one of the two pairs is given.
+
+        >>> matcher = Matcher.from_pretrained("FOLDER")                        # doctest: +SKIP
+        >>> matcher.rank(jd="Accountant", cvs={"ada": "Ledgers.", "bo": "Go."})  # doctest: +SKIP
+        [Ranked(id='ada', score=0.62, label='Potential Fit'), Ranked(id='bo', score=0.08, ...)]
+        """
+        given = [name for name, value in locals().items() if name != "self" and value is not None]
+        if [name for name in given if name != "store"] not in (["jd", "cvs"], ["cv", "jds"]):
+            raise ValueError("rank takes jd= with cvs=, or cv= with jds=")
+        many = cvs if jds is None else jds
+        assert many is not None
+        texts = dict(many) if isinstance(many, Mapping) else dict(enumerate(many))
+        each, one = list(texts.values()), [jd or cv or ""] * len(texts)
+        places = [f"{'cvs' if jds is None else 'jds'}[{i!r}]" for i in texts]
+        if jds is None:
+            scores = self.score_pairs(cvs=each, jds=one, store=store, places=places)
+        else:
+            scores = self.score_pairs(cvs=one, jds=each, store=store, places=places)
+        order = np.argsort(-scores, kind="stable")
+        ids = list(texts)
+        return [Ranked(ids[i], float(scores[i]), self.label(float(scores[i]))) for i in order]
+
+    def explain(self, *, cv: str, jd: str) -> Explanation:
+        """Which chunks carry the score of a pair; the result prints itself.
+
+        The effect of a chunk is the score minus the score without the chunk (leave-one-out). Raises
+        InputError as `score` does.
+        """
+        (own,), (other,) = self.encode([cv], side="cv"), self.encode([jd], side="jd")
+        return explain_pair(self.scorer, own, other, self.label)
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        side: Side = "cv",
+        store: VectorStore | None = None,
+        places: Sequence[str] | None = None,
+    ) -> list[Encoded]:
+        """Each text as an `Encoded`: its chunks, and their whitened vectors.
+
+        side: of the texts; a chunker may read CVs and JDs in different ways
+        store, places: as of `score_pairs`
+
+        These are the vectors that the scorer was trained on and that an index of this model holds.
+        Raises InputError as `score` does.
+        """
+        word = side.upper()
+        many = (
+            [f"{word} {n}" for n in range(1, len(texts) + 1)] if len(texts) > 1 else [f"the {word}"]
+        )
+        named: dict[tuple[Side, str], str] = {}
+        for place, text in zip(places or many, texts, strict=bool(texts)):
+            _check_text(text, side, place)
+            named.setdefault((side, text), place)
+        found = self._encode(named, store)
+        return [found[side, text] for text in texts]
+
+    def _encode(
+        self, named: Mapping[tuple[Side, str], str], store: VectorStore | None
+    ) -> dict[tuple[Side, str], Encoded]:
+        """Each (side, text) once. named: → its place, for messages."""
+        if not named:
+            return {}
+        documents: dict[str, Document] = {}
+        for (side, text), place in named.items():
+            name = document_id(side, text)
+            while name in documents:  # the same words with other white space
+                name += "'"
+            documents[name] = Document(name, text, place)
         if store is None:
             store = VectorStore(":memory:")
             self.encoder.module.eval()
-        matrices, _ = encode_documents(
-            documents.values(), self.encoder, store, self.chunk_size, self.overlap
-        )
-        return score_vectors(self.scorer, wanted, self.whitening(matrices))
-
-    def chunks(self, text: str, side: Side) -> list[Chunk]:
-        """The chunks that a text is read in. Raises InputError as `score` does."""
-        where = f"the {side.upper()}"
-        _check_text(text, side, where)
-        document = Document(f"{side}:0", text, where)
-        return chunk_document(document, self.encoder.tokenizer, self.chunk_size, self.overlap)
+        found, _ = encode_documents(documents.values(), self.encoder, store, self.chunker)
+        white = self.whitening({i: e.vectors for i, e in found.items()})
+        return {
+            key: replace(found[name], vectors=white[name])
+            for key, name in zip(named, documents, strict=True)
+        }
 
     def label(self, score: float) -> str:
         """The class of a score: one of LABELS, by the cuts."""
         return LABELS[int(apply_thresholds([score], self.cuts)[0])]
 
-    def predict(self, cv_text: str, jd_text: str) -> str:
-        """The class of a pair, one of LABELS."""
-        return self.label(self.score(cv_text, jd_text))
-
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write all that `from_pretrained` needs into a new folder; returns it.
+        """Write all that `from_pretrained` needs into a new folder; returns the folder.
 
         README.md, whitening.safetensors, scorer.safetensors, encoder/ and manifest.json, which has
         the settings and every file's SHA-256. The folder is whole or not there, see `write_folder`.
-        To change a file (the card, too), change the Matcher and save it anew.
+        To change a file (the card, too), change the Matcher and save it again.
         Raises InputError if the folder exists or cannot be written, ValueError where scorer_spec
-        does not describe the scorer, or the encoder cannot be saved.
+        does not describe the scorer, the chunker has no name in the registry, or the encoder cannot
+        be saved.
         """
         folder = Path(folder)
         if folder.exists():  # said now, not after the encoder was written
@@ -163,8 +251,7 @@ class Matcher:
         settings = {
             "scorer": dict(self.scorer_spec),
             "cuts": list(self.cuts),
-            "chunk_size": self.chunk_size,
-            "overlap": self.overlap,
+            "chunker": chunker_spec(self.chunker),
             "precision": self.encoder.precision,
         }
         whitening = {"mean": self.whitening.mean, "matrix": self.whitening.matrix}
@@ -194,10 +281,12 @@ class Matcher:
         Raises InputError naming the file that is missing, altered or not ours.
         """
         folder = Path(folder)
-        settings = _check_settings(verify_folder(folder, KIND, VERSION), folder / MANIFEST)
+        where = folder / MANIFEST
+        settings = _check_settings(verify_folder(folder, KIND, VERSION), where)
         with progress("Reading the encoder", None):  # mostly imports
             encoder = load_encoder(folder / "encoder", precision or settings["precision"], device)
-        scorer = build_scorer(settings["scorer"], str(folder / MANIFEST))
+        scorer = registry.make("scorers", settings["scorer"], str(where))
+        chunker = registry.make("chunkers", settings["chunker"], str(where))
         try:
             scorer.load_state_dict(safetensors.torch.load_file(folder / SCORER))
             tensors = safetensors.numpy.load_file(folder / WHITENING)
@@ -207,11 +296,10 @@ class Matcher:
                 scorer.eval(),
                 settings["scorer"],
                 tuple(settings["cuts"]),
-                settings["chunk_size"],
-                settings["overlap"],
+                chunker,
                 (folder / CARD).read_text(encoding="utf-8"),
             )
-        except (RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        except (RuntimeError, TypeError, ValueError, KeyError, SafetensorError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
@@ -219,74 +307,25 @@ class Matcher:
             ) from error
 
 
-@torch.inference_mode()
-def score_vectors(
-    scorer: nn.Module, pairs: Sequence[tuple[str, str]], matrices: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """The scores of (CV id, JD id) pairs, float64 [pair] in [0, 1].
+def scorer_spec(target: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """{"name", "arguments"} of a scorer's class, for `Matcher`.
 
-    scorer:   is in evaluation mode afterwards
-    matrices: whitened chunk vectors [chunk, dim] by id
+    Raises InputError for a class that has no name in the registry.
     """
-    scorer.eval()
-    device = str(next((p.device for p in scorer.parameters()), "cpu"))
-    sizes = [(len(matrices[jd]), len(matrices[cv])) for cv, jd in pairs]
-    scores = np.empty(len(pairs))
-    for batch in score_batches(sizes, CELLS):
-        cv, jd = (
-            ChunkVectors.pad(matrices, [pairs[i][side] for i in batch]).to(device)
-            for side in (0, 1)
-        )
-        scores[batch] = torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
-    return scores
+    name = registry.name_of("scorers", target)
+    if name is None:
+        what = "it has no name in the registry, so a saved model could not name it"
+        cure = "add it to the entry points of your package: see jdcv_core/registry.py"
+        raise InputError(f"scorer {target.__module__}.{target.__qualname__}", what, cure)
+    return {"name": name, "arguments": dict(arguments)}
 
 
-def score_batches(sizes: Sequence[tuple[int, int]], cells: int) -> Iterator[list[int]]:
-    """Indices of pairs in batches of like size, largest first, so that memory runs out at once.
-
-    sizes: (JD chunks, CV chunks) of each pair
-    cells: most pairs * longest JD * longest CV in a batch; a pair with more goes alone
-    """
-    batch: list[int] = []
-    longest = (0, 0)
-    for i in sorted(range(len(sizes)), key=lambda i: sizes[i], reverse=True):
-        grown = (max(longest[0], sizes[i][0]), max(longest[1], sizes[i][1]))
-        if batch and (len(batch) + 1) * grown[0] * grown[1] > cells:
-            yield batch
-            batch, grown = [], sizes[i]
-        batch.append(i)
-        longest = grown
-    if batch:
-        yield batch
-
-
-def build_scorer(spec: Mapping[str, Any], where: str = "scorer") -> nn.Module:
-    """A new scorer from {"target": import path, "arguments": keyword arguments}.
-
-    Only an nn.Module that is defined in one of PACKAGES is made; nothing else is imported, nothing
-    else is called. Raises InputError naming `where` for any other target, and for arguments that
-    the class refuses.
-    """
-    target, arguments = spec.get("target"), spec.get("arguments", {})
-    path = target.split(".") if isinstance(target, str) else []
-    if len(path) < 2 or path[0] not in PACKAGES or not all(part.isidentifier() for part in path):
-        what = f"its scorer {target!r} is not a class of {' or '.join(PACKAGES)}"
-        raise InputError(where, what, "do not use this file unless you know who made it")
-    try:
-        found = getattr(importlib.import_module(".".join(path[:-1])), path[-1], None)
-    except ImportError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, nn.Module) and _is_ours(found)):
-        raise InputError(where, f"there is no scorer {target} here", CURE)
-    try:
-        return found(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(where, f"{target} refuses its arguments ({error})", CURE) from error
-
-
-def _is_ours(found: type) -> bool:
-    """Whether a class is defined in one of PACKAGES, not only imported there."""
-    return found.__module__.partition(".")[0] in PACKAGES
+def chunker_spec(chunker: Chunker) -> dict[str, Any]:
+    """{"name", "arguments"} of a chunker. Raises ValueError for one without a registered name."""
+    name = registry.name_of("chunkers", type(chunker))
+    if name is None:
+        raise ValueError(f"{type(chunker).__name__} has no name in the registry")
+    return {"name": name, "arguments": chunker.arguments()}
 
 
 def _check_spec(
@@ -294,7 +333,7 @@ def _check_spec(
 ) -> None:
     """Refuse to save what could not be read again."""
     try:
-        again = build_scorer(json.loads(json.dumps(spec)), "scorer_spec")
+        again = registry.make("scorers", json.loads(json.dumps(spec)), "scorer_spec")
         again.load_state_dict(state)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"scorer_spec does not describe the scorer: {error}") from error
@@ -313,23 +352,21 @@ def _check_settings(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     try:
         low, high = settings["cuts"]
         sound = (
-            isinstance(settings["chunk_size"], int)
-            and isinstance(settings["overlap"], int)
-            and float(low) <= float(high)
+            float(low) <= float(high)
             and settings["precision"] in get_args(Precision)
-            and isinstance(settings["scorer"], dict)
+            and all(isinstance(settings[key]["arguments"], dict) for key in ("scorer", "chunker"))
         )
     except (ValueError, TypeError, KeyError):
         sound = False
     if not sound:
-        raise InputError(str(path), "its facts are not a matcher's settings", CURE)
+        raise InputError(str(path), "its settings are not those of a matcher", CURE)
     return settings
 
 
 def _beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """A temporary folder in the same parent, so that files can be linked instead of copied.
 
-    It is called as those of `folders` are, so that `remove_leftovers` knows it after a kill.
+    It has a name like those of `folders`, so that `remove_leftovers` finds it after a kill.
     """
     ending = f".{os.getpid()}.jdcv-tmp"
     try:

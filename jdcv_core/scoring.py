@@ -3,8 +3,10 @@
 A scorer never sees text, an encoder or an id. The baseline is here; `research` has the others.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from einops import einsum, rearrange, repeat
 from jaxtyping import Float, Int
@@ -12,7 +14,7 @@ from torch import Tensor, nn
 
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.losses import OBJECTIVES, squared_error
-from jdcv_core.types import TARGETS, ChunkVectors
+from jdcv_core.types import TARGETS, ChunkVectors, Encoded
 
 TRAIN_ON = ("mean", "chunk_pairs")
 
@@ -197,3 +199,66 @@ def _check_names(objective: str, train_on: str) -> None:
 def count_parameters(module: nn.Module) -> int:
     """Numbers that training may change."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+CELLS = 16_384
+"""Most (pair, JD chunk, CV chunk) that are scored at once, padding included."""
+
+
+def score_encoded(
+    scorer: nn.Module, pairs: Sequence[tuple[str, str]], encoded: Mapping[str, Encoded]
+) -> np.ndarray:
+    """The scores of (CV id, JD id) pairs, float64 [pair] in [0, 1]; see `score_vectors`.
+
+    encoded: by document id, with whitened vectors
+    """
+    matrices = {i: own.vectors for i, own in encoded.items()}
+    months = {i: own.months for i, own in encoded.items()}
+    return score_vectors(
+        scorer, pairs, matrices, {i: own for i, own in months.items() if own is not None}
+    )
+
+
+@torch.inference_mode()
+def score_vectors(
+    scorer: nn.Module,
+    pairs: Sequence[tuple[str, str]],
+    matrices: Mapping[str, np.ndarray],
+    months: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """The scores of (CV id, JD id) pairs, float64 [pair] in [0, 1].
+
+    scorer:   is in evaluation mode afterwards
+    matrices: whitened chunk vectors [chunk, dim] by document id
+    months:   [chunk, 4] by document id, for documents whose experiences were read
+    """
+    scorer.eval()
+    device = str(next((p.device for p in scorer.parameters()), "cpu"))
+    sizes = [(len(matrices[jd]), len(matrices[cv])) for cv, jd in pairs]
+    scores = np.empty(len(pairs))
+    for batch in score_batches(sizes, CELLS):
+        cv, jd = (
+            ChunkVectors.pad(matrices, [pairs[i][side] for i in batch], months).to(device)
+            for side in (0, 1)
+        )
+        scores[batch] = torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
+    return scores
+
+
+def score_batches(sizes: Sequence[tuple[int, int]], cells: int) -> Iterator[list[int]]:
+    """Indices of pairs in batches of similar size, largest first, so that memory runs out at once.
+
+    sizes: (JD chunks, CV chunks) of each pair
+    cells: most pairs * longest JD * longest CV in a batch; a pair with more goes alone
+    """
+    batch: list[int] = []
+    longest = (0, 0)
+    for i in sorted(range(len(sizes)), key=lambda i: sizes[i], reverse=True):
+        grown = (max(longest[0], sizes[i][0]), max(longest[1], sizes[i][1]))
+        if batch and (len(batch) + 1) * grown[0] * grown[1] > cells:
+            yield batch
+            batch, grown = [], sizes[i]
+        batch.append(i)
+        longest = grown
+    if batch:
+        yield batch

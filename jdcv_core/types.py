@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
+
+    from jdcv_core.chunking import Chunker
 
 Side = Literal["cv", "jd"]
 SIDES: tuple[Side, ...] = get_args(Side)
@@ -79,12 +82,30 @@ class Dataset:
         return [self.documents[i] for i in sorted(self.documents) if i.startswith(f"{side}:")]
 
 
+class Months(NamedTuple):
+    """What is known of the experience that a chunk belongs to.
+
+    duration, recency: in months; recency counts from the end of the experience to the reference
+                       month, 0 for a current one. nan for a chunk of no dated experience, and for
+                       an experience whose dates cannot be right
+    share:             1 / the number of chunks of the chunk's segment, so that an experience counts
+                       once however long its text is
+    experience:        its place among the document's experiences, from 0; nan for none
+    """
+
+    duration: float
+    recency: float
+    share: float
+    experience: float
+
+
 @dataclass(frozen=True)
 class Chunk:
     """A window of tokens of one document.
 
     `tokens` are the encoder's own ids without special tokens. `start` and `end` are character
     offsets into the document's text; the chunks of a document are in order and cover it.
+    `months` is None where the chunker does not read experiences.
     """
 
     document: str
@@ -92,6 +113,33 @@ class Chunk:
     start: int
     end: int
     tokens: tuple[int, ...]
+    months: Months | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A document that was cut and encoded once, for any scorer and any index.
+
+    document: the document
+    chunks:   its chunks, in order
+    vectors:  float32 [chunk, dim], the vector of each chunk
+    chunker:  the chunker that made the chunks, with every default settled: `chunker.size` is the
+              chunk size in tokens
+    key:      the key of the vectors in the vector store
+    """
+
+    document: Document
+    chunks: tuple[Chunk, ...]
+    vectors: np.ndarray
+    chunker: Chunker
+    key: str
+
+    @property
+    def months(self) -> np.ndarray | None:
+        """float32 [chunk, 4], the `Months` of each chunk; None where no chunk has any."""
+        if self.chunks[0].months is None:
+            return None
+        return np.array([chunk.months for chunk in self.chunks], dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -101,14 +149,14 @@ class ChunkVectors:
     ids:     one per document
     vectors: float tensor [doc, chunk, dim]; zeros where padded
     mask:    bool tensor [doc, chunk]; True = real, and every document has at least one real chunk
-    facts:   float tensor [doc, chunk, fact]: numbers known of a chunk beside its vector, such as
-             the months of the experience it belongs to; nan where unknown or padded. None: none
+    months:  float tensor [doc, chunk, 4], the `Months` of each chunk; nan where unknown or padded.
+             None where no experiences were read
     """
 
     ids: tuple[str, ...]
     vectors: Tensor
     mask: Tensor
-    facts: Tensor | None = None
+    months: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.vectors.shape[:2] != self.mask.shape:
@@ -124,12 +172,19 @@ class ChunkVectors:
         cls,
         matrices: Mapping[str, np.ndarray],
         ids: Iterable[str],
-        facts: Mapping[str, np.ndarray] | None = None,
+        months: Mapping[str, np.ndarray] | None = None,
     ) -> ChunkVectors:
-        """Stack the [chunk, dim] matrices of `ids`, in that order, padding with zeros; and their
-        facts [chunk, fact], padding with nan.
+        """Stack the [chunk, dim] matrices of `ids`, in that order, and pad them with zeros.
 
-        Raises KeyError for an id without a matrix, ValueError for one without a chunk.
+        months: document id → [chunk, 4]; they are stacked and padded with nan if every one of `ids`
+                has them, else the result has none
+
+        Raises KeyError for an id without a matrix, ValueError for a document without a chunk, and
+        for months of another number of chunks.
+
+        >>> matrices = {"cv:1": np.ones((2, 3)), "cv:2": np.ones((1, 3))}
+        >>> ChunkVectors.pad(matrices, ["cv:1", "cv:2"]).mask.tolist()
+        [[True, True], [True, False]]
         """
         import torch
 
@@ -142,23 +197,23 @@ class ChunkVectors:
         stack = torch.nn.utils.rnn.pad_sequence
         vectors = stack(rows, batch_first=True)
         padded = None
-        if facts is not None:
-            known = [torch.as_tensor(facts[i], dtype=torch.float32) for i in ids]
+        if months and all(i in months for i in ids):
+            known = [torch.as_tensor(months[i], dtype=torch.float32) for i in ids]
             for i, row, own in zip(ids, rows, known, strict=True):
                 if len(row) != len(own):
-                    raise ValueError(f"document {i}: {len(row)} chunks, facts of {len(own)}")
+                    raise ValueError(f"document {i}: {len(row)} chunks, months of {len(own)}")
             padded = stack(known, batch_first=True, padding_value=float("nan"))
         return cls(ids, vectors, torch.arange(vectors.shape[1]) < lengths[:, None], padded)
 
     def to(self, device: str) -> ChunkVectors:
         """The same on a device."""
-        facts = None if self.facts is None else self.facts.to(device)
-        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device), facts)
+        months = None if self.months is None else self.months.to(device)
+        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device), months)
 
     def take(self, index: Tensor) -> ChunkVectors:
         """The documents at `index` [pair] (repeats allowed), trimmed to their longest."""
         mask = self.mask[index]
         longest = int(mask.sum(1).max())
         ids = tuple(self.ids[i] for i in index.tolist())
-        facts = None if self.facts is None else self.facts[index, :longest]
-        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], facts)
+        months = None if self.months is None else self.months[index, :longest]
+        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], months)

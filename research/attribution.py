@@ -448,8 +448,8 @@ def _only(
     order = kept.int().argsort(dim=1, descending=True, stable=True)[:, : int(kept.sum(1).max())]
     mask = kept.gather(1, order)
     vectors = side.vectors[index[:, None], order].masked_fill(~mask[..., None], 0)
-    facts = None if side.facts is None else side.facts[index[:, None], order]
-    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, facts)
+    months = None if side.months is None else side.months[index[:, None], order]
+    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, months)
 
 
 def _ranks(

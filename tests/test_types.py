@@ -72,16 +72,17 @@ def test_a_document_without_vectors_is_named():
         ChunkVectors.pad(matrices([1, 0]), ["cv:0", "cv:1"])
 
 
-def test_facts_go_where_their_chunks_go():
+def test_months_go_where_their_chunks_go():
     stored = matrices([2, 4, 1])
-    facts = {
+    months = {
         i: np.arange(2.0 * len(m)).reshape(-1, 2) + 100 * int(i[-1]) for i, m in stored.items()
     }
-    chunks = ChunkVectors.pad(stored, ["cv:0", "cv:1", "cv:2"], facts)
+    chunks = ChunkVectors.pad(stored, ["cv:0", "cv:1", "cv:2"], months)
     taken = chunks.to("cpu").take(torch.tensor([2, 0, 2]))
-    assert taken.facts.shape == (3, 2, 2)
+    assert taken.months.shape == (3, 2, 2)
     for row, i in enumerate(["cv:2", "cv:0", "cv:2"]):
-        assert torch.equal(taken.facts[row][taken.mask[row]], torch.tensor(facts[i]).float())
-        assert taken.facts[row][~taken.mask[row]].isnan().all()
-    with pytest.raises(ValueError, match=r"cv:1: 4 chunks, facts of 2"):
-        ChunkVectors.pad(stored, ["cv:1"], {"cv:1": facts["cv:0"]})
+        assert torch.equal(taken.months[row][taken.mask[row]], torch.tensor(months[i]).float())
+        assert taken.months[row][~taken.mask[row]].isnan().all()
+    assert ChunkVectors.pad(stored, ["cv:0", "cv:1"], {"cv:0": months["cv:0"]}).months is None
+    with pytest.raises(ValueError, match=r"cv:1: 4 chunks, months of 2"):
+        ChunkVectors.pad(stored, ["cv:1"], {"cv:1": months["cv:0"]})

@@ -14,6 +14,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from jdcv_core.chunking import TokenChunker
 from jdcv_core.encoding.gpt2_mini import train_tokenizer
 from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.whitening import Whitening
@@ -49,8 +50,8 @@ def save_matcher(folder: Path, whitening: Whitening) -> Path:
     scorer = MeanPairs(32)
     with torch.no_grad():
         scorer.head.jd.weight += 0.3 * torch.randn(32, 32, generator=torch.manual_seed(0))
-    spec = {"target": "jdcv_core.scoring.MeanPairs", "arguments": {"dim": 32}}
-    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunk_size=20)
+    spec = {"name": "mean_pairs", "arguments": {"dim": 32}}
+    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), TokenChunker(20))
     return matcher.save_pretrained(folder / "matcher")
 
 

@@ -47,24 +47,24 @@ def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[s
     """Of a Good Fit test pair with many experiences: each one's weight and its own score against
     the JD, as {"timeline": {...}}; {} for a scorer that does not weigh by months."""
     months = getattr(model.scorer, "months", None)
-    if not isinstance(months, MonthWeights) or model.data.cv.facts is None:
+    if not isinstance(months, MonthWeights) or model.data.cv.months is None:
         return {}
-    places = model.data.cv.facts[..., PLACE].nan_to_num(-1).amax(1)
+    places = model.data.cv.months[..., PLACE].nan_to_num(-1).amax(1)
     good = [i for i in split.test if dataset.pairs[i].label == GOOD]
     if not good:
         return {}
     count = places[model.data.cv_index[good]]
     index = torch.tensor([good[int(count.argmax())]])
     jd, cv = model.data.sides(index)
-    assert cv.facts is not None
+    assert cv.months is not None
     with torch.inference_mode():
         weight = months(cv)[0]
         found = []
-        for place in range(int(cv.facts[0, :, PLACE].nan_to_num(-1).max()) + 1):
-            own = cv.facts[0, :, PLACE] == place
+        for place in range(int(cv.months[0, :, PLACE].nan_to_num(-1).max()) + 1):
+            own = cv.months[0, :, PLACE] == place
             if not own.any():
                 continue
-            alone = ChunkVectors(cv.ids, cv.vectors[:, own], cv.mask[:, own], cv.facts[:, own])
+            alone = ChunkVectors(cv.ids, cv.vectors[:, own], cv.mask[:, own], cv.months[:, own])
             score = model.scorer(jd, alone).sigmoid()
             found.append(
                 {"place": place, "weight": float(weight[own].sum()), "score": float(score)}

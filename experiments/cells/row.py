@@ -12,35 +12,30 @@ import torch
 from hydra.utils import get_object, instantiate
 from torch import nn
 
-from experiments.schema import Config, scorer_of
-from jdcv_core.chunking import chunk_documents
+from experiments.schema import Config
+from jdcv_core import registry
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.encode import Chunker, EncodeReport, encode_documents
+from jdcv_core.encoding.encode import EncodeReport, encode_documents, months_of, vectors_of
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.lora_tuning import Tuning, trainable_module
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
-from jdcv_core.months import month_from
+from jdcv_core.matcher import scorer_spec
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import batches_of, make_plan
 from jdcv_core.training.pairs import PairTensors, PairTokens
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
-from jdcv_core.types import Chunk, Dataset, Document
+from jdcv_core.types import Chunk, Dataset, Document, Encoded
 from research.aggregators.widened import Widened, hidden_for
-from research.experience.experience_chunking import chunk_by_experience, chunk_facts
-
-CHUNKERS: dict[str, Chunker] = {"tokens": chunk_documents, "experience": chunk_by_experience}
-"""How documents may be cut (`chunking.by`)."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """name: in the table; scorer: its `_target_` and arguments; tuning: of the encoder; training:
-    its own settings; encoder: the node that makes it; kind: variant or falsifier; view: the dotted
-    name of the function through which it sees the chunk vectors; parameters: how many its scorer is
-    widened to; pretrained: whether its encoder is first pretrained by contrast; months: the dotted
-    name of the function through which it sees the months of experiences."""
+    """A `schema.RowConfig` with its name, and with the experiment's settings filled in.
+
+    parameters: how many its scorer is widened to; None: it stays as it is
+    """
 
     name: str
     scorer: dict[str, Any]
@@ -55,61 +50,48 @@ class Row:
 
 
 @dataclass(eq=False)
-class Encoded:
+class EncodedDataset:
     """An encoder and what it made of the documents before any training.
 
-    matrices: chunk vectors [chunk, dim] by document id, not whitened
-    chunks:   by document id; made when a first row needs them
-    source:   the folder of a pretrained encoder
-    by:       how documents were cut, a name in CHUNKERS
-    reference: the month that "current" means; None: the newest in the CVs
+    documents: by document id; their vectors are not whitened
+    matrices:  the same vectors, [chunk, dim] by document id
+    months:    [chunk, 4] by document id, where experiences were read
+    source:    the folder of a pretrained encoder
     """
 
     encoder: Encoder
-    matrices: dict[str, np.ndarray]
+    documents: dict[str, Encoded]
     report: EncodeReport
-    documents: list[Document]
-    _chunks: dict[str, list[Chunk]] | None = None
     source: Path = Path()
-    by: str = "tokens"
-    reference: int | None = None
-    _facts: tuple[dict[str, np.ndarray], dict[str, Any]] | None = None
+
+    def __post_init__(self) -> None:
+        self.matrices = vectors_of(self.documents)
+        self.months = months_of(self.documents)
 
     @property
-    def chunks(self) -> dict[str, list[Chunk]]:
-        if self._chunks is None:
-            size, overlap = self.report.size, self.report.overlap
-            cut = CHUNKERS[self.by](self.documents, self.encoder.tokenizer, size, overlap)
-            self._chunks = {d.id: c for d, c in zip(self.documents, cut, strict=True)}
-        return self._chunks
-
-    @property
-    def facts(self) -> dict[str, np.ndarray] | None:
-        """The months of each chunk by document id (`chunking.chunk_facts`); None where documents
-        were not cut by experience."""
-        return None if self.by == "tokens" else self._facts_and_report()[0]
-
-    def facts_report(self) -> dict[str, Any]:
-        """How many experiences were read, and what was wrong with them."""
-        return {} if self.by == "tokens" else self._facts_and_report()[1]
-
-    def _facts_and_report(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        if self._facts is None:
-            self._facts = chunk_facts(self.documents, self.chunks, self.reference)
-        return self._facts
+    def chunks(self) -> dict[str, tuple[Chunk, ...]]:
+        """The chunks of each document by its id."""
+        return {i: own.chunks for i, own in self.documents.items()}
 
 
 def rows_of(config: Config) -> list[Row]:
-    """The rows in the order of the configuration; what a row does not say is the experiment's."""
-    found = []
-    for name, variant in config.variants.items():
-        training = replace(config.training, **variant.get("training", {}))
-        tuning, encoder = variant.get("tuning", "frozen"), variant.get("encoder", config.encoder)
-        kind, view = variant.get("kind", "variant"), variant.get("view")
-        pretrained = bool(variant.get("pretrained", False))
-        row = Row(name, scorer_of(variant), tuning, training, encoder, kind, view)
-        found.append(replace(row, pretrained=pretrained, months=variant.get("months")))
-    return found
+    """The rows that `config.rows` names, in the order of the configuration."""
+    return [
+        Row(
+            name,
+            row.scorer,
+            row.tuning,  # type: ignore[arg-type]  # checked by `validate`
+            replace(config.training, **row.training),
+            row.encoder or config.encoder,
+            row.kind,
+            row.view,
+            None,
+            row.pretrained,
+            row.months,
+        )
+        for name, row in config.variants.items()
+        if config.rows is None or name in config.rows
+    ]
 
 
 def with_equal_parameters(rows: Sequence[Row], dim: int) -> list[Row]:
@@ -136,17 +118,35 @@ def make(node: dict[str, Any], **arguments: Any) -> Any:
     return instantiate(node, _partial_=True, _convert_="all")(**arguments)
 
 
-def encode(config: Config, node: dict[str, Any], documents: list[Document]) -> Encoded:
-    """The encoder of a node and the chunk vectors of all documents, out of the store or made."""
+def spec_of(row: Row, dim: int) -> dict[str, Any]:
+    """The scorer of a row for a saved model: its name in the registry and its arguments.
+
+    Raises InputError for a scorer without a name there.
+    """
+    arguments = {k: v for k, v in row.scorer.items() if k != "_target_"}
+    spec = scorer_spec(get_object(row.scorer["_target_"]), {"dim": dim, **arguments})
+    scorer = make_scorer(row, dim)
+    if isinstance(scorer, Widened):
+        return scorer_spec(Widened, {"scorer": spec, "dim": dim, "hidden": scorer.up.out_features})
+    return spec
+
+
+def encode(
+    config: Config, node: dict[str, Any], documents: list[Document], reference: str | None = None
+) -> EncodedDataset:
+    """The encoder of a node and all documents as `Encoded`.
+
+    reference: the month that "current" means, where the configuration names none
+    """
     encoder = make(node, documents=documents)
+    arguments = {"size": config.chunking.size, "overlap": config.chunking.overlap}
+    if config.chunking.by != "tokens":
+        arguments["reference"] = config.chunking.reference or reference  # type: ignore[assignment]
+    chunker = registry.make("chunkers", {"name": config.chunking.by, "arguments": arguments})
     store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
-    chunking = config.chunking
-    matrices, report = encode_documents(
-        documents, encoder, store, chunking.size, chunking.overlap, CHUNKERS[chunking.by]
-    )
+    encoded, report = encode_documents(documents, encoder, store, chunker)
     encoder.release()
-    reference = None if chunking.reference is None else month_from(chunking.reference)
-    return Encoded(encoder, matrices, report, documents, by=chunking.by, reference=reference)
+    return EncodedDataset(encoder, encoded, report)
 
 
 def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
@@ -167,22 +167,22 @@ def on_vectors(
     matrices: Mapping[str, np.ndarray],
     device: str,
     seed: int,
-    facts: Mapping[str, np.ndarray] | None = None,
+    months: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
-    """The module that the loop trains on stored, whitened chunk vectors: random starts are drawn
-    from the seed."""
+    """The module that the loop trains on stored, whitened chunk vectors; its random start is drawn
+    from the seed. months: [chunk, 4] by document id, where experiences were read."""
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
-    if row.months is not None and facts is not None:
-        facts = get_object(row.months)(facts, seed)
+    if row.months is not None and months is not None:
+        months = get_object(row.months)(months, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
-    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, facts), device)
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months), device)
 
 
 def on_tokens(
-    row: Row, dataset: Dataset, encoded: Encoded, whitening: Whitening, seed: int
+    row: Row, dataset: Dataset, encoded: EncodedDataset, whitening: Whitening, seed: int
 ) -> OnTokens:
     """The same for a row that trains the encoder, too."""
     settings = row.training
@@ -208,12 +208,12 @@ def on_tokens(
 
 
 def make_trainable(
-    row: Row, encoded: Encoded, dataset: Dataset, whitening: Whitening, seed: int
+    row: Row, encoded: EncodedDataset, dataset: Dataset, whitening: Whitening, seed: int
 ) -> Trainable:
     """`on_vectors` or `on_tokens`, as the row says."""
     if row.tuning == "frozen":
         matrices = whitening(encoded.matrices)
-        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed)
+        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed, encoded.months)
     return on_tokens(row, dataset, encoded, whitening, seed)
 
 

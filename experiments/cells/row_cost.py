@@ -10,9 +10,9 @@ import torch
 
 from experiments.cells.row import Row, documents_of, make
 from experiments.report import cost_table
-from experiments.schema import Config
+from experiments.schema import MatchConfig
+from jdcv_core.chunking import settled_size
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.encode import USUAL_SIZE
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.outline import count_tokens, gpt2_outline, mini_outline
 from jdcv_core.encoding.precision import multiplies_bf16
@@ -39,7 +39,7 @@ LOOKED_AT = 20  # updates whose tokens are counted
 
 
 def show_rows(
-    rows: Sequence[Row], dataset: Dataset, splits: dict[int, Split], config: Config
+    rows: Sequence[Row], dataset: Dataset, splits: dict[int, Split], config: MatchConfig
 ) -> list[Estimate]:
     """Print what the rows will cost over all seeds, and return it."""
     found: list[Estimate] = []
@@ -69,11 +69,11 @@ def outline(row: Row, dataset: Dataset) -> Encoder:
 
 
 def work_of(
-    row: Row, encoder: Encoder, dataset: Dataset, splits: dict[int, Split], config: Config
+    row: Row, encoder: Encoder, dataset: Dataset, splits: dict[int, Split], config: MatchConfig
 ) -> Work:
     """How many tokens go through the encoder in the row, over all seeds, and in what portions."""
     settings = row.training
-    size = config.chunking.size or min(USUAL_SIZE, encoder.max_tokens)
+    size = settled_size(config.chunking.size, config.chunking.overlap, encoder.max_tokens)
     tokens = {i: count_tokens(encoder, d.text) for i, d in dataset.documents.items()}
     chunks = [n for total in tokens.values() for n in _cut(total, size)]
     usual = round(float(np.average(chunks, weights=chunks)))  # that a token is usually in

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.cell import Cell, measure
-from experiments.cells.row import Encoded, Row, make_trainable
+from experiments.cells.row import EncodedDataset, Row, make_trainable, spec_of
 from experiments.trackers import slug
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.lora_tuning import trainable_module, with_module
@@ -26,7 +26,7 @@ def save_model(
     folder: Path,
     row: Row,
     weights: Weights,
-    encoded: Encoded,
+    encoded: EncodedDataset,
     whitening: Whitening,
     cell: Cell,
     dataset: Dataset,
@@ -75,18 +75,13 @@ def save_model(
             "versions": facts["versions"],
         }
     )
-    arguments = {k: v for k, v in row.scorer.items() if k != "_target_"}
     matcher = Matcher(
         encoder=with_module(encoder, module),
         whitening=whitening,
         scorer=model.scorer.cpu().eval(),
-        scorer_spec={
-            "target": row.scorer["_target_"],
-            "arguments": {"dim": encoder.dim, **arguments},
-        },
+        scorer_spec=spec_of(row, encoder.dim),
         cuts=cell.cuts or (0.0, 0.0),
-        chunk_size=encoded.report.size,
-        overlap=encoded.report.overlap,
+        chunker=next(iter(encoded.documents.values())).chunker,
         card=card,
     )
     matcher.save_pretrained(target)

@@ -65,7 +65,7 @@ class Bench:
 
     splits:      by kind and seed
     vectors:     chunk vectors by document id, not whitened, by their hash
-    facts:       the months of chunks by document id, by the same hash, where they are known
+    months:      the months of chunks by document id, by the same hash, where they were read
     attribution: the kind of split on which to say how faithful attributions of a row's scores are;
                  "" for none
     store:       folder of the cells
@@ -77,7 +77,7 @@ class Bench:
     device: str
     attribution: str
     store: Path
-    facts: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    months: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
         """The vectors of a task, whitened by its training documents."""
@@ -145,8 +145,8 @@ def trained_cell(
 
 def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[Cell, Trainable]:
     dataset, split = bench.dataset, bench.splits[task.split, task.seed]
-    facts = bench.facts.get(task.vectors)
-    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, facts)
+    months = bench.months.get(task.vectors)
+    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, months)
     cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
     learnt: Any = getattr(model.scorer, "learnt", dict)
     cell.facts |= {"learnt": found} if (found := learnt()) else {}

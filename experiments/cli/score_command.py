@@ -11,7 +11,7 @@ from experiments.cli.text_files import check_out, read_pairs, read_text, write_c
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
-from jdcv_core.types import LABELS
+from jdcv_core.types import LABELS, Encoded
 
 if TYPE_CHECKING:
     from jdcv_core.matcher import Matcher
@@ -80,11 +80,18 @@ def score_one(arguments: argparse.Namespace) -> None:
     matcher = load(arguments)
     with progress("Loading the model", None):
         _ = matcher.encoder.module
-    score = matcher.score(cv, jd)
-    counts = len(matcher.chunks(cv, "cv")), len(matcher.chunks(jd, "jd"))
+    (own,), (other,) = matcher.encode([cv], side="cv"), matcher.encode([jd], side="jd")
+    score = score_pair(matcher, cv=own, jd=other)
     print(f"score   {score:.6f}")
     print(f"label   {matcher.label(score)}")
-    print(f"chunks  {counts[0]} of the CV, {counts[1]} of the JD")
+    print(f"chunks  {len(own.chunks)} of the CV, {len(other.chunks)} of the JD")
+
+
+def score_pair(matcher: Matcher, *, cv: Encoded, jd: Encoded) -> float:
+    """The score of two documents that `Matcher.encode` gave."""
+    from jdcv_core.scoring import score_encoded
+
+    return float(score_encoded(matcher.scorer, [("cv", "jd")], {"cv": cv, "jd": jd})[0])
 
 
 def score_table(arguments: argparse.Namespace) -> None:
@@ -99,10 +106,11 @@ def score_table(arguments: argparse.Namespace) -> None:
 
     try:
         with VectorStore(arguments.cache_dir.expanduser() / "vectors.sqlite") as store:
-            scores = matcher.score_many(
-                [(values[cv], values[jd]) for _, values in rows],
-                store,
-                [f"{arguments.pairs}, {place}" for place, _ in rows],
+            scores = matcher.score_pairs(
+                cvs=[values[cv] for _, values in rows],
+                jds=[values[jd] for _, values in rows],
+                store=store,
+                places=[f"{arguments.pairs}, {place}" for place, _ in rows],
             ).tolist()
     except KeyboardInterrupt:
         kept = "the chunk vectors are kept, so the same command continues from them"

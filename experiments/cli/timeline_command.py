@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.cli.score_command import load
+from experiments.cli.score_command import load, score_pair
 from experiments.cli.text_files import check_out, read_text, say
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
@@ -52,6 +53,18 @@ def add_command(commands: Any) -> None:
     )
 
 
+def scorer_of(arguments: argparse.Namespace) -> Callable[[str], float]:
+    """A function from the text of an experience to its score against the JD."""
+    jd, matcher = read_text(arguments.jd), load(arguments)
+    (other,) = matcher.encode([jd], side="jd")
+
+    def score(experience: str) -> float:
+        (own,) = matcher.encode([experience], side="cv")
+        return score_pair(matcher, cv=own, jd=other)
+
+    return score
+
+
 def run_timeline(arguments: argparse.Namespace) -> None:
     """`jdcv timeline`: the experiences of one CV as a table, as JSON, as a figure."""
     from jdcv_core.months import as_text, month_from
@@ -72,10 +85,7 @@ def run_timeline(arguments: argparse.Namespace) -> None:
         raise InputError("--reference", str(fault), "write it as 2024-06") from fault
     parsed = parse_cv(text, asked)
     reference, notes = parsed.reference, parsed.notes
-    score = None
-    if arguments.model is not None:
-        jd, matcher = read_text(arguments.jd), load(arguments)
-        score = lambda own: matcher.score(own, jd)  # noqa: E731
+    score = None if arguments.model is None else scorer_of(arguments)
     with progress("Reading", None):
         from research.experience.timeline import timeline
         from research.experience.weights import Decay

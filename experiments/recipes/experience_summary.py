@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.row import Encoded
+from experiments.cells.row import EncodedDataset
 from experiments.figures import timeline_figure
 from experiments.schema import Config
 from jdcv_core import records
@@ -21,7 +21,7 @@ from research.experience.timeline import timeline
 
 
 def facts_of(
-    encoded: Encoded,
+    encoded: EncodedDataset,
     dataset: Dataset,
     splits: Mapping[tuple[str, int], Split],
     config: Config,
@@ -32,7 +32,7 @@ def facts_of(
     last row that weighs by months. {} where documents are not cut by experience."""
     if config.chunking.by == "tokens":
         return {}
-    reference = encoded.facts_report()["reference"]
+    reference = encoded.report.experiences["reference"]
     draw(dataset, reference, folder, lines)
     seed = config.seeds[0]
     train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]

@@ -18,7 +18,7 @@ from experiments import validate
 from experiments.cells import cell_store
 from experiments.cells.cell import Cell, joined, measure, slug, title
 from experiments.cells.row import (
-    Encoded,
+    EncodedDataset,
     Row,
     encode,
     make,
@@ -43,7 +43,7 @@ from experiments.figures import pretraining_figure, result_figures, scaling_figu
 from experiments.recipes import experience_summary, pretrained_encoders
 from experiments.report import ablation
 from experiments.report.table import Table, make_table
-from experiments.schema import NOT_THE_RESULT, Config
+from experiments.schema import NOT_THE_RESULT, Config, MatchConfig, as_config
 from experiments.trackers import Tracker, make_tracker
 from jdcv_core import records
 from jdcv_core.data.near_duplicates import near_duplicate_groups
@@ -73,11 +73,11 @@ class Experiment:
     fresh:   cells that were made now, not found
     """
 
-    config: Config
+    config: MatchConfig
     dataset: Dataset
     splits: dict[tuple[str, int], Split]
     rows: list[Row]
-    encoded: dict[tuple[str, int], Encoded]
+    encoded: dict[tuple[str, int], EncodedDataset]
     facts: dict[str, Any]
     folder: Path
     tracker: Tracker
@@ -89,7 +89,7 @@ class Experiment:
     fresh: int = 0
 
     @property
-    def first(self) -> Encoded:
+    def first(self) -> EncodedDataset:
         """The encoder of the baseline under the first seed."""
         return self.encoded[self.config.baseline, self.config.seeds[0]]
 
@@ -105,11 +105,9 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
     an interrupted experiment goes on in its own folder.
     Raises InputError before anything is written if data, split or configuration are at fault.
     """
-    config = cast(Config, OmegaConf.to_object(composed))
+    config = cast(MatchConfig, as_config(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
-    validate.variants(config)
     dataset: Dataset = make(config.data)
-    config.chunking.reference = config.chunking.reference or dataset.facts.get("reference")
     splits, about_splits = make_splits(config, dataset)
     rows = rows_of(config)
     if config.estimate:
@@ -127,8 +125,8 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         "git": records.git_state(),
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
-        "encodings": [e.report.facts() for e in dict.fromkeys(encoded.values())],
-        "experiences": next(iter(encoded.values())).facts_report(),
+        "encodings": [e.report.summary() for e in dict.fromkeys(encoded.values())],
+        "experiences": next(iter(encoded.values())).report.experiences,
         "splits": about_splits,
         **({"sweep": dict(point)} if point else {}),
     }
@@ -146,7 +144,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
         next(iter(encoded.values())).encoder.device,
         config.split.kind if config.attribution else "",
         Path(config.cache_dir) / "cells",
-        {cell_store.vectors_hash(e.matrices): e.facts for e in set(encoded.values()) if e.facts},
+        {cell_store.vectors_hash(e.matrices): e.months for e in set(encoded.values()) if e.months},
     )
     experiment = Experiment(
         config, dataset, splits, rows, encoded, facts, folder, tracker, done, bench
@@ -181,20 +179,20 @@ def make_splits(
 
 
 def encode_for(
-    rows: list[Row], config: Config, dataset: Dataset, splits: dict[tuple[str, int], Split]
-) -> dict[tuple[str, int], Encoded]:
+    rows: list[Row], config: MatchConfig, dataset: Dataset, splits: dict[tuple[str, int], Split]
+) -> dict[tuple[str, int], EncodedDataset]:
     """Row name and seed → its encoder and what that made of the documents; each is used once."""
     documents = [*dataset.side("cv"), *dataset.side("jd")]
-    by_node: dict[str, Encoded] = {}
+    by_node: dict[str, EncodedDataset] = {}
 
     any_pretrained = any(row.pretrained for row in rows)
     groups = near_duplicate_groups(dataset.documents.values()) if any_pretrained else {}
 
-    def encoded(node: dict[str, Any]) -> Encoded:
+    def encoded(node: dict[str, Any]) -> EncodedDataset:
         key = repr(node)
         if key not in by_node:
             with first_alone():  # it trains or fetches the encoder and fills the store
-                by_node[key] = encode(config, node, documents)
+                by_node[key] = encode(config, node, documents, dataset.facts.get("reference"))
         return by_node[key]
 
     found = {}
@@ -236,7 +234,7 @@ def tasks_of(experiment: Experiment) -> list[Task]:
             data=experiment.facts["data"]["fingerprint"],
             vectors=vectors,
             chunks=[encoded.report.size, encoded.report.overlap],
-            months=cell_store.vectors_hash(encoded.facts) if encoded.facts else "",
+            months=cell_store.vectors_hash(encoded.months) if encoded.months else "",
             attribution=split == experiment.bench.attribution,
             code=code,
         )
@@ -391,7 +389,11 @@ def log_course(experiment: Experiment, task: Task, cell: Cell) -> None:
 
 
 def flops_of_cell(
-    model: Trainable, row: Row, encoded: Encoded, trained: Trained, index: dict[str, torch.Tensor]
+    model: Trainable,
+    row: Row,
+    encoded: EncodedDataset,
+    trained: Trained,
+    index: dict[str, torch.Tensor],
 ) -> float | None:
     """Operations of the encoder in a cell that trained it, validation and test included."""
     if row.tuning == "frozen":
@@ -413,7 +415,7 @@ def record(experiment: Experiment, cell: Cell, task: Task) -> None:
         "git": facts["git"],
         "versions": facts["versions"],
         "data_fingerprint": facts["data"]["fingerprint"],
-        "encoder": experiment.encoded[of, task.seed].report.facts(),
+        "encoder": experiment.encoded[of, task.seed].report.summary(),
     }
     before = experiment.done.get((cell.name, task.split, task.seed))
     if before is None and rank() == 0:
@@ -505,7 +507,7 @@ def points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
     ]
 
 
-def _whitening(experiment: Experiment, encoded: Encoded, split: Split) -> Whitening:
+def _whitening(experiment: Experiment, encoded: EncodedDataset, split: Split) -> Whitening:
     return train_whitening(experiment.dataset, encoded.matrices, split)
 
 
@@ -541,7 +543,7 @@ def _result(resolved: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resolved.items() if key not in NOT_THE_RESULT}
 
 
-def _folder(config: Config, resolved: dict[str, Any]) -> Path:
+def _folder(config: MatchConfig, resolved: dict[str, Any]) -> Path:
     """A new folder of records, or the unfinished one that is to be gone on with."""
     result = _result(resolved)
     found = (

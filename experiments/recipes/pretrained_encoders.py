@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.cells.row import Encoded, train_whitening
+from experiments.cells.row import EncodedDataset, train_whitening
 from jdcv_core.data.splits import NEVER_SHARED, Split
 from jdcv_core.encoding.lora_tuning import with_module
 from jdcv_core.encoding.model_files import fingerprint
@@ -35,7 +35,7 @@ DEPTH = 10
 
 def pretrained_folder(
     cache: Path,
-    base: Encoded,
+    base: EncodedDataset,
     dataset: Dataset,
     split: Split,
     seed: int,
@@ -129,7 +129,7 @@ def check_seen(folder: str | Path, splits: Mapping[tuple[str, int], Split], data
 
 
 def retrieval(
-    encoded: Mapping[tuple[str, int], Encoded],
+    encoded: Mapping[tuple[str, int], EncodedDataset],
     dataset: Dataset,
     splits: Mapping[int, Split],
     names: Mapping[str, str],
@@ -163,7 +163,7 @@ def retrieval(
     return found
 
 
-def _recall(encoded: Encoded, dataset: Dataset, split: Split, jds: list[str]) -> np.ndarray:
+def _recall(encoded: EncodedDataset, dataset: Dataset, split: Split, jds: list[str]) -> np.ndarray:
     """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
     matrices = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
     unit = {i: m / np.linalg.norm(m, axis=1, keepdims=True) for i, m in matrices.items()}

@@ -1,30 +1,24 @@
-"""Documents → the chunk vectors of each, every unique chunk encoded once."""
+"""Documents → `Encoded`: each document is cut once, and each unique chunk is encoded once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from jdcv_core.chunking import check_window, chunk_documents
+from jdcv_core.chunking import Chunker, TokenChunker
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
 from jdcv_core.progress import progress
-from jdcv_core.types import Chunk, Document
-
-USUAL_SIZE = 1024
-"""The baseline's chunk size in tokens, where the encoder can read as much."""
-
-Chunker = Callable[..., list[list[Chunk]]]
-"""(documents, tokenizer, size, overlap) → the chunks of each; `chunk_documents` is one."""
+from jdcv_core.types import Chunk, Document, Encoded
 
 GROUP = 64
-"""Documents between two commits: what a kill can cost at most."""
+"""Documents between two commits: the most that a kill can cost."""
 
 
 @dataclass
@@ -33,7 +27,7 @@ class EncodeReport:
 
     documents = found_in_store + documents_encoded. chunks_encoded counts unique chunks and tokens
     those in them; encoder_calls counts batches. chunk_counts holds for each side the number of
-    chunks of each of its documents, in the order given.
+    chunks of each of its documents, in the order given. experiences is the report of the chunker.
     """
 
     encoder: str
@@ -48,8 +42,9 @@ class EncodeReport:
     tokens: int = 0
     seconds: float = 0.0
     chunk_counts: dict[str, list[int]] = field(default_factory=dict)
+    experiences: dict[str, Any] = field(default_factory=dict)
 
-    def facts(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """The same as plain numbers and texts, for a record; chunk counts as a summary."""
         chunks = {
             side: {
@@ -61,91 +56,114 @@ class EncodeReport:
             }
             for side, counts in self.chunk_counts.items()
         }
-        return {**asdict(self), "chunk_counts": chunks}
+        plain = {key: value for key, value in asdict(self).items() if key != "experiences"}
+        return {**plain, "chunk_counts": chunks}
 
 
 def encode_documents(
     documents: Iterable[Document],
     encoder: Encoder,
     store: VectorStore,
-    size: int | None = None,
-    overlap: int = 0,
-    chunker: Chunker = chunk_documents,
-) -> tuple[dict[str, np.ndarray], EncodeReport]:
-    """The chunk vectors of each document, out of the store or else out of the encoder.
+    chunker: Chunker | None = None,
+) -> tuple[dict[str, Encoded], EncodeReport]:
+    """Cut documents and take their chunk vectors out of the store, or else out of the encoder.
 
     documents: each id once
-    size:      most tokens in a chunk; None: 1,024, or as many as the encoder can read
-    overlap:   tokens that a chunk repeats of the one before
-    chunker:   how documents are cut. What it may change of a document's chunks must show in their
-               tokens: with another one than `chunk_documents` the key holds those, not the text
+    chunker:   None: `TokenChunker()`, windows of as many tokens as the encoder can read, at most
+               1,024
 
-    Returns matrices float32 [chunk, dim] by document id, in the order given, and a report. When
-    everything is found the encoder is not even loaded. Documents are encoded in groups, and each
-    group is stored before the next begins, so a kill costs one group. Chunks with the same tokens
-    are encoded once per call, whichever documents they are in.
+    Returns an `Encoded` by document id, in the order given, and a report. The key of a document in
+    the store is that of its chunks' tokens, so two chunkers that give the same chunks share them.
+    If every document is found the encoder is not even loaded. Documents are encoded in groups, and
+    each group is stored before the next begins, so a kill costs one group. Chunks with the same
+    tokens are encoded once in a call, whichever documents they are in.
 
-    Raises InputError for a size that the encoder cannot read, and for a document without tokens.
+    Raises InputError for a chunk size that the encoder cannot read, and for a document without
+    tokens; ValueError for a document id that comes twice.
     """
     started = time.perf_counter()
     documents = list(documents)
-    size = min(USUAL_SIZE, encoder.max_tokens) if size is None else size
-    check_window(size, overlap, encoder.max_tokens, encoder.name)
-    settle_precision(encoder, store)
-    calls, encoded = encoder.calls, encoder.chunks_encoded
-    report = EncodeReport(encoder.name, encoder.precision, size, overlap, len(documents))
-
-    tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
-    cut_before: dict[str, list[Chunk]] = {}
-    if chunker is chunk_documents:
-        keys = {d.id: vector_key(d.text, tokenizer, size, overlap, weights) for d in documents}
-    else:
-        cut_before = {
-            d.id: chunks
-            for d, chunks in zip(
-                documents, chunker(documents, encoder.tokenizer, size, overlap), strict=True
-            )
-        }
-        keys = {
-            i: vector_key(repr([c.tokens for c in own]), tokenizer, size, overlap, weights)
-            for i, own in cut_before.items()
-        }
-    if len(keys) != len(documents):
+    if len({d.id for d in documents}) != len(documents):
         raise ValueError("a document id comes twice")
+    chunker = TokenChunker() if chunker is None else chunker
+    cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens, encoder.name)
+    settle_precision(encoder, store)
+    chunks = {d.id: tuple(own) for d, own in zip(documents, cut.chunks, strict=True)}
+    tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
+    keys = {
+        i: vector_key([chunk.tokens for chunk in own], tokenizer, weights)
+        for i, own in chunks.items()
+    }
     stored = store.get_many(keys.values())
     missing = [d for d in documents if keys[d.id] not in stored]
-    if missing:
-        seen: dict[bytes, np.ndarray] = {}
-        characters = sum(len(d.text) for d in missing)
-        with progress(f"Encoding {len(missing)} documents", characters) as advance:
-            for at in range(0, len(missing), GROUP):
-                group = missing[at : at + GROUP]
-                cut = [cut_before[d.id] for d in group if d.id in cut_before]
-                cut = cut or chunk_documents(group, encoder.tokenizer, size, overlap)
-                report.tokens += _encode_new(cut, encoder, seen, advance)
-                fresh = {
-                    keys[d.id]: np.stack([seen[_content(c)] for c in chunks])
-                    for d, chunks in zip(group, cut, strict=True)
-                }
-                store.put_many(fresh)
-                stored.update(fresh)
-
-    report.found_in_store = len(documents) - len(missing)
-    report.documents_encoded = len(missing)
-    report.encoder_calls = encoder.calls - calls
-    report.chunks_encoded = encoder.chunks_encoded - encoded
+    calls, encoded = encoder.calls, encoder.chunks_encoded
+    tokens = _encode_missing(missing, chunks, keys, encoder, store, stored) if missing else 0
+    size = cut.chunker.size
+    assert size is not None
+    report = EncodeReport(
+        encoder.name,
+        encoder.precision,
+        size,
+        cut.chunker.overlap,
+        documents=len(documents),
+        found_in_store=len(documents) - len(missing),
+        documents_encoded=len(missing),
+        chunks_encoded=encoder.chunks_encoded - encoded,
+        encoder_calls=encoder.calls - calls,
+        tokens=tokens,
+        experiences=cut.report,
+    )
     for d in documents:
-        report.chunk_counts.setdefault(d.side, []).append(len(stored[keys[d.id]]))
+        report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))
     report.seconds = time.perf_counter() - started
-    return {d.id: stored[keys[d.id]] for d in documents}, report
+    found = {
+        d.id: Encoded(d, chunks[d.id], stored[keys[d.id]], cut.chunker, keys[d.id])
+        for d in documents
+    }
+    return found, report
+
+
+def vectors_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
+    """Document id → its chunk vectors, float32 [chunk, dim]."""
+    return {i: own.vectors for i, own in encoded.items()}
+
+
+def months_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
+    """Document id → the months of its chunks, float32 [chunk, 4], for documents that have any."""
+    found = {i: own.months for i, own in encoded.items()}
+    return {i: months for i, months in found.items() if months is not None}
+
+
+def _encode_missing(
+    documents: Sequence[Document],
+    chunks: Mapping[str, Sequence[Chunk]],
+    keys: Mapping[str, str],
+    encoder: Encoder,
+    store: VectorStore,
+    stored: dict[str, np.ndarray],
+) -> int:
+    """Encode documents into the store and into `stored`, group by group. Returns their tokens."""
+    seen: dict[bytes, np.ndarray] = {}
+    tokens = 0
+    characters = sum(len(d.text) for d in documents)
+    with progress(f"Encoding {len(documents)} documents", characters) as advance:
+        for at in range(0, len(documents), GROUP):
+            group = documents[at : at + GROUP]
+            tokens += _encode_new([chunks[d.id] for d in group], encoder, seen, advance)
+            fresh = {keys[d.id]: np.stack([seen[_content(c)] for c in chunks[d.id]]) for d in group}
+            store.put_many(fresh)
+            stored.update(fresh)
+    return tokens
 
 
 def _encode_new(
-    cut: list[list[Chunk]], encoder: Encoder, seen: dict[bytes, np.ndarray], advance: Any
+    cut: Sequence[Sequence[Chunk]], encoder: Encoder, seen: dict[bytes, np.ndarray], advance: Any
 ) -> int:
     """Encode the chunks whose content is not in `seen`, into it. Returns their tokens."""
     new: dict[bytes, Chunk] = {}
-    characters: dict[bytes, int] = {}  # for the bar: what a chunk and its likes add to the text
+    characters: dict[
+        bytes, int
+    ] = {}  # for the bar: characters of the text that equal chunks stand for
     for chunks in cut:
         end = 0
         for chunk in chunks:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 
-from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.errors import InputError
 
 OURS = 0x6A644356  # "jdCV", SQLite's application id of our files
-LAYOUT = 1  # raise when a table or the meaning of a key changes
+LAYOUT = 2  # raise when a table or the meaning of a key changes
 WAIT = 60.0  # seconds to wait for another process's transaction
 TABLES = """
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, chunks INTEGER NOT NULL,
@@ -29,15 +28,20 @@ CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 
 
-def vector_key(text: str, tokenizer: str, size: int, overlap: int, encoder: str) -> str:
-    """The key of a document's chunk vectors: sha256 over all that they depend on.
+def vector_key(chunks: Sequence[Sequence[int]], tokenizer: str, encoder: str) -> str:
+    """The key of a document's chunk vectors: the SHA-256 (hex) of all that they depend on.
 
-    text:      the document's text
+    chunks:    the tokens of each chunk
     tokenizer: fingerprint of the tokenizer
-    size, overlap: of the chunks, in tokens
     encoder:   fingerprint of weights, pooling, special tokens and precision
+
+    The text and the chunker are in it through the tokens that they give.
     """
-    return fingerprint(text, tokenizer, size, overlap, encoder)
+    found = hashlib.sha256(f"{tokenizer} {encoder} {len(chunks)}".encode())
+    for tokens in chunks:
+        found.update(f" {len(tokens)} ".encode())
+        found.update(np.asarray(tokens, dtype="<i8").tobytes())
+    return found.hexdigest()
 
 
 class VectorStore:
@@ -87,10 +91,10 @@ class VectorStore:
             self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def erase_many(self, keys: Iterable[str]) -> int:
-        """Take matrices out so that none of their bytes is left in the file; returns how many.
+        """Remove matrices so that none of their bytes is left in the file; returns how many.
 
-        Readers that are in the midst of a transaction keep the log of changes alive; it is emptied
-        when they end and the store is opened next.
+        A reader inside a transaction keeps the log of changes alive; the log is emptied when
+        it has ended and the store is opened the next time.
         """
         with self._faults():
             self._db.execute("PRAGMA secure_delete = ON")  # freed places are filled with zeros
@@ -141,19 +145,29 @@ class VectorStore:
         )
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         self._db.execute("COMMIT")
-        if application == OURS and layout != LAYOUT:
-            raise self._error(f"it has layout {layout}, this version reads {LAYOUT}")
+        if application == OURS and layout > LAYOUT:
+            raise self._error(f"it has layout {layout}, this version reads up to {LAYOUT}")
         if application != OURS and tables:
             raise self._error("it is a database of another program")
         self._use_write_ahead_log()
         # Every commit reaches the disk: one per group of documents, so this costs nothing.
         self._db.execute("PRAGMA synchronous = FULL")
+        if application == OURS and layout < LAYOUT:
+            self._forget_old_keys()
         if application != OURS:
             with self._transaction():
                 for statement in TABLES.split(";"):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id = {OURS}")
                 self._db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+    def _forget_old_keys(self) -> None:
+        """Erase vectors whose keys no version asks for any more: nobody could erase them later."""
+        self._db.execute("PRAGMA secure_delete = ON")
+        with self._transaction():
+            self._db.execute("DELETE FROM vectors")
+            self._db.execute(f"PRAGMA user_version = {LAYOUT}")
+        self._db.execute("VACUUM")
 
     def _use_write_ahead_log(self) -> None:
         # SQLite does not wait for its lock here, so two processes that make the file at the same
@@ -195,7 +209,7 @@ class VectorStore:
         return np.frombuffer(data, dtype).reshape(chunks, dim).astype(np.float32)
 
     def _error(self, what: str) -> InputError:
-        cure = "move the file away, or give another one; the vectors are then computed anew"
+        cure = "move the file away, or give another one; the vectors are then computed again"
         return InputError(f"vector store {self.path}", what, cure)
 
 

@@ -30,15 +30,15 @@ class PairTensors:
         cls,
         pairs: Sequence[Pair],
         matrices: Mapping[str, np.ndarray],
-        facts: Mapping[str, np.ndarray] | None = None,
+        months: Mapping[str, np.ndarray] | None = None,
     ) -> "PairTensors":
         """matrices: document id → [chunk, dim]; a KeyError names a document without.
-        facts: document id → [chunk, fact], see `ChunkVectors`."""
+        months: document id → [chunk, 4], see `ChunkVectors`."""
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
-            ChunkVectors.pad(matrices, jds.tolist(), facts),
-            ChunkVectors.pad(matrices, cvs.tolist(), facts),
+            ChunkVectors.pad(matrices, jds.tolist(), months),
+            ChunkVectors.pad(matrices, cvs.tolist(), months),
             torch.as_tensor(jd_index),
             torch.as_tensor(cv_index),
             torch.tensor([p.label for p in pairs]),

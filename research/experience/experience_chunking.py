@@ -1,96 +1,119 @@
-"""Chunks by experience, and what each chunk's months are. Ours.
+"""Chunks by experience, with the months of each chunk. Ours.
 
 A document is cut at its segments first and at the token limit second, so that no chunk holds two
-experiences. An experience that is longer than a chunk goes on in the next with its header in front:
-`Senior Engineer, 2014-2018, Acme` again, so that each chunk says whose duties these are.
+experiences. An experience that is longer than a chunk continues in the next one with its header in
+front: `Senior Engineer, 2014-2018, Acme` is repeated, so that each chunk says whose duties it has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from jdcv_core.chunking import check_window, chunk_documents
-from jdcv_core.types import Chunk, Document
+from jdcv_core.chunking import Cut, check_window, chunk_documents, settled_size
+from jdcv_core.errors import InputError
+from jdcv_core.months import as_text, month_from
+from jdcv_core.types import Chunk, Document, Months
 from research.experience.parsing import ParsedCV, parse_cv, reference_month
 
 DURATION, RECENCY, SHARE, PLACE = range(4)
-"""Columns of the facts of a chunk (`chunk_facts`)."""
+"""Columns of `Encoded.months` and `ChunkVectors.months`: the fields of `Months`."""
 HEADER_SHARE = 4
 """A header is carried along if it takes at most a quarter of a chunk."""
 
 
+@dataclass(frozen=True)
+class ExperienceChunker:
+    """Cuts CVs where an experience begins, and gives each chunk its `Months`.
+
+    size, overlap: as of `TokenChunker`; an overlap stays within a segment
+    reference:     the month that "current" means, as 2024-06; None: the newest month in the CVs
+                   that are cut first (`reference_month`), which is then kept
+
+    JDs are cut as `TokenChunker` cuts them, without months.
+    Raises InputError for a reference that is no month.
+
+    >>> ExperienceChunker(size=256, reference="2024-06").arguments()
+    {'size': 256, 'overlap': 0, 'reference': '2024-06'}
+    """
+
+    size: int | None = None
+    overlap: int = 0
+    reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference is not None:
+            try:
+                month_from(self.reference)
+            except ValueError as fault:
+                raise InputError("chunking.reference", str(fault), "write it as 2024-06") from fault
+
+    def cut(
+        self, documents: Sequence[Document], tokenizer: Any, limit: int, reader: str = ""
+    ) -> Cut:
+        """Cut documents; see `chunk_by_experience` and `Chunker.cut`. Each CV is parsed once.
+
+        The report counts CVs, experiences, those whose dates cannot be right (faulty) or can be
+        read in several ways (doubtful), and CVs without a dated experience; `reference` is in
+        months since year 0.
+        """
+        size = settled_size(self.size, self.overlap, limit, reader)
+        parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
+        if self.reference is None:
+            reference = reference_month(parsed.values())
+        else:
+            reference = month_from(self.reference)
+        parsed = {i: own.at(reference) for i, own in parsed.items()}
+        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap)
+        settled = replace(self, size=size, reference=as_text(reference))
+        return Cut(chunks, settled, {"reference": reference, **_counts(parsed.values())})
+
+    def arguments(self) -> dict[str, Any]:
+        """size, overlap and reference."""
+        return {"size": self.size, "overlap": self.overlap, "reference": self.reference}
+
+
 def chunk_by_experience(
-    documents: Sequence[Document], tokenizer: Any, size: int, overlap: int = 0
+    documents: Sequence[Document],
+    parsed: Mapping[str, ParsedCV],
+    tokenizer: Any,
+    size: int,
+    overlap: int = 0,
 ) -> list[list[Chunk]]:
     """As `jdcv_core.chunking.chunk_documents`, with boundaries at the segments of each CV.
 
-    tokenizer: as there; size: most tokens in a chunk, the repeated header included
-    overlap:   tokens that a chunk repeats of the one before in its segment
+    parsed:    document id → what was read of the CV, for every CV
+    tokenizer: as there
+    size:      most tokens in a chunk, a repeated header included
+    overlap:   tokens that a chunk repeats of the one before it in its segment
 
     The chunks of a document are in order and cover its text: each start is where the one before
-    ends (overlap 0). `tokens` of the second and later chunks of an experience begin with the
-    header's, so they are more than text[start:end]. A JD, and a CV without a dated experience, is
+    ends (overlap 0). `tokens` of the second and later chunks of an experience begin with those of
+    the header, so they are more than text[start:end]. A JD, and a CV without a dated experience, is
     cut as `chunk_documents` cuts it. A segment without a letter or digit (a row of bullets) has no
-    chunk of its own; the next one covers it. Raises InputError as that does.
+    chunk; the next chunk covers it. Each chunk of a CV has its `Months`.
+    Raises InputError as `chunk_documents` does.
     """
     check_window(size, overlap)
-    plain = [d for d in documents if not _dated(d)]
-    known = _by_id(plain, tokenizer, size, overlap)
-    parsed = {d.id: parse_cv(d.text) for d in documents if d.id not in known}
+    dated = {i: own for i, own in parsed.items() if own.experiences}
+    plain = _by_id([d for d in documents if d.id not in dated], tokenizer, size, overlap)
     parts = [
         Document(f"{d.id}#{at}", d.text[segment.start : segment.end], d.origin)
         for d in documents
-        if d.id in parsed
-        for at, segment in enumerate(parsed[d.id].segments)
+        if d.id in dated
+        for at, segment in enumerate(dated[d.id].segments)
     ]
     filled = [part for part in parts if any(c.isalnum() for c in part.text)]
-    heads = _headers(documents, parsed, tokenizer, size)
+    heads = _headers(documents, dated, tokenizer, size)
     cut = _by_id(filled, tokenizer, size, overlap)
-    return [
-        known[d.id]
-        if d.id in known
-        else _joined(d, parsed[d.id], cut, heads, tokenizer, size, overlap)
-        for d in documents
-    ]
-
-
-def chunk_facts(
-    documents: Sequence[Document],
-    chunks: Mapping[str, Sequence[Chunk]],
-    reference: int | None = None,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """What the months of each chunk are: float32 [chunk, 4] by document id, and a report.
-
-    chunks:    of each document, made by `chunk_by_experience`
-    reference: the month that "current" means; None: the newest in the corpus
-
-    Columns: DURATION and RECENCY in months (recency: from the end of the experience to the
-    reference, 0 for a current one), NaN for a chunk of no dated experience, or of one whose dates
-    cannot be right; and SHARE, 1 / the number of chunks of its segment, so that an experience
-    counts once however long its text is; PLACE, the experience's among `ParsedCV.experiences`, NaN
-    for none.
-    """
-    cvs = [d for d in documents if d.side == "cv"]
-    if reference is None:
-        reference = reference_month(d.text for d in cvs)
-    facts: dict[str, np.ndarray] = {}
-    report: dict[str, Any] = {"reference": reference, "cvs": len(cvs)}
-    counts = {"experiences": 0, "faulty": 0, "doubtful": 0, "cvs_without_dates": 0}
+    found = []
     for d in documents:
-        own = np.full((len(chunks[d.id]), 4), np.nan, dtype=np.float32)
-        own[:, SHARE] = 1.0
-        if d.side == "cv":
-            parsed = parse_cv(d.text, reference)
-            _fill(own, chunks[d.id], parsed, reference)
-            counts["experiences"] += len(parsed.experiences)
-            counts["faulty"] += sum(bool(e.fault) for e in parsed.experiences)
-            counts["doubtful"] += sum(bool(e.dates.doubts) for e in parsed.experiences)
-            counts["cvs_without_dates"] += not parsed.experiences
-        facts[d.id] = own
-    return facts, report | counts
+        chunks = plain.get(d.id) or _joined(d, dated[d.id], cut, heads, tokenizer, size, overlap)
+        found.append(_with_months(chunks, parsed[d.id]) if d.id in parsed else chunks)
+    return found
 
 
 def _by_id(
@@ -100,26 +123,36 @@ def _by_id(
     return {d.id: chunks for d, chunks in zip(documents, cut, strict=True)}
 
 
-def _dated(document: Document) -> bool:
-    return document.side == "cv" and bool(parse_cv(document.text).experiences)
-
-
-def _fill(own: np.ndarray, chunks: Sequence[Chunk], parsed: ParsedCV, reference: int) -> None:
+def _with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
+    """The same chunks, each with the `Months` of the experience in which its middle lies."""
     if not parsed.experiences:
-        return
+        return [replace(c, months=Months(np.nan, np.nan, 1.0, np.nan)) for c in chunks]
     ends = [s.end for s in parsed.segments]
     of = [int(np.searchsorted(ends, (c.start + c.end) // 2, side="right")) for c in chunks]
-    for at, segment in enumerate(of):
-        own[at, SHARE] = 1.0 / of.count(segment)
+    found = []
+    for chunk, segment in zip(chunks, of, strict=True):
         place = parsed.segments[min(segment, len(ends) - 1)].experience
-        if place is None:
-            continue
-        own[at, PLACE] = place
-        if parsed.experiences[place].fault:
-            continue
-        interval = parsed.experiences[place].interval(reference)
-        own[at, DURATION] = interval.months
-        own[at, RECENCY] = max(0, reference - interval.end)
+        duration = recency = np.nan
+        if place is not None and not parsed.experiences[place].fault:
+            interval = parsed.experiences[place].interval(parsed.reference)
+            duration, recency = interval.months, max(0, parsed.reference - interval.end)
+        months = Months(
+            duration, recency, 1.0 / of.count(segment), np.nan if place is None else place
+        )
+        found.append(replace(chunk, months=months))
+    return found
+
+
+def _counts(parsed: Any) -> dict[str, int]:
+    every = list(parsed)
+    experiences = [e for own in every for e in own.experiences]
+    return {
+        "cvs": len(every),
+        "experiences": len(experiences),
+        "faulty": sum(bool(e.fault) for e in experiences),
+        "doubtful": sum(bool(e.dates.doubts) for e in experiences),
+        "cvs_without_dates": sum(not own.experiences for own in every),
+    }
 
 
 def _headers(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 from jdcv_core.months import month_of
@@ -150,11 +151,11 @@ class Segment:
 
 @dataclass(frozen=True)
 class Experience:
-    """One job as the CV tells it.
+    """One job as the CV describes it.
 
     title:    its title line, without the dates
-    employer: where it is plain, else ""
-    dates:    as written
+    employer: where the text makes it plain, else ""
+    dates:    what the written dates mean; written: the characters themselves
     start, end: the segment's characters; header_end: where the header ends
     fault:    why its months cannot be right ("" if they can); such a one has no weight
     """
@@ -165,6 +166,7 @@ class Experience:
     start: int
     end: int
     header_end: int
+    written: str
     fault: str = ""
 
     def interval(self, reference: int) -> Interval:
@@ -187,15 +189,42 @@ class StatedDuration:
 
 @dataclass(frozen=True)
 class ParsedCV:
-    """What was read: segments that cover the text in order, experiences in order of appearance,
-    durations that are stated in words, notes on what was doubtful or set aside, and the month that
-    "current" means."""
+    """What was read of a CV.
+
+    segments:    cover the text in order
+    experiences: in order of appearance
+    stated:      durations that the text states in words
+    reference:   the month that "current" means
+    truncated:   whether the text was too long to be read to its end
+    """
 
     segments: tuple[Segment, ...]
     experiences: tuple[Experience, ...]
     stated: tuple[StatedDuration, ...]
-    notes: tuple[str, ...]
     reference: int
+    truncated: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on each date that is doubtful or cannot be right, and on what was not read."""
+        found = []
+        for e in self.experiences:
+            where = f"'{e.written}' at character {e.dates.at}"
+            found += [f"{where}: {doubt}" for doubt in e.dates.doubts]
+            if e.fault:
+                found.append(f"{where}: {e.fault}; it has no weight")
+        if self.truncated:
+            found.append("the text is longer than any CV: its last part was not read")
+        if not self.experiences:
+            found.append(
+                "no dated experience was found: the text is cut into plain chunks of weight 1"
+            )
+        return tuple(found)
+
+    def at(self, reference: int) -> ParsedCV:
+        """The same CV, with another month for "current"; the text is not read again."""
+        experiences = tuple(replace(e, fault=_fault(e.dates, reference)) for e in self.experiences)
+        return replace(self, experiences=experiences, reference=reference)
 
     @property
     def total_months(self) -> int:
@@ -206,25 +235,35 @@ class ParsedCV:
 def parse_cv(text: str, reference: int | None = None) -> ParsedCV:
     """Read a CV.
 
-    reference: the month after which nothing can have begun; None: the newest month that the text
-               itself names, so that the result never hangs on the clock
+    reference: the month after which no experience can have begun; None: the newest month that the
+               text itself names, so that the result does not depend on the clock
 
-    The segments cover text[0:len(text)] in order. A CV without a dated experience has none, and a
-    note says so; `chunking` then cuts it as any other document. Never raises, whatever the text.
+    The segments cover text[0:len(text)] in order. A CV without a dated experience has none, a note
+    says so, and `experience_chunking` then cuts it as any other document. It raises no error,
+    whatever the text. The last READ_LATELY texts are kept, so that a command reads a CV once.
     """
+    parsed = _read(text)
+    return parsed if reference in (None, parsed.reference) else parsed.at(reference)
+
+
+READ_LATELY = 4096
+
+
+@lru_cache(READ_LATELY)
+def _read(text: str) -> ParsedCV:
     ranges = date_ranges(text)
-    if reference is None:
-        reference = newest_month(ranges)
+    reference = newest_month(ranges)
     sections = _sections(text)
     chosen = _experiences_among(text, ranges, sections)
-    experiences, notes = _experiences(text, chosen, sections, reference)
-    stated = tuple(stated_durations(text))
-    if len(chosen) == MOST_EXPERIENCES or len(sections) > MOST_SECTIONS:
-        notes.append("the text is longer than any CV: its last part was not read")
-    if not experiences:
-        notes.append("no dated experience was found: the text is cut into plain chunks of weight 1")
+    experiences = _experiences(text, chosen, sections, reference)
     segments = _segments(len(text), sections, experiences)
-    return ParsedCV(segments, tuple(experiences), stated, tuple(notes), reference)
+    truncated = len(chosen) == MOST_EXPERIENCES or len(sections) > MOST_SECTIONS
+    stated = tuple(stated_durations(text))
+    return ParsedCV(segments, tuple(experiences), stated, reference, truncated)
+
+
+def _fault(dates: DateRange, reference: int) -> str:
+    return fault(dates.start, dates.start if dates.end is None else dates.end, reference)
 
 
 def newest_month(ranges: Iterable[DateRange]) -> int:
@@ -241,22 +280,18 @@ def newest_month(ranges: Iterable[DateRange]) -> int:
     return latest
 
 
-def reference_month(texts: Iterable[str]) -> int:
+def reference_month(parsed: Iterable[ParsedCV]) -> int:
     """The newest month that any experience of a corpus begins or ends in: what "current" means.
 
-    Never today: figures must not change with the clock. A year that lies more than a year after
-    what 99% of the CVs name is taken for a misprint or a plan.
+    It is never today, so that figures do not change with the clock. A year that lies more than a
+    year after what 99% of the CVs name is taken for a misprint or a plan. 0 without a date.
     """
-    newest = sorted(m for m in (newest_month(_dated(text)) for text in texts) if m)
+    ranges = ([e.dates for e in p.experiences if e.dates.kind != "point"] for p in parsed)
+    newest = sorted(m for m in map(newest_month, ranges) if m)
     if not newest:
         return 0
     usual = newest[int(0.99 * (len(newest) - 1))]
     return max(m for m in newest if m <= usual + 12)
-
-
-def _dated(text: str) -> list[DateRange]:
-    ranges = date_ranges(text)
-    return [r for r in _experiences_among(text, ranges, _sections(text)) if r.kind != "point"]
 
 
 @dataclass(frozen=True)
@@ -392,9 +427,9 @@ def _stands_alone(before: str, after: str) -> bool:
 
 def _experiences(
     text: str, chosen: Sequence[DateRange], sections: Sequence[_Section], reference: int
-) -> tuple[list[Experience], list[str]]:
-    """The experiences in order of appearance, and notes on doubts and faults."""
-    notes, found = [], []
+) -> list[Experience]:
+    """The experiences in order of appearance."""
+    found = []
     starts, at, section, dates_first = [], 0, -1, False
     for place, dates in enumerate(chosen):
         while at + 1 < len(sections) and sections[at + 1].start <= dates.at:
@@ -409,13 +444,11 @@ def _experiences(
         end = min([end, *(b for b in breaks if dates.to <= b < end)])
         header_end = _header_end(text, dates.to, end)
         title, employer = _title_and_employer(text, starts[place], dates, header_end)
-        why = fault(dates.start, dates.start if dates.end is None else dates.end, reference)
-        where = f"'{text[dates.at : dates.to]}' at character {dates.at}"
-        notes += [f"{where}: {doubt}" for doubt in dates.doubts]
-        if why:
-            notes.append(f"{where}: {why}; it has no weight")
-        found.append(Experience(title, employer, dates, starts[place], end, header_end, why))
-    return found, notes
+        written, why = text[dates.at : dates.to], _fault(dates, reference)
+        found.append(
+            Experience(title, employer, dates, starts[place], end, header_end, written, why)
+        )
+    return found
 
 
 _BREAK = re.compile(r"\n|\t| {2,}|[.!?;] |(?<=[a-zà-ÿ)\].])(?=[A-Z])|[•|▪●■]")

@@ -2,11 +2,11 @@
 
     W(E_j) = f(duration, recency) · P(E_j, J_i)
 
-Their `ChunkVectors` of the CV side carry the facts of `chunking.chunk_facts`. The weight of chunk k
-is w_k = scale · f(d, a) / f(24, 0) · share for a chunk of a dated experience and 1 · share for any
-other, share being 1 / the chunks of its segment: so an experience counts once however long its text
-is, a current one of two years counts as much as a segment without dates, times a learnt scale, and
-a CV without dates is not weighted at all.
+The `ChunkVectors` of the CV side carry the `Months` of each chunk. The weight of chunk k is
+w_k = scale · f(d, a) / f(24, 0) · share for a chunk of a dated experience, and 1 · share for any
+other, where share is 1 / the number of chunks of its segment. So an experience counts once however
+long its text is; a current one of two years counts as much as a segment without dates, times a
+learnt scale; and a CV without dates is not weighted at all.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ class MonthWeights(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))  # its logarithm, in units of PACE
 
     def forward(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"]:
-        """Above 0 for real chunks, 0 for padded ones. Raises ValueError without facts."""
-        if cv.facts is None:
+        """Above 0 for real chunks, 0 for padded ones. Raises ValueError without months."""
+        if cv.months is None:
             raise ValueError(
                 "this scorer weighs by months, and the CVs have none: "
                 "chunking.by=experience gives them, to rows whose encoder is not trained"
             )
-        months = cv.facts[..., (DURATION, RECENCY)]
+        months = cv.months[..., (DURATION, RECENCY)]
         dated = ~months.isnan().any(-1) & cv.mask
         duration, recency = months.nan_to_num().unbind(-1)
         unit = self.f(*torch.tensor(USUAL, device=months.device).unbind())
         weight = (PACE * self.scale).exp() * self.f(duration, recency) / unit
         weight = weight.clamp_min(LEAST)
-        share = cv.facts[..., SHARE].nan_to_num()
+        share = cv.months[..., SHARE].nan_to_num()
         return torch.where(dated, weight, torch.ones_like(weight)) * share * cv.mask
 
     def learnt(self) -> dict[str, float]:

@@ -143,15 +143,15 @@ def scorer_reranker(scorer: Any, side: Side) -> Reranker:
 
     side: of the documents. The index must hold the whitened vectors that the scorer was trained on
     """
-    from jdcv_core.matcher import score_vectors  # torch: a search without a reranker needs none
+    from jdcv_core.scoring import score_vectors  # torch: a search without a reranker needs none
 
     def scores(query: Entry, documents: Sequence[Entry]) -> np.ndarray:
-        names = [str(number) for number in range(len(documents))]
-        matrices = {"query": query.vectors} | {
-            name: document.vectors for name, document in zip(names, documents, strict=True)
-        }
-        pairs = [(name, "query") if side == "cv" else ("query", name) for name in names]
-        return score_vectors(scorer, pairs, matrices)
+        named = {str(number): document for number, document in enumerate(documents)}
+        pairs = [(name, "query") if side == "cv" else ("query", name) for name in named]
+        named["query"] = query
+        vectors = {name: entry.vectors for name, entry in named.items()}
+        months = {n: entry.months for n, entry in named.items() if entry.months is not None}
+        return score_vectors(scorer, pairs, vectors, months)
 
     return scores
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from jdcv_core.errors import InputError
 from jdcv_core.folders import write_folder
+from jdcv_core.types import Encoded
 from research.retrieval.vector_index import FaissIndex, unit_rows
 
 VERSION = 2
@@ -56,6 +57,13 @@ class Entry:
     spans: Sequence[tuple[int, int]] = ()
     months: np.ndarray | None = None
     key: str = ""
+
+    @classmethod
+    def of(cls, name: str, encoded: Encoded, vectors: np.ndarray | None = None) -> Entry:
+        """An encoded document under a name. vectors: whitened ones instead of its own."""
+        spans = [(chunk.start, chunk.end) for chunk in encoded.chunks]
+        own = encoded.vectors if vectors is None else vectors
+        return cls(name, own, encoded.document.text, spans, encoded.months, encoded.key)
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,16 @@ BLOCK = 16_384
 """Vectors that are rotated in one call."""
 GPU_MOST = 2048
 """Rows, and lists, that FAISS's GPU indexes give at most in one search."""
+TRIAL = 64
+"""The width at which an index type is tried."""
 SLACK = 16
 """Rows beyond k whose products a flat search computes again, so that rounding moves no row across
 k."""
+
+
+def check_index_type(index_type: str) -> None:
+    """Raises InputError for a name or factory string that FAISS does not know."""
+    FaissIndex.make(TRIAL, index_type, 1000)
 
 
 def use_threads(count: int) -> None:

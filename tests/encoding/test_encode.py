@@ -3,18 +3,19 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from tiny_models import TEXTS, gpt2_model, save_gpt2
 
-from jdcv_core.chunking import chunk_document
+from jdcv_core.chunking import Cut, TokenChunker, chunk_document
 from jdcv_core.encoding import encode
-from jdcv_core.encoding.encode import encode_documents
+from jdcv_core.encoding.encode import encode_documents, vectors_of
 from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.errors import InputError
-from jdcv_core.types import Chunk, Document
+from jdcv_core.types import Document
 
 DOCUMENTS = [
     Document(f"{side}:{n}", f"{side} {n}. " + text * (n + 1), f"pairs.csv, row {n + 2}")
@@ -40,7 +41,8 @@ def encoder_from(folder, **arguments):
 
 def test_the_matrices_are_the_chunks_vectors_in_order(folder, store):
     encoder = encoder_from(folder)
-    matrices, report = encode_documents(DOCUMENTS, encoder, store, size=32, overlap=4)
+    encoded, report = encode_documents(DOCUMENTS, encoder, store, TokenChunker(32, 4))
+    matrices = vectors_of(encoded)
     assert list(matrices) == [d.id for d in DOCUMENTS]
     unique = set()
     for document in DOCUMENTS:
@@ -48,6 +50,9 @@ def test_the_matrices_are_the_chunks_vectors_in_order(folder, store):
         alone = np.concatenate([encoder.encode_chunks([c.tokens]) for c in chunks])
         np.testing.assert_allclose(matrices[document.id], alone, atol=1e-5)
         assert matrices[document.id].dtype == np.float32
+        assert list(encoded[document.id].chunks) == chunks
+        assert encoded[document.id].chunker == TokenChunker(32, 4)
+        assert encoded[document.id].months is None
         unique |= {c.tokens for c in chunks}
     assert report.chunks_encoded == len(unique)
     assert report.tokens == sum(len(tokens) for tokens in unique)
@@ -57,21 +62,21 @@ def test_the_matrices_are_the_chunks_vectors_in_order(folder, store):
 
 
 def test_what_is_stored_is_not_encoded_again_nor_the_model_loaded(folder, store):
-    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(32))
     assert (report.documents, report.documents_encoded, report.found_in_store) == (6, 6, 0)
     assert report.encoder_calls > 0
     fresh = encoder_from(folder)
-    second, report = encode_documents(DOCUMENTS[::-1], fresh, store, size=32)
+    second, report = encode_documents(DOCUMENTS[::-1], fresh, store, TokenChunker(32))
     assert (report.documents, report.documents_encoded, report.found_in_store) == (6, 0, 6)
     assert (report.encoder_calls, report.chunks_encoded, report.tokens) == (0, 0, 0)
     assert fresh._module is None
     for key in first:
-        np.testing.assert_array_equal(first[key], second[key])
+        np.testing.assert_array_equal(first[key].vectors, second[key].vectors)
 
 
 def test_only_what_is_missing_is_encoded(folder, store):
-    encode_documents(DOCUMENTS[:4], encoder_from(folder), store, size=32)
-    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
+    encode_documents(DOCUMENTS[:4], encoder_from(folder), store, TokenChunker(32))
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(32))
     assert (report.documents_encoded, report.found_in_store) == (2, 4)
 
 
@@ -82,7 +87,9 @@ def test_any_change_misses(folder, store, tmp_path):
     def found(encoder=None, size=32, overlap=0, text=""):
         documents = [Document(d.id, d.text + text) for d in DOCUMENTS]
         encoder = encoder or encoder_from(folder)
-        return encode_documents(documents, encoder, store, size, overlap)[1].found_in_store
+        return encode_documents(documents, encoder, store, TokenChunker(size, overlap))[
+            1
+        ].found_in_store
 
     assert found() == 0
     assert found() == 6
@@ -101,24 +108,24 @@ def test_chunks_that_documents_share_are_encoded_once(folder, store, monkeypatch
     page = "abcdefgh" * 40  # 32-token windows of one page repeat, within and across documents
     documents = [Document("cv:1", page), Document("jd:1", page), Document("cv:2", page + "!")]
     encoder = encoder_from(folder)
-    matrices, report = encode_documents(documents, encoder, store, size=32)
+    encoded, report = encode_documents(documents, encoder, store, TokenChunker(32))
     chunks = [c.tokens for d in documents for c in chunk_document(d, encoder.tokenizer, 32)]
     assert len(set(chunks)) < len(chunks)
     assert report.chunks_encoded == len(set(chunks))
-    np.testing.assert_array_equal(matrices["cv:1"], matrices["jd:1"])
+    np.testing.assert_array_equal(encoded["cv:1"].vectors, encoded["jd:1"].vectors)
 
 
 def test_the_usual_size_is_what_the_encoder_can_read_and_no_more_is_taken(folder, store):
     _, report = encode_documents(DOCUMENTS, encoder_from(folder), store)
     assert report.size == 64
     with pytest.raises(InputError, match=r"chunk size 65: .* reads at most 64 tokens"):
-        encode_documents(DOCUMENTS, encoder_from(folder), store, size=65)
+        encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(65))
 
 
 def test_a_document_without_a_token_is_named_and_nothing_of_it_is_stored(folder, store):
     empty = Document("cv:9", "", "pairs.csv, row 9")
     with pytest.raises(InputError, match="pairs.csv, row 9"):
-        encode_documents([empty], encoder_from(folder), store, size=32)
+        encode_documents([empty], encoder_from(folder), store, TokenChunker(32))
     assert len(store) == 0
 
 
@@ -128,19 +135,19 @@ def test_an_id_that_comes_twice_is_refused(folder, store):
 
 
 def test_the_report_is_plain_numbers(folder, store):
-    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
-    facts = report.facts()
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(32))
+    summary = report.summary()
     counts = report.chunk_counts["cv"]
-    assert facts["chunk_counts"]["cv"]["max"] == max(counts)
-    assert facts["chunk_counts"]["cv"]["of_one_chunk"] == counts.count(1)
-    assert facts["encoder_calls"] == report.encoder_calls
-    assert facts["precision"] == "fp32"
+    assert summary["chunk_counts"]["cv"]["max"] == max(counts)
+    assert summary["chunk_counts"]["cv"]["of_one_chunk"] == counts.count(1)
+    assert summary["encoder_calls"] == report.encoder_calls
+    assert summary["precision"] == "fp32"
 
 
 def test_no_documents_are_no_work(folder, store):
     matrices, report = encode_documents([], encoder_from(folder), store)
     assert (matrices, report.documents, report.encoder_calls) == ({}, 0, 0)
-    assert report.facts()["chunk_counts"] == {}
+    assert report.summary()["chunk_counts"] == {}
 
 
 def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path):
@@ -149,7 +156,7 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
         from jdcv_core.encoding import encode
         from jdcv_core.encoding.loaders import gpt2
         from jdcv_core.encoding.vector_store import VectorStore
-        from jdcv_core.types import Chunk, Document
+        from jdcv_core.types import Document
 
         encode.GROUP = 2
         store = VectorStore(sys.argv[2])
@@ -179,25 +186,30 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
     assert (report.found_in_store, report.documents_encoded) == (4, 2)
 
 
-def test_another_chunker_is_known_by_the_chunks_it_makes(folder, store):
-    """It is found again, misses where one chunk differs, and never finds the usual chunks."""
+@dataclass(frozen=True)
+class Halves:
+    """A chunker of half the size; `turned`: the tokens of the first document's last chunk are in
+    reverse order."""
 
-    def halves(documents, tokenizer, size, overlap):
-        return [chunk_document(d, tokenizer, size // 2, overlap) for d in documents]
+    size: int = 32
+    overlap: int = 0
+    turned: bool = False
 
-    def changed(documents, tokenizer, size, overlap):
-        found = halves(documents, tokenizer, size, overlap)
-        last = found[0][-1]
-        found[0][-1] = Chunk(last.document, last.index, last.start, last.end, last.tokens[::-1])
-        return found
+    def cut(self, documents, tokenizer, limit, reader=""):
+        cut = TokenChunker(self.size // 2).cut(documents, tokenizer, limit, reader)
+        if self.turned:
+            last = cut.chunks[0][-1]
+            cut.chunks[0][-1] = replace(last, tokens=last.tokens[::-1])
+        return Cut(cut.chunks, self)
 
-    encode_documents(DOCUMENTS, encoder_from(folder), store, size=32)
-    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=halves)
+
+def test_vectors_are_found_by_the_chunks_whichever_chunker_makes_them(folder, store):
+    encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(32))
+    first, report = encode_documents(DOCUMENTS, encoder_from(folder), store, Halves())
     assert report.found_in_store == 0
-    plain, _ = encode_documents(DOCUMENTS, encoder_from(folder), store, size=16)
-    assert all(np.allclose(first[i], plain[i], atol=1e-5) for i in first)
-    again, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=halves)
+    plain, report = encode_documents(DOCUMENTS, encoder_from(folder), store, TokenChunker(16))
     assert report.encoder_calls == 0
-    assert all(np.array_equal(first[i], again[i]) for i in first)
-    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, 32, chunker=changed)
+    assert all(np.array_equal(first[i].vectors, plain[i].vectors) for i in first)
+    assert {e.chunker for e in first.values()} == {Halves()}
+    _, report = encode_documents(DOCUMENTS, encoder_from(folder), store, Halves(turned=True))
     assert report.documents_encoded == 1

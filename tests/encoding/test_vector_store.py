@@ -65,18 +65,36 @@ def test_only_float32_matrices_are_taken_and_then_all_or_none(tmp_path):
 
 
 def test_any_change_of_what_vectors_depend_on_changes_the_key():
-    given_parts = {"text": "a", "tokenizer": "t", "size": 8, "overlap": 0, "encoder": "e"}
-    others = {"text": "b", "tokenizer": "u", "size": 9, "overlap": 1, "encoder": "f"}
+    given_parts = {"chunks": [(1, 2), (3,)], "tokenizer": "t", "encoder": "e"}
+    others = {"chunks": [(1, 2), (4,)], "tokenizer": "u", "encoder": "f"}
     keys = {vector_key(**given_parts)}
     keys |= {vector_key(**{**given_parts, name: other}) for name, other in others.items()}
     assert len(keys) == 1 + len(others)
-    assert vector_key(**given_parts) in keys
+    assert vector_key([[1, 2], [3]], "t", "e") in keys
     assert len(vector_key(**given_parts)) == 64
 
 
 def test_parts_cannot_run_into_each_other():
-    assert vector_key("ab", "c", 1, 2, "e") != vector_key("a", "bc", 1, 2, "e")
-    assert vector_key("a", "t", 1, 12, "e") != vector_key("a", "t", 11, 2, "e")
+    assert vector_key([(1, 2), (3,)], "t", "e") != vector_key([(1,), (2, 3)], "t", "e")
+    assert vector_key([(1, 2, 3)], "t", "e") != vector_key([(1, 2), (3,)], "t", "e")
+    assert vector_key([(1,)], "ab", "c") != vector_key([(1,)], "a", "bc")
+
+
+def test_vectors_of_an_older_layout_leave_no_byte(tmp_path):
+    path = tmp_path / "vectors.db"
+    with VectorStore(path) as store:
+        store.put_many({"a": matrix(1)})
+        store.keep_note("precision", "bf16")
+        store._db.execute("PRAGMA user_version = 1")
+    data = matrix(1).tobytes()
+    with VectorStore(path) as store:
+        assert len(store) == 0
+        assert store.note("precision") == "bf16"
+    assert all(data not in file.read_bytes() for file in tmp_path.iterdir())
+    with VectorStore(path) as store:
+        store.put_many({"a": matrix(1)})
+    with VectorStore(path) as store:
+        assert len(store) == 1
 
 
 def start(code, *arguments):

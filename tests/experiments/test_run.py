@@ -12,7 +12,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from experiments import validate
-from experiments.schema import scorer_of
+from experiments.cells.row import rows_of
+from experiments.schema import as_config
 from jdcv_core.data.demo.generate import DemoSettings
 from jdcv_core.errors import InputError
 from jdcv_core.matcher import Matcher
@@ -28,7 +29,7 @@ def tiny(name: str) -> tuple[str, ...]:
     """Words that make an experiment small; what its rows say themselves is made small, too."""
     rows = []
     for row, variant in composed(name).variants.items():
-        if "encoder" in variant:
+        if variant.get("encoder"):
             rows += [
                 f"++variants.{row}.encoder.{k}={v}" for k, v in ENCODER.items() if k != "width"
             ]
@@ -41,7 +42,7 @@ ALSO = {"chunk_attention": ("jobs=2",)}
 
 
 def composed(name: str) -> DictConfig:
-    with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
+    with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
         return compose("config", [f"+exp={name}"])
 
 
@@ -104,7 +105,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     if config.save_models:
         models = list((folder / "models").iterdir())
         assert len(models) == len(config.variants)
-        assert Matcher.from_pretrained(models[0]).score("An accountant.", "We need one.") > 0
+        assert Matcher.from_pretrained(models[0]).score(cv="An accountant.", jd="We need one.") > 0
 
 
 def check_the_months(folder: Path, lines: list[dict]) -> None:
@@ -186,7 +187,6 @@ def test_every_exp_file_composes_and_its_rows_can_be_made():
     for name in EXPERIMENTS:
         config = composed(name)
         validate.settings(config)
-        validate.variants(OmegaConf.to_object(config))
 
 
 def test_an_estimate_needs_no_weights_and_writes_nothing(run, tmp_path):
@@ -240,39 +240,68 @@ def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments,
         ({"chunking": {"by": "experience", "reference": "June"}}, "write it as 2024-06"),
         ({"variants": {"half-life": {"tuning": "full"}}}, "remove tuning"),
         ({"variants": {"half-life": {"view": "research.falsifiers.jd_only"}}}, "remove view"),
-        ({"save_models": True}, "save_models=false"),
     ],
 )
 def test_what_months_cannot_do_is_refused(change, said):
     composition = composed("experience")
     OmegaConf.set_struct(composition, False)
-    config = OmegaConf.to_object(OmegaConf.merge(composition, change))
+    config = as_config(OmegaConf.merge(composition, change))
     with pytest.raises(InputError) as refused:
-        validate.variants(config)
+        validate.check(config)
     assert said.lower() in str(refused.value).lower()
 
 
 def test_rows_takes_some_of_the_variants():
-    config = OmegaConf.to_object(composed("baseline"))
+    config = as_config(composed("baseline"))
     config.rows = ["frozen", "lora"]
-    validate.variants(config)
-    assert list(config.variants) == ["frozen", "lora"]
+    validate.check(config)
+    assert [row.name for row in rows_of(config)] == ["frozen", "lora"]
     for rows, said in ((["frozen", "lore"], "did you mean 'lora'"), (["lora"], "baseline")):
-        config = OmegaConf.to_object(composed("baseline"))
         config.rows = rows
         with pytest.raises(InputError, match=f"(?i){said}"):
-            validate.variants(config)
+            validate.check(config)
+
+
+def test_a_check_changes_nothing():
+    for name in EXPERIMENTS:
+        config = composed(name)
+        before = OmegaConf.to_yaml(config)
+        validate.settings(config)
+        assert OmegaConf.to_yaml(config) == before
+        typed = as_config(config)
+        rows_of(typed)
+        assert typed == as_config(config)
+
+
+def test_a_row_in_the_old_form_says_what_to_write():
+    with pytest.raises(InputError, match=r"has no scorer. Write 'mine: \{scorer: \{_target_"):
+        validate.overrides(
+            ["+exp=chunk_attention", "+variants.mine._target_=jdcv_core.scoring.MeanPairs"]
+        )
+
+
+def test_a_key_of_another_recipe_is_refused():
+    for words in (["+exp=retrieval", "resume=auto"], ["+exp=retrieval", "floors=[bm25]"]):
+        with pytest.raises(InputError, match="this recipe has no key"):
+            validate.overrides(words)
+
+
+def test_a_scorer_without_a_registered_name_is_refused_where_models_are_kept():
+    row = "+variants.mine.scorer._target_=reference.unregistered.Unregistered"
+    validate.overrides(["+exp=chunk_attention", row])
+    with pytest.raises(InputError, match="no name in the registry"):
+        validate.overrides(["+exp=chunk_attention", row, "save_models=true"])
 
 
 def test_the_demo_configuration_lists_every_setting_with_its_default():
-    config = OmegaConf.load(validate.CONFIGS / "data" / "demo.yaml")
+    config = OmegaConf.load(validate.FOLDER / "data" / "demo.yaml")
     listed = {k: v for k, v in OmegaConf.to_container(config).items() if k != "_target_"}
     assert {**listed, "balance": tuple(listed["balance"])} == asdict(DemoSettings())
 
 
 def test_only_an_encoder_that_is_trained_here_takes_a_seed():
     for name, anew in (("gpt2-mini", True), ("gpt2-micro", True), ("sentence-transformer", False)):
-        with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
             config = compose("config", ["+exp=ablation", f"encoder={name}"])
         assert validate.takes(config.encoder, "seed") == anew
 
@@ -282,8 +311,8 @@ def test_a_variant_with_an_unknown_argument_is_refused():
         validate.overrides(
             [
                 "+exp=chunk_attention",
-                "+variants.mine._target_=research.chunk_attention.ChunkAttention",
-                "+variants.mine.head=2",
+                "+variants.mine.scorer._target_=research.chunk_attention.ChunkAttention",
+                "+variants.mine.scorer.head=2",
             ]
         )
 
@@ -300,10 +329,10 @@ def test_bad_input_is_one_line_exit_2_and_no_record(run, tmp_path):
 
 def test_the_scorers_of_all_exp_files_are_made_for_any_width():
     for name in EXPERIMENTS:
-        with initialize_config_dir(str(validate.CONFIGS), version_base="1.3"):
+        with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
             config = compose("config", [f"+exp={name}"])
         for variant in config.variants.values():
-            scorer = instantiate(scorer_of(variant), dim=48)
+            scorer = instantiate(variant.scorer, dim=48)
             assert sum(p.numel() for p in scorer.parameters()) > 0
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,16 +8,21 @@ from jdcv_core.data.demo.generate import demo_corpus
 from jdcv_core.data.demo.latent import NOW
 from jdcv_core.encoding.gpt2_mini import train_tokenizer
 from jdcv_core.errors import InputError
+from jdcv_core.months import as_text
 from jdcv_core.types import Document
 from research.experience.experience_chunking import (
     DURATION,
     PLACE,
     RECENCY,
     SHARE,
-    chunk_by_experience,
-    chunk_facts,
+    ExperienceChunker,
 )
 from research.experience.parsing import parse_cv
+
+
+def cut(documents, tokenizer, size, overlap=0, **settings):
+    chunker = ExperienceChunker(size, overlap, **settings)
+    return chunker.cut(documents, tokenizer, limit=1024)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +38,7 @@ def tokenizer(corpus):
 
 @pytest.mark.parametrize(("size", "overlap"), [(256, 0), (64, 0), (64, 16)])
 def test_chunks_cover_the_text_and_keep_to_the_limit(corpus, tokenizer, size, overlap):
-    for document, chunks in zip(
-        corpus, chunk_by_experience(corpus, tokenizer, size, overlap), strict=True
-    ):
+    for document, chunks in zip(corpus, cut(corpus, tokenizer, size, overlap).chunks, strict=True):
         assert [c.index for c in chunks] == list(range(len(chunks)))
         assert {c.document for c in chunks} == {document.id}
         assert max(len(c.tokens) for c in chunks) <= size
@@ -46,7 +51,7 @@ def test_chunks_cover_the_text_and_keep_to_the_limit(corpus, tokenizer, size, ov
 
 def test_no_chunk_holds_two_experiences_and_the_header_goes_along(corpus, tokenizer):
     repeated = 0
-    for document, chunks in zip(corpus, chunk_by_experience(corpus, tokenizer, 160), strict=True):
+    for document, chunks in zip(corpus, cut(corpus, tokenizer, 160).chunks, strict=True):
         if document.side == "jd":
             continue
         parsed = parse_cv(document.text)
@@ -66,12 +71,16 @@ def test_no_chunk_holds_two_experiences_and_the_header_goes_along(corpus, tokeni
 def test_a_jd_and_a_cv_without_dates_are_cut_as_ever(corpus, tokenizer):
     jds = [d for d in corpus if d.side == "jd"]
     plain = [*jds, Document("cv:1", "Cook with a passion for soup. " * 30)]
-    assert chunk_by_experience(plain, tokenizer, 32) == chunk_documents(plain, tokenizer, 32)
+    found = cut(plain, tokenizer, 32).chunks
+    assert found[:-1] == chunk_documents(jds, tokenizer, 32)
+    assert [replace(c, months=None) for c in found[-1]] == chunk_documents(plain, tokenizer, 32)[-1]
+    assert {c.months.share for c in found[-1]} == {1.0}
+    assert np.isnan([(c.months.duration, c.months.experience) for c in found[-1]]).all()
 
 
 def test_a_row_of_bullets_is_no_chunk_of_its_own(tokenizer):
     document = Document("cv:1", "•••\n\u200b\nExperience\n•\nCook, 2010-2012, A\nSoup.")
-    (chunks,) = chunk_by_experience([document], tokenizer, 256)
+    (chunks,) = cut([document], tokenizer, 256).chunks
     assert [(c.start, c.end) for c in chunks][0][0] == 0
     assert chunks[-1].end == len(document.text)
     assert all(any(x.isalnum() for x in document.text[c.start : c.end]) for c in chunks)
@@ -83,33 +92,44 @@ def test_the_months_of_each_chunk(tokenizer):
         "Chef, 05/2015 - 08/2014, C\nMeat.\nEducation\nBSc, 2005, Graz"
     )
     document = Document("cv:1", text)
-    chunks = {"cv:1": chunk_by_experience([document], tokenizer, 256)[0]}
-    facts, report = chunk_facts([document], chunks, 24240 + 54)  # July 2024
-    own = facts["cv:1"]
-    assert own.shape == (len(chunks["cv:1"]), 4)
+    found = cut([document], tokenizer, 256, reference="2024-07")
+    own = np.array([c.months for c in found.chunks[0]])
     by_place = {int(row[PLACE]): row for row in own if not np.isnan(row[PLACE])}
     assert by_place[0][[DURATION, RECENCY]].tolist() == [54, 0]
     assert by_place[1][[DURATION, RECENCY]].tolist() == [24, 150]
     assert np.isnan(by_place[2][[DURATION, RECENCY]]).all()  # reversed
     assert np.isnan(own[-1, DURATION])  # education
-    assert report["faulty"] == 1
-    assert report["experiences"] == 3
+    assert found.report["faulty"] == 1
+    assert found.report["experiences"] == 3
 
 
 def test_the_shares_of_a_segment_sum_to_one(corpus, tokenizer):
-    chunks = dict(
-        zip([d.id for d in corpus], chunk_by_experience(corpus, tokenizer, 64), strict=True)
-    )
-    facts, report = chunk_facts(corpus, chunks, NOW)
-    assert report["cvs_without_dates"] == 0
-    for document in corpus:
-        own = facts[document.id]
+    found = cut(corpus, tokenizer, 64, reference=as_text(NOW))
+    assert found.report["cvs_without_dates"] == 0
+    for document, chunks in zip(corpus, found.chunks, strict=True):
+        if document.side == "jd":
+            assert {c.months for c in chunks} == {None}
+            continue
+        own = np.array([c.months for c in chunks])
         for place in np.unique(own[:, PLACE][~np.isnan(own[:, PLACE])]):
             assert own[own[:, PLACE] == place, SHARE].sum() == pytest.approx(1)
-        if document.side == "jd":
-            assert (own[:, SHARE] == 1).all()
+
+
+def test_a_settled_chunker_cuts_one_document_as_it_cut_all(corpus, tokenizer):
+    """Without a reference the newest month of the corpus counts, and the chunker keeps it."""
+    found = cut(corpus, tokenizer, None)
+    assert found.chunker.size == 1024
+    assert found.chunker.reference == as_text(found.report["reference"])
+    for document, chunks in zip(corpus, found.chunks, strict=True):
+        (alone,) = found.chunker.cut([document], tokenizer, 1024).chunks
+        assert repr(alone) == repr(chunks)  # nan equals nan
+
+
+def test_a_reference_that_is_no_month_is_refused():
+    with pytest.raises(InputError, match="(?i)write it as 2024-06"):
+        ExperienceChunker(reference="June")
 
 
 def test_a_size_that_makes_no_sense_is_refused(corpus, tokenizer):
     with pytest.raises(InputError, match="chunk size"):
-        chunk_by_experience(corpus, tokenizer, 0)
+        cut(corpus, tokenizer, 0)

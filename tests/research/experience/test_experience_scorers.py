@@ -15,24 +15,24 @@ from research.experience.weights import FAMILY
 from tests.random_chunks import DIM, LENGTHS, SEEDS, padded, random_weights, two_sides
 
 
-def with_facts(matrices, seed, more=0, dated=0.7):
+def with_months(matrices, seed, more=0, dated=0.7):
     """CVs with random months; a share of the chunks is of no dated experience."""
     rng = np.random.default_rng(seed)
     cv = padded(matrices, torch.float64, more, noise=seed if more else None)
-    facts = torch.full((*cv.mask.shape, 4), math.nan, dtype=torch.float64)
+    known = torch.full((*cv.mask.shape, 4), math.nan, dtype=torch.float64)
     for row, matrix in enumerate(matrices):
         for chunk in range(len(matrix)):
-            facts[row, chunk, 2] = 1 / int(rng.integers(1, 4))
+            known[row, chunk, 2] = 1 / int(rng.integers(1, 4))
             if rng.random() < dated:
-                facts[row, chunk, 0] = int(rng.integers(1, 100))
-                facts[row, chunk, 1] = int(rng.integers(0, 200))
-    return ChunkVectors(cv.ids, cv.vectors, cv.mask, facts)
+                known[row, chunk, 0] = int(rng.integers(1, 100))
+                known[row, chunk, 1] = int(rng.integers(0, 200))
+    return ChunkVectors(cv.ids, cv.vectors, cv.mask, known)
 
 
 def sides(lengths, seed, more=0):
     jds, cvs = two_sides(lengths, seed)
     jd = padded(jds, torch.float64, more, noise=seed if more else None)
-    return jd, with_facts(cvs, seed, more)
+    return jd, with_months(cvs, seed, more)
 
 
 def scorer(kind, seed=0, **options):
@@ -40,9 +40,9 @@ def scorer(kind, seed=0, **options):
     return random_weights(made, seed) if seed else made.eval()
 
 
-def weight_by_hand(months: MonthWeights, facts):
+def weight_by_hand(months: MonthWeights, known):
     """One chunk, in plain floats."""
-    duration, recency, share = facts[:3]
+    duration, recency, share = known[:3]
     if math.isnan(duration):
         return share
     one = [torch.tensor([x], dtype=torch.float64) for x in (duration, recency, 24.0, 0.0)]
@@ -58,7 +58,7 @@ def score_by_hand(model, jd, cv, row):
 
     i_real = range(int(jd.mask[row].sum()))
     k_real = range(int(cv.mask[row].sum()))
-    w = [weight_by_hand(model.months, cv.facts[row, k].tolist()) for k in k_real]
+    w = [weight_by_hand(model.months, cv.months[row, k].tolist()) for k in k_real]
     if model.combine == "mean":
         each = [sum(w[k] / (1 + math.exp(-p(i, k))) for k in k_real) / sum(w) for i in i_real]
         return sum(each) / len(each)
@@ -103,7 +103,7 @@ def test_padding_changes_nothing(kind, lengths, seed):
 @given(lengths=LENGTHS, seed=SEEDS)
 def test_uniform_with_one_chunk_a_segment_is_the_baseline(lengths, seed):
     jd, cv = sides(lengths, seed)
-    cv.facts[..., 2] = 1.0
+    cv.months[..., 2] = 1.0
     model, baseline = scorer(ExperienceWeighted, f="uniform"), scorer(MeanPairs)
     torch.testing.assert_close(model(jd, cv).sigmoid(), baseline(jd, cv).sigmoid())
 
@@ -111,7 +111,7 @@ def test_uniform_with_one_chunk_a_segment_is_the_baseline(lengths, seed):
 @given(lengths=LENGTHS, seed=SEEDS)
 def test_uniform_chunk_attention_is_chunk_attention(lengths, seed):
     jd, cv = sides(lengths, seed)
-    cv.facts[..., 2] = 1.0
+    cv.months[..., 2] = 1.0
     model = random_weights(WeightedChunkAttention(DIM, f="uniform").double(), 3)
     with torch.no_grad():
         model.months.scale.zero_()
@@ -124,12 +124,12 @@ def test_uniform_chunk_attention_is_chunk_attention(lengths, seed):
 def test_a_weight_of_two_is_the_chunk_twice(seed):
     """In the mean, and in chunk attention that does not read the order."""
     jd, cv = sides([(2, 3)], seed)
-    cv.facts[..., :2] = math.nan
-    cv.facts[..., 2] = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
+    cv.months[..., :2] = math.nan
+    cv.months[..., 2] = torch.tensor([1.0, 2.0, 1.0], dtype=torch.float64)
     order = [0, 1, 1, 2]
-    facts = cv.facts[:, order].clone()
-    facts[..., 2] = 1.0
-    twice = ChunkVectors(cv.ids, cv.vectors[:, order], cv.mask[:, order], facts)
+    known = cv.months[:, order].clone()
+    known[..., 2] = 1.0
+    twice = ChunkVectors(cv.ids, cv.vectors[:, order], cv.mask[:, order], known)
     mean = scorer(ExperienceWeighted, 4)
     torch.testing.assert_close(mean(jd, cv), mean(jd, twice))
     attention = scorer(WeightedChunkAttention, 5)
@@ -170,6 +170,6 @@ def test_attributions_keep_the_months_of_the_chunks_they_leave():
     whole = model(jd, cv)
     for chunk in range(3):
         kept = [k for k in range(3) if k != chunk]
-        rest = ChunkVectors(cv.ids, cv.vectors[:, kept], cv.mask[:, kept], cv.facts[:, kept])
+        rest = ChunkVectors(cv.ids, cv.vectors[:, kept], cv.mask[:, kept], cv.months[:, kept])
         expected = (whole - model(jd, rest)).item()
         assert found[0, chunk].item() == pytest.approx(expected, abs=1e-6)

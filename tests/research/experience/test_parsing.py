@@ -142,13 +142,22 @@ def test_overlapping_jobs_count_once():
     assert parse_cv(text, NOW_TEXT).total_months == 36
 
 
-def test_current_hangs_on_the_corpus_and_not_on_the_clock():
+def test_current_depends_on_the_corpus_and_not_on_the_clock():
     texts = [f"Experience\nCook, 01/2010 - {m:02d}/2019, A" for m in (3, 5, 9)]
-    assert reference_month(texts) == month_of(2019, 9)
-    assert reference_month([*(texts * 40), "Experience\nCook, 01/2010 - 02/2049, A"]) == month_of(
-        2019, 9
-    )
-    assert reference_month(["no dates"]) == 0
+    misprint = "Experience\nCook, 01/2010 - 02/2049, A"
+    assert reference_month(map(parse_cv, texts)) == month_of(2019, 9)
+    assert reference_month(map(parse_cv, [*(texts * 40), misprint])) == month_of(2019, 9)
+    assert reference_month([parse_cv("no dates")]) == 0
+
+
+def test_another_reference_needs_no_second_reading():
+    for text in (CV, "Experience\nCook, 05/2015 - 08/2014, A\nChef, 01/2019 - 01/2020, B"):
+        for reference in (NOW_TEXT, NOW_TEXT - 60, NOW_TEXT + 60):
+            once = parse_cv(text, reference)
+            assert parse_cv(text).at(reference) == once
+            assert parse_cv(text).at(reference).notes == once.notes
+    future = parse_cv("Experience\nChef, 01/2019 - 01/2020, B").at(month_of(2018, 1))
+    assert future.experiences[0].fault.startswith("future")
 
 
 def test_shifting_the_dates_and_the_reference_changes_no_duration():
