@@ -1,15 +1,11 @@
-"""A folder of files that is either whole or not there: checkpoints, saved models, indexes.
+"""Folders with a manifest, which are whole or not there: checkpoints, saved models, indexes.
 
     write_folder(Path("models/a"), "model", 1, {"encoder/config.json": b"{}"}, {"step": 120})
     facts = verify_folder(Path("models/a"), "model", 1)
 
-The files are written under a temporary name in the same parent, each reaches the disk, the manifest
-comes last, and one rename gives the folder its name: a kill, a full disk or a power cut at any
-moment leaves the whole folder or none. What is read is compared with the manifest byte by byte.
-
-POSIX only. Processes of one machine may write different folders of one parent at once; a parent
-on a network drive must have writers on one machine only, since a leftover is known by its writer's
-process number.
+A folder is written by `atomic.atomic_folder`: a kill, a full disk or a power cut at any moment
+leaves the whole folder or none. The manifest lists the size and the SHA-256 of every file, and
+every byte that is read is compared with it.
 """
 
 import errno
@@ -17,21 +13,21 @@ import hashlib
 import json
 import math
 import os
-import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from jdcv_core.atomic import atomic_folder, make_folders
+from jdcv_core.atomic import remove_folder as remove_folder
+from jdcv_core.atomic import remove_leftovers as remove_leftovers
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 24  # bytes in one write or read: some systems refuse 2 GiB and more
 BIG = 2_000_000_000  # bytes from which on hashing takes longer than two seconds
-TEMPORARY = re.compile(r"\.(.+)\.([1-9][0-9]{0,8})\.jdcv-tmp")
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -46,7 +42,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder says of itself: plain facts, and its files by name relative to it."""
+    """What a folder says about itself: plain facts, and its files by name relative to it."""
 
     facts: dict[str, Any]
     files: dict[str, Listed]
@@ -59,7 +55,7 @@ def write_folder(
     files: Mapping[str, bytes | Path | Listed],
     facts: Mapping[str, Any],
 ) -> Path:
-    """Write a folder whose files are all on the disk, or none is; returns `folder`.
+    """Write a folder and its manifest, all of it or nothing; returns `folder`.
 
     folder:  must not exist; its parents are made where they are missing
     kind:    what the folder is ("checkpoint"), compared when it is read
@@ -70,35 +66,25 @@ def write_folder(
              that it had there, so that damage since then is seen when this folder is read
     facts:   goes into the manifest; plain values as in `json_bytes`
 
-    Raises InputError if `folder` exists, or naming the file that could not be written and why;
-    nothing is left of the attempt then, and everything else is as it was.
+    Raises InputError if `folder` exists, and if something cannot be written; the message names it
+    and says why. Then nothing is left of the attempt, and everything else is as it was.
+
+    >>> import tempfile
+    >>> folder = write_folder(Path(tempfile.mkdtemp(), "a"), "model", 1, {"x": b"123"}, {"step": 4})
+    >>> verify_folder(folder, "model", 1)
+    {'step': 4}
     """
     for name in files:
         if not _is_inside(name):
             raise ValueError(f"{name!r} is no name for a file inside {folder}")
     json_bytes(facts)  # a value without a form in JSON is reported before anything is written
-    if os.path.lexists(folder):
-        raise _exists(folder)
-    temporary = _temporary(folder)
     size = sum(len(content) for content in files.values() if isinstance(content, bytes))
-    try:
-        with _write_faults(folder):
-            _make_folders(folder.parent)
-            _make_anew(temporary)
+    with _write_faults(folder), atomic_folder(folder) as temporary:
         with byte_progress(f"Writing {folder.name}", size) as advance:
             entries = {n: _put(folder, temporary, n, c, advance) for n, c in files.items()}
         fields = {"kind": kind, "version": version, "facts": dict(facts), "files": entries}
         with _write_faults(folder / MANIFEST):
             _write(temporary / MANIFEST, _manifest_bytes(fields))
-        with _write_faults(folder):
-            for inner in {p for name in (*files, MANIFEST) for p in PurePosixPath(name).parents}:
-                sync_folder(temporary / inner)
-            _rename(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    with _write_faults(folder):
-        sync_folder(folder.parent)
     return folder
 
 
@@ -106,7 +92,7 @@ def verify_folder(folder: Path, kind: str, version: int) -> dict[str, Any]:
     """Read every byte of a folder, compare it with the manifest, and return the facts.
 
     Raises InputError naming the first file that is missing, truncated, altered or not listed, and
-    where the folder is of another kind or version.
+    for a folder of another kind or version.
     """
     manifest = read_manifest(folder, kind, version)
     size = sum(file.size for file in manifest.files.values())
@@ -119,9 +105,10 @@ def verify_folder(folder: Path, kind: str, version: int) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path, kind: str, version: int) -> Manifest:
-    """The manifest of a folder, whose files are all there with their sizes, and no others.
+    """Read the manifest of a folder and check that it has the listed files, by size, and no others.
 
-    Their content is not looked at: `read_listed` does that. Raises InputError as `verify_folder`.
+    The content of the files is not checked: `read_listed` does that. Raises InputError as
+    `verify_folder`.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -150,9 +137,9 @@ def read_manifest(folder: Path, kind: str, version: int) -> Manifest:
 
 
 def read_listed(file: Listed) -> bytes:
-    """The content of a file, read once and compared with its hash before it is returned.
+    """Read a file once, compare the content with its hash, and return it.
 
-    Raises InputError naming the file where it is not what the manifest lists.
+    Raises InputError naming the file if it is not what the manifest lists.
     """
     with _read_faults(file.path):
         content = file.path.read_bytes()
@@ -161,63 +148,23 @@ def read_listed(file: Listed) -> bytes:
     return content
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove a folder so that a kill in between leaves no half of it under its name.
-
-    Raises InputError where that is refused.
-    """
-    temporary = _temporary(folder)
-    try:
-        if os.path.lexists(temporary):
-            shutil.rmtree(temporary)
-        os.rename(folder, temporary)
-        sync_folder(folder.parent)  # the new name reaches the disk before the first file goes
-        shutil.rmtree(temporary)
-    except OSError as fault:
-        what = f"it cannot be removed ({fault.strerror})"
-        raise InputError(str(folder), what, "remove it by hand; it is not needed") from fault
-
-
-def remove_leftovers(parent: Path) -> None:
-    """Remove the temporary folders of writers that were killed, as far as that is allowed.
-
-    Taken away is only what has a temporary name of ours and whose process has ended or is this
-    one: call it while this process writes nothing there. A process number that another program
-    has got since keeps a leftover until that has ended, too.
-    """
-    if not parent.is_dir():
-        return
-    for path in sorted(parent.iterdir()):
-        found = TEMPORARY.fullmatch(path.name)
-        if found and path.is_dir() and not path.is_symlink() and not _is_other(int(found[2])):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as fault:
-        if fault.errno != errno.EINVAL:  # a file system that has no such thing for folders
-            raise
-    finally:
-        os.close(handle)
-
-
 def json_bytes(value: Any) -> bytes:
     """A plain value as JSON: whole numbers of any size and floats come back exactly.
 
     value: None, bool, int, float, str, and mappings with texts as keys, lists and tuples of these.
            nan becomes null, a tuple comes back as a list
-    Raises ValueError for an infinite number, TypeError for anything else, saying where it is.
+    Raises ValueError for an infinite number and TypeError for anything else; the message says where
+    in the value it is.
+
+    >>> json.loads(json_bytes({"a": (0.1, float("nan"))}))
+    {'a': [0.1, None]}
     """
     return json.dumps(_plain(value, ""), allow_nan=False, indent=1).encode() + b"\n"
 
 
 @contextmanager
 def byte_progress(description: str, size: int) -> Iterator[Callable[[int], None]]:
-    """A bar in MB, where `size` bytes may take longer than two seconds; yields `advance(bytes)`."""
+    """Show a bar in MB if `size` bytes may take over two seconds; yields `advance(bytes)`."""
     if size < BIG:
         yield lambda count: None
         return
@@ -249,10 +196,10 @@ def _put(
     content: bytes | Path | Listed,
     advance: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Write or link one file; returns what the manifest says of it."""
+    """Write or link one file; returns its entry in the manifest."""
     target = temporary / name
     with _write_faults(folder / name):
-        _make_folders(target.parent)
+        make_folders(target.parent)
         if isinstance(content, bytes):
             _write(target, content)
             advance(len(content))
@@ -271,14 +218,12 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _write_pieces(path: Path, pieces: Iterator[bytes]) -> None:
-    """Write a new file; when this returns, its content is on the disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         for piece in pieces:
             rest = memoryview(piece)
             while rest:
                 rest = rest[os.write(handle, rest) :]  # it may take less than it is given
-        os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -292,59 +237,10 @@ def _link(source: Path, target: Path) -> None:
             raise
         with source.open("rb") as stream:
             _write_pieces(target, iter(lambda: stream.read(PIECE), b""))
-        return
-    handle = os.open(target, os.O_RDONLY)  # its writer may not have waited for the disk
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _rename(temporary: Path, folder: Path) -> None:
-    try:
-        os.rename(temporary, folder)
-    except OSError as fault:
-        if fault.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was faster
-            raise _exists(folder) from fault
-        raise
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and its parents where they are missing, and see to it that they stay."""
-    if not folder.is_dir():
-        _make_folders(folder.parent)
-        with suppress(FileExistsError):  # another process was faster
-            os.mkdir(folder)
-        sync_folder(folder.parent)
-
-
-def _make_anew(temporary: Path) -> None:
-    try:
-        os.mkdir(temporary)
-    except FileExistsError:  # of a process with our number that has ended
-        shutil.rmtree(temporary)
-        os.mkdir(temporary)
-
-
-def _temporary(folder: Path) -> Path:
-    return folder.parent / f".{folder.name}.{os.getpid()}.jdcv-tmp"
-
-
-def _is_other(process: int) -> bool:
-    """Whether a process with this number lives and is not this one."""
-    if process == os.getpid():
-        return False
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is another user's
-        return True
-    return True
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name is a plain way to a file below a folder, and not the manifest itself."""
+    """Whether a name is a plain path to a file below a folder, and not the manifest itself."""
     path = PurePosixPath(name)
     plain = str(path) == name and "\\" not in name and "\0" not in name
     return plain and bool(path.parts) and not {"..", "/"} & {*path.parts} and name != MANIFEST
@@ -361,13 +257,13 @@ def _names(folder: Path) -> dict[str, int]:
 
 
 def _manifest_bytes(fields: Mapping[str, Any]) -> bytes:
-    """The manifest with its own hash, so that a changed fact is seen as well."""
+    """The manifest with a hash of its other fields, so that a changed fact is seen as well."""
     digest = hashlib.sha256(json_bytes(fields)).hexdigest()
     return json_bytes({**fields, "sha256": digest})
 
 
 def _fields(path: Path, raw: bytes, kind: str, version: int) -> dict[str, Any]:
-    """A manifest's fields, of our kind and version and unchanged since they were written."""
+    """The fields of a manifest of this kind and version that nobody has changed."""
     try:
         fields = json.loads(raw)
         found, number = fields["kind"], fields["version"]
@@ -413,12 +309,8 @@ def _hash(stream: Any, advance: Callable[[int], None]) -> str:
     return digest.hexdigest()
 
 
-def _exists(folder: Path) -> InputError:
-    return InputError(str(folder), "it exists already", "give another name, or move it away")
-
-
 def _damaged(path: Path, what: str) -> InputError:
-    cure = "put a whole copy of the folder in its place, or remove the folder and make it anew"
+    cure = "put a whole copy of the folder in its place, or remove the folder and make it again"
     return InputError(str(path), what, cure)
 
 
@@ -426,9 +318,12 @@ def _damaged(path: Path, what: str) -> InputError:
 def _write_faults(path: Path) -> Iterator[None]:
     try:
         yield
+    except FileExistsError as fault:
+        cure = "give another name, or move it away"
+        raise InputError(str(path), "it exists already", cure) from fault
     except OSError as fault:
         what = f"it cannot be written ({fault.strerror})"
-        cure = "free space or mend the drive and go on; what was there before is whole"
+        cure = "free space or repair the drive, then resume; what was there before is whole"
         raise InputError(str(path), what, cure) from fault
 
 

@@ -1,14 +1,14 @@
-"""What one experiment leaves behind: a folder `runs/<experiment>/<id>/` that can be believed.
+"""The record of an experiment: a folder `runs/<experiment>/<id>/` with all that it leaves behind.
 
-While the experiment works, the folder is called `<id>.partial`; it takes its name when everything
-is written. So a folder without that ending is whole, and a crash leaves every finished line.
+The folder is called `<id>.partial` until everything is written, and `<id>` from then on. So a
+folder without that ending is whole, and after a crash every finished line is there.
 
     folder = start_record("runs", "chunk_attention", config)
     append_record(folder, {"variant": "mean", "seed": 0, "weighted_f1": 0.61})
     write_predictions(folder, {"variant": [...], "seed": [...], "jd": [...], ...})
     folder = finish_record(folder)
 
-Nothing here imports torch: records are read where torch is not installed.
+This module does not import torch: records can be read where torch is not installed.
 """
 
 import hashlib
@@ -18,6 +18,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -26,15 +27,12 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
+from jdcv_core.atomic import lock, sync_folder, sync_tree
 from jdcv_core.errors import InputError
-
-try:
-    import fcntl
-except ImportError:  # Windows: nothing keeps two processes out of one folder there
-    fcntl = None  # type: ignore[assignment]
 
 PARTIAL = ".partial"
 LINES = "record.jsonl"
+LOCK = "lock"
 PREDICTIONS = "predictions.parquet"
 
 LIBRARIES = (
@@ -49,9 +47,13 @@ LIBRARIES = (
 def config_hash(config: Mapping[str, Any]) -> str:
     """12 hexadecimal digits that name a resolved configuration.
 
-    config: nested mappings, sequences, texts, numbers, booleans, None (`OmegaConf.to_container`
-        with `resolve=True` gives this). The order of keys has no effect; the order of a list has.
+    config: nested mappings, sequences, texts, numbers, booleans, None, as
+        `OmegaConf.to_container(…, resolve=True)` returns them. The order of keys has no effect; the
+        order of a list has one.
     Raises TypeError for anything else in it.
+
+    >>> config_hash({"a": 1, "b": [2, 3]}) == config_hash({"b": (2, 3), "a": 1})
+    True
     """
     text = json.dumps(plain(config), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -60,9 +62,9 @@ def config_hash(config: Mapping[str, Any]) -> str:
 def git_state(folder: Path | str | None = None) -> dict[str, Any] | None:
     """{"commit": 40 digits, "dirty": whether files differ from it or are new and not ignored}.
 
-    folder: the top of the work tree; default: that of this source code
-    Returns None if it is not the top of a git work tree (an installed copy may lie inside another
-    project's tree, whose commit says nothing), without a commit, and without git.
+    folder: the top of the work tree; default: the one of this source code
+    Returns None if the folder is not the top of a git work tree (an installed copy may lie in the
+    tree of another project, whose commit says nothing), if there is no commit, and without git.
     """
     top = Path(__file__).parent.parent if folder is None else Path(folder)
     found, root = _git(top, "rev-parse", "--show-toplevel")
@@ -90,11 +92,11 @@ def versions() -> dict[str, str]:
 def start_record(
     root: Path | str, experiment: str, config: Mapping[str, Any], now: datetime | None = None
 ) -> Path:
-    """Make `root/experiment/<id>.partial` and return it.
+    """Make `root/experiment/<id>.partial` and return it; it is locked while this process lives.
 
-    The id is the UTC time and the start of the config's hash, `20261123T091500Z-1a2b3c4d`. A
-    second experiment with the same config in the same second gets `-2` behind it: the folder is
-    made atomically, so two processes never share one.
+    The id is the UTC time and the start of the config's hash, `20261123T091500Z-1a2b3c4d`. The id
+    of a second experiment with the same config in the same second ends in `-2`: the folder is made
+    atomically, so two processes never share one.
 
     now: the time with its zone; default: the clock
     Raises InputError if the folder cannot be made.
@@ -108,16 +110,16 @@ def start_record(
         while not (folder := _claim(parent, name if number == 1 else f"{name}-{number}")):
             number += 1
     except OSError as fault:
-        cure = "choose another folder for the records, or free its name or its rights"
+        cure = "choose another folder for the records, or change its permissions"
         raise InputError(str(parent), f"cannot be made ({fault.strerror})", cure) from fault
     _lock(folder)
     return folder
 
 
 def unfinished(root: Path | str, experiment: str, config: Mapping[str, Any]) -> Path | None:
-    """The newest `<id>.partial` folder of an experiment with this config; None where there is none.
+    """The newest `<id>.partial` folder of an experiment with this config; None if there is none.
 
-    It is this process's until it ends; raises InputError if it is another's at the moment.
+    It is locked while this process lives. Raises InputError if another process has the lock.
     """
     pattern = f"*-{config_hash(config)[:8]}*{PARTIAL}"
     found = sorted((Path(root) / experiment).glob(pattern))
@@ -127,17 +129,17 @@ def unfinished(root: Path | str, experiment: str, config: Mapping[str, Any]) -> 
 
 
 def lines_so_far(folder: Path | str) -> list[dict[str, Any]]:
-    """`read_records`, and no line where the file is not there yet."""
+    """`read_records`; no lines if the file is not there yet."""
     return read_records(folder) if (Path(folder) / LINES).is_file() else []
 
 
 def append_record(folder: Path | str, line: Mapping[str, Any]) -> None:
     """Add one line to the folder's record.jsonl; when this returns, it is on the disk.
 
-    line: plain values as in `config_hash`; numpy numbers and arrays are taken too. nan becomes
-        null, which is how JSON says "undefined".
-    Raises ValueError for an infinite number, TypeError for a value that JSON has no form for.
+    line: plain values as in `config_hash`, also numpy numbers and arrays. nan becomes null, which
+        is how JSON says "undefined".
     A last line that a killed writer left unfinished is removed first.
+    Raises ValueError for an infinite number, TypeError for a value that JSON has no form for.
     """
     text = json.dumps(plain(line), allow_nan=False, ensure_ascii=False)
     path = Path(folder) / LINES
@@ -153,7 +155,7 @@ def append_record(folder: Path | str, line: Mapping[str, Any]) -> None:
 def read_records(folder: Path | str) -> list[dict[str, Any]]:
     """The lines of the folder's record.jsonl, in order; undefined figures are None.
 
-    A last line without its end was never finished and is left out.
+    A last line without a line end was never finished and is left out.
     Raises InputError if the file is missing or another line is not a JSON object.
     """
     path = Path(folder) / LINES
@@ -174,7 +176,7 @@ def write_predictions(folder: Path | str, columns: Mapping[str, Any]) -> Path:
     """Write predictions.parquet, one row per variant, seed and test pair; return its path.
 
     columns: name → values [row], lists or numpy arrays. With the columns of
-        `evaluation.compare.COLUMNS` beside `variant`, intervals can be computed again from it.
+        `evaluation.compare.COLUMNS` and `variant`, intervals can be computed again from the file.
     Raises ValueError for unequal lengths. The same columns give the same bytes.
     """
     path = Path(folder) / PREDICTIONS
@@ -183,36 +185,30 @@ def write_predictions(folder: Path | str, columns: Mapping[str, Any]) -> Path:
 
 
 def finish_record(folder: Path | str) -> Path:
-    """Give `<id>.partial` its name `<id>`, once all its files are on the disk; return it.
+    """Rename `<id>.partial` to `<id>` after all its files have reached the disk; return the latter.
 
     Raises ValueError if the folder is not one that `start_record` made.
     """
     folder = Path(folder)
     if not folder.name.endswith(PARTIAL):
         raise ValueError(f"{folder} does not end in {PARTIAL}")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("r+b") as file:
-                os.fsync(file.fileno())
-    return folder.rename(_finished(folder))
+    sync_tree(folder)
+    finished = folder.rename(_finished(folder))
+    sync_folder(finished.parent)
+    (finished / LOCK).unlink(missing_ok=True)  # not before: the old name stays locked until it goes
+    return finished
 
 
-_locks: list[Any] = []
-"""Open as long as the process lives: the operating system frees them however it ends."""
+_locks = ExitStack()
+"""Locks that are held while the process lives."""
 
 
 def _lock(folder: Path) -> None:
     """Claim an unfinished folder. Raises InputError if another process works in it."""
-    if fcntl is None:
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as fault:
-        os.close(descriptor)
-        cure = "wait for it, or start anew without resume=auto"
-        raise InputError(str(folder), "another process is working in it", cure) from fault
-    _locks.append(descriptor)
+    if not _locks.enter_context(lock(folder / LOCK)):
+        what = "another process is working in it, or it is read-only"
+        cure = "wait for that process, or start again without resume=auto"
+        raise InputError(str(folder), what, cure)
 
 
 def _finished(folder: Path) -> Path:
@@ -226,14 +222,14 @@ def _claim(parent: Path, name: str) -> Path | None:
         folder.mkdir()
     except FileExistsError:
         return None
-    if _finished(folder).exists():  # looked at after the mkdir: from now on no other can finish it
+    if _finished(folder).exists():  # after the mkdir: from now on no other process can finish it
         folder.rmdir()
         return None
     return folder
 
 
 def _git(folder: Path, *arguments: str) -> tuple[bool, str]:
-    # A git hook sets GIT_DIR and the like, which would point git at another tree.
+    # A git hook sets GIT_DIR and similar variables, which would point git at another tree.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     try:
         done = subprocess.run(

@@ -59,6 +59,7 @@ def test_an_experiment_is_partial_until_it_is_finished(tmp_path: Path):
     assert not folder.exists()
     assert read_records(finished) == [{"variant": "mean"}]
     assert (finished / "table.md").read_text(encoding="utf-8") == "| variant |\n"
+    assert {path.name for path in finished.iterdir()} == {"record.jsonl", "table.md"}
     with pytest.raises(ValueError, match="does not end in"):
         finish_record(finished)
 

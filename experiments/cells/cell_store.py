@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from experiments.cells.cell import Cell
 from jdcv_core import records
+from jdcv_core.atomic import atomic_file
 
 SOURCES = (
     "experiments.cells.row", "experiments.cells.train_cell", "experiments.cells.explain",
@@ -62,8 +62,7 @@ class CellStore:
             "examples": [title for title, _ in cell.examples],
         }
         arrays = {f"example {i}": weights for i, (_, weights) in enumerate(cell.examples)}
-        path = self._file(key)
-        with (partial := path.with_suffix(f".{os.getpid()}.tmp")).open("wb") as file:
+        with atomic_file(self._file(key), "wb") as file:
             np.savez_compressed(
                 file,
                 allow_pickle=False,
@@ -71,9 +70,6 @@ class CellStore:
                 scores=cell.scores,
                 **arrays,  # type: ignore[arg-type]
             )
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.npz"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint, text_fault
 from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table
 from jdcv_core.errors import InputError
@@ -88,22 +89,16 @@ def check_out(path: Path, force: bool) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Any, force: bool) -> None:
-    """Write a CSV file under another name, then rename it, so that it is whole or not there."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Write a CSV file, the whole of it or nothing."""
     try:
         # surrogateescape: bytes of other columns that are not UTF-8 are written as they were read.
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with atomic_file(path, errors="surrogateescape") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        check_out(path, force)  # again, because another process may have written the file
-        partial.replace(path)
+            check_out(path, force)  # again, because another process may have written the file
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "free space, or choose another") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def say(text: str, style: str = "") -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import product
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiments.cells.row import EncodedDataset, train_whitening
+from jdcv_core.atomic import atomic_folder
 from jdcv_core.data.splits import NEVER_SHARED, Split
 from jdcv_core.encoding.lora_tuning import with_module
 from jdcv_core.encoding.model_files import fingerprint
@@ -65,20 +64,16 @@ def pretrained_folder(
         module, course = pretrain(
             encoder, chunks, train, validation, settings, seed, groups, texts, advance
         )
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
     trained = with_module(encoder, module)
     trained.name = f"{encoder.name}, pretrained"
     if rank() > 0:
         wait()
         return folder
-    try:
-        save_encoder(trained, partial)
+    with atomic_folder(folder) as temporary:
+        save_encoder(trained, temporary)
         seen = {"seed": seed, "split": split.kind, "pairs": [[p.jd, p.cv] for p in train]}
-        (partial / SEEN).write_text(json.dumps(seen), encoding="utf-8")
-        (partial / COURSE).write_text(json.dumps(course), encoding="utf-8")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        (temporary / SEEN).write_text(json.dumps(seen), encoding="utf-8")
+        (temporary / COURSE).write_text(json.dumps(course), encoding="utf-8")
     wait()
     return folder
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +18,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 
+from jdcv_core.atomic import atomic_folder
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.loaders import causal_lm, hide_progress
 from jdcv_core.encoding.model_files import fingerprint
@@ -118,8 +117,8 @@ def gpt2_mini(
 def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Path:
     """Train unless it was done before; returns the folder with model, tokenizer and `mini.json`.
 
-    The folder is written under another name and renamed when complete, so a kill leaves none that
-    looks finished; of two processes at once the first to finish counts.
+    The folder is there whole or not at all (`atomic_folder`). Of two processes that train at the
+    same time, the first one to finish counts.
     """
     if not texts:
         raise InputError("encoder gpt2-mini", "there are no documents to train on", "check data")
@@ -127,21 +126,13 @@ def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Pat
     folder = cache_dir / fingerprint(RECIPE, texts, asdict(settings), precision)[:20]
     if folder.is_dir():
         return folder
-    partial = cache_dir / f"{folder.name}.{os.getpid()}.partial"
     try:
-        partial.mkdir(parents=True)
+        with atomic_folder(folder) as temporary:
+            _train_into(temporary, texts, settings, precision)
     except OSError as error:
-        cure = "give encoder.cache_dir=FOLDER that can be written to"
-        raise InputError(str(cache_dir), error.strerror or "it cannot be made", cure) from error
-    try:
-        _train_into(partial, texts, settings, precision)
-        partial.rename(folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
-        # Another process was faster; its weights are as good.
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if not folder.is_dir():  # else another process was faster; its weights are as good
+            cure = "give encoder.cache_dir=FOLDER that can be written to"
+            raise InputError(str(cache_dir), error.strerror or str(error), cure) from error
     return folder
 
 

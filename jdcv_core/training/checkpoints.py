@@ -1,7 +1,7 @@
 """Checkpoints of training: weights, optimiser and random states, exact and safe from kills.
 
 A checkpoint is a folder that `folders.write_folder` writes: `<stem>.safetensors` for each group of
-tensors, `state.json` for everything else that training needs to go on, and a manifest with the
+tensors, `state.json` for everything else that training needs to resume, and a manifest with the
 hashes, the step and the resolved config. There is no pickle in it.
 """
 
@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from jdcv_core.atomic import remove_folder, remove_leftovers, sync_folder
 from jdcv_core.errors import InputError
 from jdcv_core.folders import (
     Listed,
@@ -28,9 +29,6 @@ from jdcv_core.folders import (
     json_bytes,
     read_listed,
     read_manifest,
-    remove_folder,
-    remove_leftovers,
-    sync_folder,
     verify_folder,
     write_folder,
 )
@@ -39,13 +37,13 @@ KIND = "checkpoint"
 FORMAT = 1  # raise when a file or the meaning of an entry changes
 NAME = re.compile(r"checkpoint-([0-9]{8,})")
 TENSORS, STATE = ".safetensors", "state.json"
-OPTIMIZER = "the optimiser's state"  # what messages about a part of it begin with
-CURE = "go on with the model and settings that it was saved with"
+OPTIMIZER = "the optimiser's state"  # messages about a part of it begin with this
+CURE = "resume with the model and settings that it was saved with"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was saved after `step` updates.
+    """The content of a checkpoint, saved after `step` updates.
 
     tensors: file stem → name → tensor, on the CPU
     state:   the rest, plain values; tuples have become lists, nan None
@@ -75,17 +73,17 @@ def save_checkpoint(
     unchanged:     file stem → a tensor file of an earlier checkpoint (such as the best weights so
                    far), taken over without being written again
 
-    A kill at any moment leaves the older checkpoint or the new one, whole. A checkpoint of this
-    step that is already there is verified and left as it is. The same tensors give the same bytes.
-    Raises InputError where something cannot be written (the older checkpoint is still there) and
-    where `parent` holds a later step, which belongs to other training.
+    A kill at any moment leaves the older checkpoint or the new one, whole. If there is a checkpoint
+    of this step already, it is verified and left as it is. The same tensors give the same bytes.
+    Raises InputError if something cannot be written (the older checkpoint is still there then) and
+    if `parent` holds a later step, which belongs to other training.
     """
     folder = parent / f"checkpoint-{step:08d}"
     remove_leftovers(parent)
     newest = latest_checkpoint(parent)
     if newest is not None and _step(newest) > step:
         what = f"there is a later checkpoint than step {step}"
-        raise InputError(str(newest), what, "go on from it, or give another folder")
+        raise InputError(str(newest), what, "resume from it, or give another folder")
     if newest == folder:
         verify_folder(folder, KIND, FORMAT)
         sync_folder(parent)  # the process that wrote it may have been killed before this
@@ -97,7 +95,7 @@ def save_checkpoint(
 
 
 def latest_checkpoint(parent: Path) -> Path | None:
-    """The checkpoint of the highest step in a folder, or None. It is not looked into."""
+    """The checkpoint of the highest step in a folder, or None. Its content is not checked."""
     found = _checkpoints(parent)
     return found[-1] if found else None
 
@@ -105,8 +103,8 @@ def latest_checkpoint(parent: Path) -> Path | None:
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint; nothing is parsed before its hash is compared.
 
-    Raises InputError naming the file that is missing, truncated, altered or not listed. Nothing is
-    returned then, and no older checkpoint is looked for.
+    Raises InputError naming the file that is missing, truncated, altered or not listed; an older
+    checkpoint is not read instead.
     """
     manifest = read_manifest(folder, KIND, FORMAT)
     files = dict(manifest.files)
@@ -121,14 +119,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def flatten_optimizer(state_dict: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors "<parameter>.<key>" and plain facts.
+    """Split an optimiser's state into tensors named "<parameter>.<key>" and plain values.
 
     state_dict: {"state": {parameter: {key: tensor}}, "param_groups": [{"params": [parameter], …}]}
         with names of parameters, as `get_optimizer_state_dict` of torch.distributed.checkpoint
-        gives it
-    Returns tensors for a file of a checkpoint, and for its state {"shapes": {parameter: {key:
-    shape}}, "groups": […]}. `unflatten_optimizer` gives back the same, exactly.
-    Raises TypeError for an entry that is no tensor, and for a setting that is no plain value.
+        returns it
+    Returns the tensors for a file of a checkpoint, and for its state {"shapes": {parameter: {key:
+    shape}}, "groups": […]}. `unflatten_optimizer` is the exact inverse.
+    Raises TypeError for an entry that is not a tensor, and for a setting that is not a plain value.
+
+    >>> state = {"state": {"w": {"step": torch.tensor(3.0)}}, "param_groups": [{"params": ["w"]}]}
+    >>> flatten_optimizer(state)
+    ({'w.step': tensor(3.)}, {'shapes': {'w': {'step': []}}, 'groups': [{'params': ['w']}]})
     """
     tensors: dict[str, Tensor] = {}
     shapes: dict[str, dict[str, list[int]]] = {}
@@ -149,11 +151,12 @@ def unflatten_optimizer(
     facts: Mapping[str, Any],
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, Any]:
-    """The state dict that `flatten_optimizer` was given, for `set_optimizer_state_dict`.
+    """Rebuild the state dict that `flatten_optimizer` was given, for `set_optimizer_state_dict`.
 
-    shapes: name → shape of each parameter that the optimiser has now (of the whole one, where it
-        is sharded). Default: the parameters are not compared
-    Raises InputError naming the tensor or parameter that is missing, too many, or of another shape.
+    shapes: name → shape of each parameter that the optimiser has now (the whole shape, if the
+        parameter is sharded). None: the parameters are not compared
+    Raises InputError naming a tensor or parameter that is missing, not expected, or of another
+    shape.
     """
     saved = facts["shapes"]
     _same({f"{name}.{key}" for name in saved for key in saved[name]}, tensors, "tensor")
@@ -169,16 +172,16 @@ def unflatten_optimizer(
         for key, shape in entries.items():
             tensor = state[name][key] = tensors[f"{name}.{key}"]
             _same_shape(f"{name}.{key}", tensor, shape)
-            if shapes is not None and key != "step":  # a count, where others are as the parameter
+            if shapes is not None and key != "step":  # a count; others have the parameter's shape
                 _same_shape(f"{name}.{key}", tensor, shapes[name])
     return {"state": state, "param_groups": groups}
 
 
 def random_state() -> dict[str, Any]:
-    """Where the global random generators stand: Python's, numpy's, torch's on the CPU and on GPUs.
+    """The state of the global random generators: Python's, numpy's, torch's on the CPU and on GPUs.
 
-    Plain values for JSON. Our own code draws from generators of its own where it can; the global
-    ones are for dropout and for libraries. GPUs count once this process has used one.
+    Plain values for JSON. Our code uses local generators where it can; dropout and libraries use
+    the global ones. GPUs are included if this process has used one.
     """
     version, words, gauss = random.getstate()
     used = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -191,16 +194,15 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put the global random generators where `random_state` found them.
+    """Set the global random generators to what `random_state` returned.
 
-    Raises InputError, before any is changed, where the number of GPUs differs.
+    Raises InputError, before any is changed, if the number of GPUs differs.
     """
     gpus = torch.cuda.device_count() if state["cuda"] else 0
     if gpus != len(state["cuda"]):
         what = f"they are of {len(state['cuda'])} GPUs, this process sees {gpus}"
-        raise InputError(
-            "the random states", what, "go on with as many GPUs (CUDA_VISIBLE_DEVICES)"
-        )
+        cure = "resume with the same number of GPUs (CUDA_VISIBLE_DEVICES)"
+        raise InputError("the random states", what, cure)
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     np.random.set_state(state["numpy"])  # noqa: NPY002
@@ -229,7 +231,8 @@ def _write(
 
 
 def _listed(path: Path) -> Listed:
-    """A file of a checkpoint with its hash of then: it is not read, its damage would be passed."""
+    """A file of an earlier checkpoint with the hash from its manifest. It is not hashed again: a
+    hash of damaged content would hide the damage."""
     files = read_manifest(path.parent, KIND, FORMAT).files
     if path.name not in files:
         raise InputError(str(path), "it is no file of a checkpoint", "save its tensors instead")
@@ -237,7 +240,7 @@ def _listed(path: Path) -> Listed:
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, each whole and in memory of its own, which safetensors asks for."""
+    """The tensors on the CPU, each whole and in separate memory, as safetensors requires."""
     found, seen = {}, set()
     for name, tensor in tensors.items():
         whole = tensor.detach().to("cpu").contiguous()
@@ -276,7 +279,7 @@ def _same_shape(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
 
 
 def _lists(value: Any) -> Any:
-    """A generator's state with lists in place of numpy's arrays; both can be set again."""
+    """A generator's state with lists instead of numpy arrays; numpy accepts both."""
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return value.tolist() if hasattr(value, "tolist") else value

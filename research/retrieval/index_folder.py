@@ -14,11 +14,7 @@ compared before FAISS reads a byte.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -28,15 +24,9 @@ from typing import Any
 
 import numpy as np
 
+from jdcv_core.atomic import lock, remove_folder, remove_leftovers, scratch_folder
 from jdcv_core.errors import InputError
-from jdcv_core.folders import (
-    MANIFEST,
-    read_manifest,
-    remove_folder,
-    remove_leftovers,
-    verify_folder,
-    write_folder,
-)
+from jdcv_core.folders import MANIFEST, read_manifest, verify_folder, write_folder
 from jdcv_core.progress import progress
 from research.retrieval import segment
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
@@ -131,7 +121,7 @@ class IndexFolder:
         with progress("Training the index", None):
             _train(chunks, means, chain(head, stream))
         folder.mkdir(parents=True)
-        with _temporary(folder) as space:
+        with scratch_folder(folder) as space:
             files = segment.save_indexes(space, {CHUNKS: chunks, MEANS: means})
             about = {"index_type": index_type}
             write_folder(folder / "trained", "trained index", VERSION, files, about)
@@ -295,7 +285,7 @@ class IndexFolder:
     def _write(self, name: str, entries: Sequence[Entry]) -> str:
         """Write a segment; returns the SHA-256 of its manifest."""
         path = self.folder / "segments" / name
-        with _temporary(self.folder) as space:
+        with scratch_folder(self.folder) as space:
             chunks, means = self._trained(CHUNKS), self._trained(MEANS)
             segment.write_segment(path, space, entries, chunks, means)
         return _digest(path)
@@ -312,7 +302,7 @@ class IndexFolder:
     @contextmanager
     def _change(self) -> Iterator[int]:
         """The number of the next state; no other process can change the index meanwhile."""
-        with _lock(self.folder) as held:
+        with lock(self.folder / "lock") as held:
             if not held:
                 what = "another process is changing it"
                 raise InputError(str(self.folder), what, "wait for it, then repeat")
@@ -394,7 +384,7 @@ def _compare_manifest(folder: Path, digest: str) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what a killed process left, unless another process is changing the folder."""
     if folder.is_dir():
-        with _lock(folder) as held:
+        with lock(folder / "lock") as held:
             if held:
                 _clean(folder)
 
@@ -414,36 +404,6 @@ def _clean(folder: Path) -> None:
             remove_folder(path)
     remove_leftovers(segments)
     remove_leftovers(folder)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Whether this process alone may change the folder now."""
-    try:
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError:  # a folder that is only to be read
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[Path]:
-    """A folder for files that are linked into another folder; it has a name by which
-    `remove_leftovers` finds it after a kill."""
-    path = Path(tempfile.mkdtemp(f".{os.getpid()}.jdcv-tmp", ".files.", folder))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

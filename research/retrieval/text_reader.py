@@ -1,5 +1,5 @@
-"""How texts become entries of an index: they are cut into chunks, encoded, and whitened by a trained
-model."""
+"""How texts become entries of an index: they are cut into chunks and encoded, and a trained model
+whitens the vectors."""
 
 from __future__ import annotations
 

@@ -5,11 +5,11 @@ spaces or tabs between the fields. trec_eval, ir-measures and other tools read t
 """
 
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint
 from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import decode, is_unicode
@@ -184,17 +184,10 @@ def _check_word(where: str, what: str, word: str) -> None:
 
 
 def _write(path: Path, lines: Sequence[str], kind: str, nothing: str) -> None:
-    """Write a file under another name, then rename it, so that the file is whole or not there."""
     if not lines:
         raise InputError(str(path), f"the {kind} {nothing}", "give at least one")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with atomic_file(path) as file:
             file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from test_folders import CALLS, FAULTS, error_of, failing_os, flip, watched_os
+from failing_os import CALLS, FAULTS, error_of, failing_os, flip, watched_os
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -153,7 +153,7 @@ def test_a_checkpoint_of_this_step_is_left_as_it_is(tmp_path):
 def test_a_later_checkpoint_is_not_mixed_with(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 5)
-    with pytest.raises(InputError, match="there is a later checkpoint than step 3. Go on from it"):
+    with pytest.raises(InputError, match="there is a later checkpoint than step 3. Resume from it"):
         save_checkpoint(tmp_path, 3, {}, {}, {})
     assert step_of(tmp_path) == 5
 
@@ -215,7 +215,7 @@ def test_at_whatever_call_saving_fails_a_whole_checkpoint_is_there(tmp_path, cod
         assert len([*tmp_path.iterdir()]) == 1
         if not failed:
             break
-    assert seen == {*CALLS}
+    assert seen == {*CALLS} - {"replace"}
     assert steps == {-1, 0}
 
 
@@ -364,7 +364,7 @@ def test_an_optimiser_state_that_does_not_fit_names_what_does_not(spoil, message
     now = shapes(model)
     unflatten_optimizer(held, facts, now)
     spoil(held, now)
-    with pytest.raises(InputError, match=f"the optimiser's state: {message}. Go on with"):
+    with pytest.raises(InputError, match=f"the optimiser's state: {message}. Resume with"):
         unflatten_optimizer(held, facts, now)
 
 
@@ -415,7 +415,7 @@ def test_random_states_of_other_gpus_are_refused_before_any_is_restored(monkeypa
     expected = draws()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     now = random_state()
-    with pytest.raises(InputError, match="they are of 2 GPUs, this process sees 1. Go on with"):
+    with pytest.raises(InputError, match="they are of 2 GPUs, this process sees 1. Resume with"):
         restore_random_state(saved)
     assert random_state() == now
     restore_random_state({**saved, "cuda": []})
