@@ -74,7 +74,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
       data          {"name", **dataset.facts}: source, fingerprint, pairs, cvs, jds, label_counts;
                     with the key "demo" the corpus counts as generated
       label_origin  who labelled, and how; languages: of the texts, ISO 639-1 codes
-      split         `splits.split_facts`: kind, train, validation, test, test_cvs_in_train, …;
+      split         `splits.split_summary`: kind, train, validation, test, test_cvs_in_train, …;
                     `seed`: of split and training
       cuts          (low, high), scores from which a pair is Potential and Good Fit
       metrics       of test pairs: name → {"value", "low", "high"}, {"mean", "sd"} or {"value"}

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from jdcv_core.data.demo.generate import demo_corpus
-from jdcv_core.data.splits import make_split, split_facts
+from jdcv_core.data.splits import make_split, split_summary
 from jdcv_core.model_card import KEYS, UNKNOWN, model_card
 from jdcv_core.records import git_state, versions
 
@@ -129,7 +129,7 @@ def test_a_model_of_the_demo_corpus_says_that_it_is_worthless():
     split = make_split(dataset, "jd", seed=0)
     facts = {
         "data": {"name": dataset.name, **dataset.facts},
-        "split": split_facts(dataset, split),
+        "split": split_summary(dataset, split),
         "git": git_state(),
         "versions": versions(),
     }

@@ -12,6 +12,7 @@ import torch
 from hydra.utils import get_object, instantiate
 from torch import nn
 
+from experiments.cells.cell_store import vectors_hash
 from experiments.schema import Config
 from jdcv_core import registry
 from jdcv_core.data.splits import Split
@@ -56,6 +57,7 @@ class EncodedDataset:
     documents: by document id; their vectors are not whitened
     matrices:  the same vectors, [chunk, dim] by document id
     months:    [chunk, 4] by document id, where experiences were read
+    vectors_hash, months_hash: of their content
     source:    the folder of a pretrained encoder
     """
 
@@ -67,6 +69,8 @@ class EncodedDataset:
     def __post_init__(self) -> None:
         self.matrices = vectors_of(self.documents)
         self.months = months_of(self.documents)
+        self.vectors_hash = vectors_hash(self.matrices)
+        self.months_hash = vectors_hash(self.months) if self.months else ""
 
     @property
     def chunks(self) -> dict[str, tuple[Chunk, ...]]:

@@ -58,6 +58,11 @@ class Task:
     key: str
     floor: str = ""
 
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Row name, split and seed: no other task of an experiment has the same."""
+        return self.name, self.split, self.seed
+
 
 @dataclass(frozen=True)
 class Bench:

@@ -271,12 +271,12 @@ def _show_metrics(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]], relevant: int
 ) -> None:
     """Print the figures of a run, and how many judged queries it lacks."""
-    from experiments.report.retrieval_table import HEADINGS
+    from jdcv_core.evaluation.metrics import SEARCH
     from jdcv_core.evaluation.ranking import mean_over_queries
     from research.retrieval import retrieval_metrics
 
     found = retrieval_metrics(qrels, run, k=10, relevant=relevant)
-    line = ", ".join(f"{HEADINGS[m]} {mean_over_queries(v):.4f}" for m, v in found.items())
+    line = ", ".join(f"{SEARCH[m]} {mean_over_queries(v):.4f}" for m, v in found.items())
     print(f"{len(qrels)} judged queries: {line}")
     if missing := len(set(qrels) - set(run)):
         say(f"{missing} judged queries were not asked and count as 0")

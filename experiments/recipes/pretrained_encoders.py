@@ -19,7 +19,7 @@ from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.encoding.saved_encoder import save_encoder
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.evaluation.intervals import query_difference, spread
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import from_first, rank, wait
 from jdcv_core.types import Dataset
@@ -124,7 +124,7 @@ def check_seen(folder: str | Path, splits: Mapping[tuple[str, int], Split], data
 
 
 def retrieval(
-    encoded: Mapping[tuple[str, int], EncodedDataset],
+    vectors: Mapping[tuple[str, int], Mapping[str, np.ndarray]],
     dataset: Dataset,
     splits: Mapping[int, Split],
     names: Mapping[str, str],
@@ -136,7 +136,8 @@ def retrieval(
     CV counts as none. A CV's score: mean over the JD's chunks of the best cosine with one of its
     chunks, whitened by the training documents. No scorer is involved.
 
-    splits: by seed; names: of an encoder → the name of a row that has it; baseline: of an encoder
+    vectors: chunk vectors by document id, by row name and seed
+    splits:  by seed; names: of an encoder → the name of a row that has it; baseline: of an encoder
     Returns for each encoder name, recall (mean over seeds), sd, seeds, and the difference to the
     baseline's (`statistics.query_difference`).
     """
@@ -144,7 +145,7 @@ def retrieval(
     cells = {}
     for name, row in names.items():
         cells[name] = np.stack(
-            [_recall(encoded[row, seed], dataset, split, jds) for seed, split in splits.items()]
+            [_recall(vectors[row, seed], dataset, split, jds) for seed, split in splits.items()]
         )
     found = []
     for name, own in cells.items():
@@ -158,9 +159,11 @@ def retrieval(
     return found
 
 
-def _recall(encoded: EncodedDataset, dataset: Dataset, split: Split, jds: list[str]) -> np.ndarray:
+def _recall(
+    vectors: Mapping[str, np.ndarray], dataset: Dataset, split: Split, jds: list[str]
+) -> np.ndarray:
     """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
-    matrices = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
+    matrices = train_whitening(dataset, vectors, split)(vectors)
     unit = {i: m / np.linalg.norm(m, axis=1, keepdims=True) for i, m in matrices.items()}
     test = [dataset.pairs[i] for i in split.test]
     cvs = sorted({p.cv for p in test})

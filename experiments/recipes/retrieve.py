@@ -26,7 +26,7 @@ from experiments.cells.row import (
     train_whitening,
 )
 from experiments.figures import index_types_figure
-from experiments.recipes.match import make_splits
+from experiments.recipes.prepare import make_splits
 from experiments.report import retrieval_table
 from experiments.schema import Config, RetrieveConfig, as_config
 from jdcv_core import records
@@ -34,7 +34,8 @@ from jdcv_core.data.demo.generate import demo_grades
 from jdcv_core.data.splits import Split
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.evaluation.intervals import query_difference, spread
+from jdcv_core.evaluation.metrics import SEARCH
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import world
 from jdcv_core.training.loop import train
@@ -56,7 +57,6 @@ FIRST, MAXSIM, BM25, TFIDF, FUSED = (
 )  # fmt: skip
 SHOWN, DEEP = 3, 10
 """JDs that are shown, and CVs of each; DEEP is also the k of the figures."""
-METRICS = ("ndcg", "map", "mrr", "recall", "judged")
 RERANKED = 200
 """The best CVs of MaxSim, which a trained row ranks."""
 LEAST, JDS = 100, 100
@@ -263,7 +263,7 @@ def table_of(
     """For each system and metric the mean and deviation over seeds, and the difference to the first
     stage with its 95% interval over JDs and seeds."""
     cells = {
-        name: {m: _matrix([seed[m] for seed in each], jds) for m in METRICS}
+        name: {m: _matrix([seed[m] for seed in each], jds) for m in SEARCH}
         for name, each in found.items()
     }
     table: dict[str, Any] = {}

@@ -8,20 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments.report.formats import interval, short, with_spread
+from jdcv_core.evaluation.formats import interval, short, with_spread
+from jdcv_core.evaluation.metrics import SEARCH
 from research.retrieval.compare_index_types import Measured
 from research.retrieval.match import Match, shorten
 from research.retrieval.pareto import pareto, recommend
 
 AIM = 0.98
 """The least recall of exact MaxSim's best documents that a recommended setting has."""
-HEADINGS = {
-    "ndcg": "nDCG@10",
-    "map": "MAP",
-    "mrr": "MRR",
-    "recall": "recall@10",
-    "judged": "judged@10",
-}
 
 
 def example(name: str, text: str, matches: Sequence[Match]) -> dict[str, Any]:
@@ -39,8 +33,8 @@ def show_example(name: str, text: str, matches: Sequence[Match]) -> None:
 def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> str:
     """The table of systems, with notes about the judgements."""
     pools = sorted(facts["judged"].values())
-    metrics = list(HEADINGS)
-    head = ["", *HEADINGS.values()]
+    metrics = list(SEARCH)
+    head = ["", *SEARCH.values()]
     rows = [
         [name, *(with_spread(by[m]["mean"], by[m]["sd"]) for m in metrics)]
         for name, by in table.items()
@@ -59,7 +53,7 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         "are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
-    title = ["against the first stage", *(HEADINGS[m] for m in against)]
+    title = ["against the first stage", *(SEARCH[m] for m in against)]
     return "\n".join([*notes, "", *_grid(head, rows), "", *_grid(title, second), ""])
 
 

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -89,32 +88,7 @@ def make_split(
     return split
 
 
-def check_leaks(dataset: Dataset, split: Split, groups: Mapping[str, str]) -> None:
-    """Refuse a split that shares what its kind promises not to share. Run before any training.
-
-    No kind shares a pair between two parts. `cv` shares no group of CVs, `jd` none of JDs,
-    `disjoint` neither. It looks at nothing but the pairs of each part and the groups, so that it
-    finds the faults of `make_split`, too.
-
-    groups: document id → its group, from `near_duplicate_groups`
-
-    Raises InputError that names the two parts and one of the shared documents, KeyError for a
-    document without a group.
-    """
-    pairs = {part: [dataset.pairs[i] for i in indices] for part, indices in split.parts().items()}
-    for one, other in combinations(PARTS, 2):
-        shared = {(p.cv, p.jd) for p in pairs[one]} & {(p.cv, p.jd) for p in pairs[other]}
-        if shared:
-            _leak(split, one, other, f"{len(shared)} pairs, as {min(shared)}")
-        for side in NEVER_SHARED.get(split.kind, ()):
-            seen = {groups[getattr(p, side)] for p in pairs[one]}
-            both = seen & {groups[getattr(p, side)] for p in pairs[other]}
-            if both:
-                what = f"{len(both)} {side.upper()}s or near-duplicates of them, as {min(both)}"
-                _leak(split, one, other, what)
-
-
-def split_facts(
+def split_summary(
     dataset: Dataset, split: Split, groups: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """What a reader of a table must know about the split.
@@ -127,33 +101,28 @@ def split_facts(
             pair is counted as standing there, too. None: only the document itself
     """
     groups = {i: i for i in dataset.documents} if groups is None else groups
-    facts: dict[str, Any] = {"kind": split.kind}
+    found: dict[str, Any] = {"kind": split.kind}
     documents: dict[str, dict[Side, set[str]]] = {}
     for part, indices in split.parts().items():
         pairs = [dataset.pairs[i] for i in indices]
         documents[part] = {side: {getattr(pair, side) for pair in pairs} for side in SIDES}
-        facts[part] = {
+        found[part] = {
             "pairs": len(pairs),
             "labels": _label_counts(pairs),
             "cvs": len(documents[part]["cv"]),
             "jds": len(documents[part]["jd"]),
         }
-    facts["discarded"] = len(split.discarded)
+    found["discarded"] = len(split.discarded)
     for side in SIDES:
         test, train = documents["test"][side], documents["train"][side]
         known = {groups[i] for i in train}
-        facts[f"test_{side}s_in_train"] = sum(groups[i] in known for i in test) / max(1, len(test))
-    return facts
+        found[f"test_{side}s_in_train"] = sum(groups[i] in known for i in test) / max(1, len(test))
+    return found
 
 
 def _label_counts(pairs: Sequence[Pair]) -> dict[str, int]:
     counts = Counter(pair.label for pair in pairs)
     return {name: counts[index] for index, name in enumerate(LABELS)}
-
-
-def _leak(split: Split, one: str, other: str, what: str) -> None:
-    cure = "make the split again, or choose a kind that allows it (pair, official)"
-    raise InputError(f"split {split.kind!r}", f"{one} and {other} share {what}", cure)
 
 
 def _refuse_absent_classes(dataset: Dataset, split: Split) -> None:

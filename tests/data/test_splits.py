@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jdcv_core.data.leaks import check_leaks
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.normalise import assemble
 from jdcv_core.data.sources import load_table
-from jdcv_core.data.splits import KINDS, PARTS, Split, check_leaks, make_split, split_facts
+from jdcv_core.data.splits import KINDS, PARTS, Split, make_split, split_summary
 from jdcv_core.errors import InputError
 
 PROMISED = {"cv": ("cv",), "jd": ("jd",), "disjoint": ("cv", "jd"), "pair": (), "official": ()}
@@ -232,7 +233,7 @@ def test_the_facts_of_a_split_counted_by_hand():
     split = Split(
         "pair", (at["a", "x"],), (at["b", "y"],), (at["a", "y"], at["b", "x"]), (at["c", "x"],)
     )
-    facts = split_facts(dataset, split)
+    facts = split_summary(dataset, split)
     assert facts == {
         "kind": "pair",
         "train": {
@@ -258,7 +259,7 @@ def test_the_facts_of_a_split_counted_by_hand():
         "test_jds_in_train": 0.5,
     }
     groups = {i: i[:3] for i in dataset.documents}  # all documents of a side are near-duplicates
-    near = split_facts(dataset, split, groups)
+    near = split_summary(dataset, split, groups)
     assert near == {**facts, "test_cvs_in_train": 1.0, "test_jds_in_train": 1.0}
 
 
@@ -280,7 +281,7 @@ def test_the_real_pairs_split_in_every_kind_for_every_seed(real, kind, seed):
     dataset, groups = real
     split = make_split(dataset, kind, seed=seed, groups=groups)
     check_leaks(dataset, split, groups)
-    facts = split_facts(dataset, split)
+    facts = split_summary(dataset, split)
     assert all(facts[part]["labels"]["Good Fit"] > 0 for part in PARTS)
     assert facts["discarded"] <= (0.3 * 635 if kind == "disjoint" else 0)
     for side in PROMISED[kind]:

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from experiments.cells.row import Encoded
 from experiments.recipes.pretrained_encoders import SEEN, check_seen, of_seed, retrieval
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.whitening import Whitening
@@ -54,10 +53,7 @@ def test_recall_equals_plain_loops_and_a_better_encoder_is_above():
     for p in dataset.pairs:
         if p.label == 2:
             planted[p.jd][0] += 0.5 * planted[p.cv][0]
-    encoded = {
-        (name, 0): Encoded(None, own, None, [])
-        for name, own in (("plain", matrices), ("better", planted))
-    }
+    encoded = {(name, 0): own for name, own in (("plain", matrices), ("better", planted))}
     names = {"plain": "plain", "better": "better"}
     one, other = retrieval(encoded, dataset, {0: split}, names, "plain")
     assert one["recall"] == pytest.approx(slow_recall(dataset, matrices, split))

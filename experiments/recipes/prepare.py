@@ -1,0 +1,99 @@
+"""What every recipe needs before the first training: checked splits, and encoded documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import validate
+from experiments.cells.row import EncodedDataset, Row, encode
+from experiments.cells.row_cost import outline
+from experiments.recipes import pretrained_encoders
+from experiments.schema import Config, MatchConfig
+from jdcv_core.data.leaks import check_leaks
+from jdcv_core.data.near_duplicates import near_duplicate_groups
+from jdcv_core.data.splits import Split, make_split, split_summary
+from jdcv_core.errors import InputError
+from jdcv_core.training.distributed import first_alone
+from jdcv_core.types import Dataset
+
+PRETRAINED = {"_target_": "jdcv_core.encoding.saved_encoder.pretrained"}
+Splits = dict[tuple[str, int], Split]
+"""By kind and seed."""
+
+
+def make_splits(
+    config: Config, dataset: Dataset
+) -> tuple[Splits, dict[str, dict[str, dict[str, Any]]]]:
+    """The split of each kind and seed, checked for leaks; and a summary of each for the reader, by
+    kind and seed."""
+    groups = near_duplicate_groups(dataset.documents.values())
+    splits: Splits = {}
+    about: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind in dict.fromkeys([config.split.kind, *config.split.also]):
+        for seed in config.seeds:
+            fractions = config.split.fractions
+            split = make_split(dataset, kind, seed=seed, fractions=fractions, groups=groups)
+            check_leaks(dataset, split, groups)
+            splits[kind, seed] = split
+            about.setdefault(kind, {})[str(seed)] = split_summary(dataset, split, groups)
+    return splits, about
+
+
+def check_widths(rows: Iterable[Row], dataset: Dataset) -> None:
+    """Refuse rows whose encoders have vectors of several widths, before anything is encoded.
+
+    Scorers of several widths cannot be widened to one number of parameters.
+    """
+    widths: dict[int, str] = {}
+    seen: set[str] = set()
+    for row in rows:
+        if repr(row.encoder) not in seen:
+            seen.add(repr(row.encoder))
+            widths.setdefault(outline(row, dataset).dim, row.name)
+    if len(widths) > 1:
+        named = ", ".join(f"{dim} of {name!r}" for dim, name in sorted(widths.items()))
+        what = f"the rows' encoders have vectors of several widths ({named})"
+        raise InputError("match_parameters=true", what, "give rows=[…] of one width, or false")
+
+
+def encode_rows(
+    rows: Sequence[Row], config: MatchConfig, dataset: Dataset, splits: Mapping
+) -> dict[tuple[str, int], EncodedDataset]:
+    """The encoded documents of each row name and seed; rows with the same encoder share one."""
+    documents = [*dataset.side("cv"), *dataset.side("jd")]
+    reference = dataset.facts.get("reference")
+    groups = {}
+    if any(row.pretrained for row in rows):
+        groups = near_duplicate_groups(dataset.documents.values())
+    made: dict[str, EncodedDataset] = {}
+
+    def encoded(node: dict[str, Any]) -> EncodedDataset:
+        key = repr(node)
+        if key not in made:
+            with first_alone():  # it trains or fetches the encoder and fills the store
+                made[key] = encode(config, node, documents, reference)
+        return made[key]
+
+    found = {}
+    for seed in config.seeds:
+        for row in rows:
+            node = dict(row.encoder)
+            if config.encoder_seeds and validate.takes(row.encoder, "seed"):
+                node |= {"seed": seed}
+            if folder := node.get("init_from"):
+                start = pretrained_encoders.of_seed(Path(folder), seed)
+                pretrained_encoders.check_seen(start, splits, dataset, seed)
+                node |= {"init_from": str(start)}
+            found[row.name, seed] = encoded(node)
+            if row.pretrained:
+                base, split = found[row.name, seed], splits[config.split.kind, seed]
+                start = pretrained_encoders.pretrained_folder(
+                    Path(config.cache_dir), base, dataset, split, seed, config.pretraining, groups
+                )
+                precision = base.encoder.precision
+                node = {**PRETRAINED, "init_from": str(start), "precision": precision}
+                found[row.name, seed] = encoded(node)
+                found[row.name, seed].source = start
+    return found
