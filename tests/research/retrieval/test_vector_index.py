@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jdcv_core.errors import InputError
-from research.retrieval.vector_index import KINDS, FaissIndex, joined, search_all
+from research.retrieval.vector_index import INDEX_TYPES, FaissIndex, joined, search_all
 
 
 def unit(rows: int, dim: int, seed: int) -> np.ndarray:
@@ -99,7 +99,7 @@ def test_either_import_order_one_and_two_threads_a_hundred_times(first, second):
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_every_kind_finds_what_is_near(kind):
     vectors, queries = unit(4000, 64, 3), unit(20, 64, 4)
     exact = brute(vectors, queries, 10)[1]
@@ -108,7 +108,7 @@ def test_every_kind_finds_what_is_near(kind):
     assert found > (0.8 if kind == "ivf-rabitq" else 0.9)  # one bit a dimension
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_a_filter_gives_allowed_rows_only_and_all_of_them_if_few(kind):
     vectors = unit(3000, 32, 5)
     allowed = np.array([2999, 3, 8, 1000, 1001])
@@ -118,7 +118,7 @@ def test_a_filter_gives_allowed_rows_only_and_all_of_them_if_few(kind):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_joined_parts_answer_as_the_whole_does(kind):
     vectors, queries = unit(3000, 32, 6), unit(9, 32, 7)
     whole = FaissIndex.make(32, kind, 3000)
@@ -173,7 +173,7 @@ def test_joining_to_lists_of_full_blocks_leaves_memory_whole(kind):
 
 def test_it_reads_back_what_it_saved(tmp_path):
     vectors = unit(3000, 32, 10)
-    for kind in KINDS:
+    for kind in INDEX_TYPES:
         index = filled(kind, vectors)
         index.save(tmp_path / kind)
         again = FaissIndex.load(tmp_path / kind, kind)
@@ -196,7 +196,7 @@ def test_a_factory_string_is_taken_as_it_is():
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_training_in_place_makes_the_same_index(kind):
     vectors, queries = unit(5000, 32, 8), unit(9, 32, 9)
     threads = faiss.omp_get_max_threads()
@@ -214,7 +214,7 @@ def test_training_in_place_makes_the_same_index(kind):
     assert np.mean(answers[0][1] == answers[1][1]) > 0.95
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_training_on_few_is_no_reason_for_warnings(kind, capfd):
     filled(kind, unit(300, 32, 10))
     index = FaissIndex.make(32, kind, 5000)
