@@ -36,9 +36,10 @@ from pathlib import Path
 import numpy as np
 
 from research.retrieval.compare_index_types import exact_best, recall, timed
-from research.retrieval.evaluation import Point, pareto, recommend
-from research.retrieval.index_folder import SEGMENT, Corpus
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.pareto import Point, pareto, recommend
 from research.retrieval.search import Depth, search_many
+from research.retrieval.segment import SIZE, Entry
 from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import use_threads
 
@@ -82,7 +83,7 @@ def build(folder: Path, simulated: Simulated, options: argparse.Namespace, sende
     use_threads(options.threads)
     before = peak_memory()
     started = time.perf_counter()
-    simulated.corpus(folder, options.type)
+    simulated.index(folder, options.type)
     sender.send((peak_memory() - before, time.perf_counter() - started))  # type: ignore[attr-defined]
 
 
@@ -90,21 +91,22 @@ def measure(
     folder: Path, simulated: Simulated, peak: int, seconds: float, options: argparse.Namespace
 ) -> dict[str, float]:
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-    segment = SEGMENT * simulated.chunks * simulated.dim * 4
+    segment = SIZE * simulated.chunks * simulated.dim * 4
     started = time.perf_counter()
-    corpus = Corpus(folder, gpu=0 if options.gpu else None)
+    index = IndexFolder(folder, gpu=0 if options.gpu else None)
     opened = time.perf_counter() - started
     every = simulated.jds(max(options.jds, options.timed))
     jds = every[: options.jds]
-    truth, exact_seconds = exact_best(corpus, list(jds), 100, options.threads)
-    alone = [exact_best(corpus, [jd], 100, options.threads)[1] for jd in jds[:ALONE]]
+    truth, exact_seconds = exact_best(index, list(jds), 100, options.threads)
+    alone = [exact_best(index, [jd], 100, options.threads)[1] for jd in jds[:ALONE]]
     exact_alone = float(np.median(alone))
     say(f"exact: {len(jds) / exact_seconds:.2f} JDs/s in a batch, {1 / exact_alone:.2f} one by one")
+    queries = [Entry(str(number), jd) for number, jd in enumerate(jds)]
     points: dict[str, dict[str, float]] = {}
     for depth in SETTINGS:
-        search_many(corpus, jds[:2], 100, depth)  # a first call pages in and makes threads
+        search_many(index, queries[:2], 100, depth)  # a first call pages in and makes threads
         started = time.perf_counter()
-        found = search_many(corpus, jds, 100, depth, threads=options.threads)
+        found = search_many(index, queries, 100, depth, threads=options.threads)
         rate = len(jds) / (time.perf_counter() - started)
         name = f"{options.type}, {depth.effort} lists, {depth.hits} hits, {depth.depth} candidates"
         points[name] = {
@@ -121,13 +123,13 @@ def measure(
     say(f"Pareto front: {'; '.join(p.name for p in pareto(compared))}. {advice}")
     best = points[advice.point.name]
     chosen = SETTINGS[list(points).index(advice.point.name)]
-    times, one_by_one = timed(corpus, list(every[: options.timed]), 200, chosen)
+    times, one_by_one = timed(index, list(every[: options.timed]), 200, chosen)
     shared = min(len(jds), len(times))
-    corpus_bytes = corpus.nbytes()
-    resident = corpus_bytes / corpus.starts[-1]
-    del corpus
+    index_bytes = index.nbytes()
+    resident = index_bytes / index.starts[-1]
+    del index
     started = time.perf_counter()
-    Corpus(folder, verify=False).erase(["00000007"])
+    IndexFolder(folder, verify=False).erase(["00000007"])
     erased = time.perf_counter() - started
     return {
         **best,
@@ -137,7 +139,7 @@ def measure(
         "bytes_per_vector": resident,
         "p50_ms": float(np.quantile(times, 0.5) * 1e3),
         "p99_ms": float(np.quantile(times, 0.99) * 1e3),
-        "build_peak_ratio": max(0, peak - segment) / corpus_bytes,
+        "build_peak_ratio": max(0, peak - segment) / index_bytes,
         "build_peak_over_disk": max(0, peak - segment) / size,
         "build_peak_gb": peak / 1e9,
         "size_gb": size / 1e9,

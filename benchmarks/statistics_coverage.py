@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jdcv_core.evaluation.compare import COLUMNS, paired_bootstrap
+from jdcv_core.evaluation.intervals import paired_bootstrap
+from jdcv_core.evaluation.resampling import COLUMNS
 
 METRICS = ("ndcg", "weighted_f1", "auc_good")
 PAIRS = 10  # of each JD

@@ -34,7 +34,7 @@ def experiment(config: DictConfig) -> None:
             if rank() > 0:
                 be_quiet()
             recipe = retrieve if config.recipe == "retrieve" else match
-            (sweep if config.sweep else recipe).run(config)
+            (sweep if config.get("sweep") else recipe).run(config)
     except InputError as fault:
         refuse(fault)
     except KeyboardInterrupt:

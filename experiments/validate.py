@@ -32,7 +32,7 @@ from jdcv_core.data.splits import KINDS as SPLITS
 from jdcv_core.encoding.gpt2_mini import MiniSettings
 from jdcv_core.encoding.lora_tuning import TUNINGS
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.evaluation.compare import METRICS
+from jdcv_core.evaluation.metrics import COMPARED
 from jdcv_core.months import month_from
 from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.pretrain_settings import PretrainSettings
@@ -138,7 +138,7 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
     for name in config.floors:
         _known_name("floors", name, list(FLOORS))
     for name in config.compared:
-        _known_name("compared", name, list(METRICS))
+        _known_name("compared", name, list(COMPARED))
     if config.jobs < 0:
         cure = "give 1 or more, or 0: one a core"
         raise InputError(f"jobs={config.jobs}", "that is too few", cure)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Cut:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Chunker(Protocol):
     """What every chunker is: a frozen value that models, indexes and records carry.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.report.formats import short, undefined
+from jdcv_core.evaluation.formats import short, undefined
 from papers.blocks import Block, bullets, heading, paragraph, table
 from papers.cards import cards
 from papers.evidence import Ablation, Evidence, EvidenceError

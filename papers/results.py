@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.report.formats import difference, interval, short, sign, undefined, with_spread
+from jdcv_core.evaluation.formats import difference, interval, short, sign, undefined, with_spread
 from papers.blocks import Block, figure, heading, paragraph, table
 from papers.evidence import Ablation, Json
 from papers.wording import FOREST, KINDS, capital, compared, span, title, verdicts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from experiments.report.formats import short
+from jdcv_core.evaluation.formats import short
 from papers.blocks import Block, figure, heading, paragraph, table
 from papers.evidence import Ablation, Json
 from papers.wording import FOREST, KINDS, listed

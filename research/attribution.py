@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.evaluation.compare import draw_counts
+from jdcv_core.evaluation.resampling import draw_counts
 from jdcv_core.types import ChunkVectors, Side
 
 AT_MOST = 256

@@ -11,15 +11,14 @@ from experiments.trackers import slug
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.lora_tuning import trainable_module, with_module
 from jdcv_core.encoding.whitening import Whitening
-from jdcv_core.evaluation.compare import bootstrap
+from jdcv_core.evaluation.intervals import bootstrap
+from jdcv_core.evaluation.metrics import CARD
 from jdcv_core.folders import remove_leftovers
 from jdcv_core.matcher import Matcher
 from jdcv_core.model_card import model_card
 from jdcv_core.training.state import Weights
 from jdcv_core.training.trainable import OnTokens
 from jdcv_core.types import Dataset
-
-CARD_METRICS = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
 
 
 def save_model(
@@ -62,12 +61,12 @@ def save_model(
             "split": facts["splits"][split.kind][str(seed)],
             "seed": seed,
             "cuts": cell.cuts,
-            "metrics": bootstrap(predictions, metrics=CARD_METRICS),
+            "metrics": bootstrap(predictions, metrics=CARD),
             "interval": "95% bootstrap over the test JDs of this one training",
             "baseline": baseline
             and {
                 "name": baseline["variant"],
-                "metrics": {m: {"value": baseline["metrics"][m]} for m in CARD_METRICS},
+                "metrics": {m: {"value": baseline["metrics"][m]} for m in CARD},
             },
             "experiment": facts["experiment"],
             "config_hash": facts["config_hash"],

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import StrMethodFormatter
 
 from research.retrieval.compare_index_types import Measured
-from research.retrieval.evaluation import pareto
+from research.retrieval.pareto import pareto
 
 MARKERS = "osD^v<>Ph*X"
 
@@ -22,13 +22,13 @@ def draw(folder: Path, measured: Sequence[Measured], k: int, documents: int) -> 
     A dot is a setting, a colour an index type; the line joins the settings that none beats in both.
     """
     figure, axis = plt.subplots(figsize=(8.5, 5))
-    kinds = list(dict.fromkeys(m.kind for m in measured))
+    kinds = list(dict.fromkeys(m.index_type for m in measured))
     colours = plt.get_cmap("tab10").colors  # type: ignore[attr-defined]
     front = pareto([m.point for m in measured])
     recalls, rates = [p.recall for p in front], [p.per_second for p in front]
     axis.plot(recalls, rates, color="black", alpha=0.5, linewidth=1, label="Pareto front")
     for at, kind in enumerate(kinds):
-        mine = [m for m in measured if m.kind == kind]
+        mine = [m for m in measured if m.index_type == kind]
         axis.scatter(
             [m.recall for m in mine],
             [m.per_second for m in mine],

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 
 from experiments.report.table import Table
 from jdcv_core.evaluation.classification import confusion_matrix
-from jdcv_core.evaluation.compare import spread
+from jdcv_core.evaluation.intervals import spread
+from jdcv_core.evaluation.metrics import HEADLINE, METRICS
 from jdcv_core.types import LABELS, SIDES, Dataset
 
 COLOURS = ("#b2182b", "#e08214", "#1b7837")
@@ -49,7 +50,7 @@ def dataset_figures(folder: Path, dataset: Dataset, tokenizer: Any, encoder: str
 
 def table_figure(folder: Path, table: Table) -> None:
     """comparison.png: weighted F1, AUC and nDCG of every row, one dot a seed and their mean."""
-    shown = (("weighted_f1", "weighted F1"), ("auc_good", "AUC, Good vs rest"), ("ndcg", "nDCG@10"))
+    shown = [(name, METRICS[name].title) for name in HEADLINE]
     names = table.names
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.42 * len(names) + 1.4), sharey=True)
     for axis, (metric, title) in zip(axes, shown, strict=True):

@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.report.cost_table import short
+from jdcv_core.evaluation.metrics import HEADLINE, METRICS
 
-METRICS = (("weighted_f1", "weighted F1"), ("auc_good", "AUC, Good vs rest"), ("ndcg", "nDCG@10"))
+SHOWN = [(name, METRICS[name].title) for name in HEADLINE]
 """Key in the record, title; as in comparison.png."""
 
 
@@ -43,8 +44,8 @@ def draw(folder: Path, points: Sequence[Point]) -> Path | None:
     shown = sorted((p for p in points if p.flops > 0), key=lambda p: p.flops)
     if not shown:
         return None
-    figure, axes = plt.subplots(1, len(METRICS), figsize=(13, 4.2))
-    for axis, (metric, title) in zip(axes, METRICS, strict=True):
+    figure, axes = plt.subplots(1, len(SHOWN), figsize=(13, 4.2))
+    for axis, (metric, title) in zip(axes, SHOWN, strict=True):
         _panel(axis, shown, metric)
         limits = _decades([p.flops for p in shown])
         axis.set(title=title, xscale="log", xlim=limits, xlabel="training FLOPs")

@@ -15,7 +15,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 
-SHOWN = (("weighted_f1", "weighted F1"), ("auc_good", "AUC"), ("ndcg", "nDCG@10"))
+from jdcv_core.evaluation.metrics import HEADLINE, METRICS
+
+SHOWN = [(name, METRICS[name].title) for name in HEADLINE]
 SIGNS = {"better": "+", "worse": "−"}  # a true minus is as wide as the plus
 
 

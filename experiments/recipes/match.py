@@ -28,7 +28,8 @@ from experiments.report.table import Table, make_table
 from experiments.schema import NOT_THE_RESULT, MatchConfig, as_config
 from experiments.trackers import make_tracker
 from jdcv_core import records
-from jdcv_core.evaluation.compare import spread
+from jdcv_core.evaluation.intervals import spread
+from jdcv_core.evaluation.metrics import HEADLINE
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import from_first, rank
 from jdcv_core.types import Dataset
@@ -215,7 +216,7 @@ def _points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
             name,
             encoders[name].parameters,
             line["flops"],
-            {metric: spread(table.values(name, metric)) for metric, _ in scaling_figure.METRICS},
+            {metric: spread(table.values(name, metric)) for metric in HEADLINE},
         )
         for name, line in lines.items()
     ]

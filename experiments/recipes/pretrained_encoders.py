@@ -19,7 +19,7 @@ from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.encoding.saved_encoder import save_encoder
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.evaluation.intervals import query_difference, spread
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import from_first, rank, wait
 from jdcv_core.types import Dataset

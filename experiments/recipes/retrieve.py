@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
@@ -35,68 +34,83 @@ from jdcv_core.data.demo.generate import demo_grades
 from jdcv_core.data.splits import Split
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
-from jdcv_core.evaluation.compare import query_difference, spread
+from jdcv_core.evaluation.intervals import query_difference, spread
+from jdcv_core.evaluation.metrics import SEARCH
 from jdcv_core.progress import progress
 from jdcv_core.training.distributed import world
 from jdcv_core.training.loop import train
 from jdcv_core.types import Dataset, Qrels, Run
 from research.retrieval.compare_index_types import compare_types
 from research.retrieval.evaluation import retrieval_metrics
-from research.retrieval.index_folder import Corpus, Entry
-from research.retrieval.lexical import bm25_search, rrf, tfidf_search
-from research.retrieval.search import Depth, Match, Reranker, scorer_reranker, search_many
+from research.retrieval.first_stage import first_stage
+from research.retrieval.fusion import rrf
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.lexical import bm25_search, tfidf_search
+from research.retrieval.match import Match, make_matches
+from research.retrieval.search import Candidate, Reranker, scorer_reranker, search_many
+from research.retrieval.segment import Entry
 from research.retrieval.simulated_vectors import Simulated
-from research.retrieval.vector_index import KINDS, FaissIndex, search_all
+from research.retrieval.vector_index import INDEX_TYPES, check_index_type
 
 FIRST, MAXSIM, BM25, TFIDF, FUSED = (
     "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
 )  # fmt: skip
 SHOWN, DEEP = 3, 10
-"""JDs that are shown, and CVs of each; DEEP is the k of the figures, too."""
-METRICS = ("ndcg", "map", "mrr", "recall", "judged")
-LEAST, JDS, TRIAL = 100, 100, 64
-"""The fewest CVs of a simulated corpus, its JDs, and a width to try index types at."""
+"""JDs that are shown, and CVs of each; DEEP is also the k of the figures."""
+RERANKED = 200
+"""The best CVs of MaxSim, which a trained row ranks."""
+LEAST, JDS = 100, 100
+"""The fewest simulated CVs, and the number of simulated JDs."""
 
 
 def run(composed: DictConfig) -> Path:
     """The whole experiment; returns its folder of records.
 
-    For each seed the rows are trained on the JDs of train, all CVs are indexed, and every JD of
-    test is searched with. Judgements: on the demo corpus of every CV, by its formula; elsewhere the
-    labels, and a CV without one counts as no fit, which `judged` says.
+    Judgements: on the demo corpus of every CV, by its formula; elsewhere the labels, and a CV
+    without a label counts as no fit. The metric `judged` says how many are judged.
     """
     config = cast(RetrieveConfig, as_config(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     rows = rows_of(config)
     if world() > 1:
-        raise InputError("torchrun", "retrieval is the work of one process", "start it with python")
-    kinds = index_types(config)
+        raise InputError("torchrun", "retrieval uses one process", "start it with python")
+    index_types = config.index_types or list(INDEX_TYPES)
+    for index_type in index_types:
+        check_index_type(index_type)
     if config.scale is not None:
-        return run_simulated(config, resolved, kinds, config.scale)
+        return run_simulated(config, resolved, index_types, config.scale)
     dataset: Dataset = make(config.data)
     splits, _ = make_splits(config, dataset)
-    encoded = encode(config, config.encoder, [*dataset.side("cv"), *dataset.side("jd")])
+    documents = [*dataset.side("cv"), *dataset.side("jd")]
+    encoded = encode(config, config.encoder, documents, dataset.facts.get("reference"))
     qrels = judgements(dataset, config)
     about = {"config_hash": records.config_hash(resolved), "git": records.git_state()}
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     found: dict[str, list[dict[str, dict[str, float]]]] = {}
+    types = ""
     for seed in config.seeds:
         split = splits[config.split.kind, seed]
         vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
-        systems, shown = search_with(rows, dataset, encoded, vectors, split, seed)
-        for name, ranked in systems.items():
+        cvs = entries_of(encoded, vectors, [d.id for d in dataset.side("cv")])
+        jds = entries_of(encoded, vectors, sorted({dataset.pairs[i].jd for i in split.test}))
+        device, months = encoded.encoder.device, encoded.months
+        rerankers = {
+            row.name: train_reranker(row, dataset, vectors, months, split, seed, device)
+            for row in rows
+        }
+        with tempfile.TemporaryDirectory() as space:
+            index = IndexFolder.of(Path(space) / "index", cvs)
+            runs, examples = search(index, cvs, jds, rerankers, seed)
+        for name, ranked in runs.items():
             judged = {jd: qrels[jd] for jd in ranked}
             figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=GOOD)
             found.setdefault(name, []).append(figures)
             line = {"variant": name, "seed": seed, **about, "per_jd": figures}
             records.append_record(folder, line)
         if seed == config.seeds[0]:
-            retrieval_table.show_examples(shown)
-            records.write_text(folder, "examples.json", retrieval_table.as_json(shown))
-            entries = [Entry(d.id, vectors[d.id]) for d in dataset.side("cv")]
-            queries = [vectors[jd] for jd in jds_of(dataset, split)]
-            make_index = partial(_corpus_of, entries)
-            types = compared(folder, make_index, kinds, queries, len(entries))
+            show(folder, jds, examples)
+            build = index_builder(cvs)
+            types = compared(folder, build, index_types, [jd.vectors for jd in jds], len(cvs))
     table = table_of(found, sorted(qrels))
     facts = {
         "cvs": len(dataset.side("cv")),
@@ -111,10 +125,86 @@ def run(composed: DictConfig) -> Path:
     return finished(folder, resolved, text, facts)
 
 
+def entries_of(
+    encoded: EncodedDataset, vectors: Mapping[str, np.ndarray], ids: Iterable[str]
+) -> list[Entry]:
+    """Documents for an index, or as queries. vectors: whitened, by document id."""
+    return [Entry.of(i, encoded.documents[i], vectors[i]) for i in ids]
+
+
+def train_reranker(
+    row: Row,
+    dataset: Dataset,
+    vectors: Mapping[str, np.ndarray],
+    months: Mapping[str, np.ndarray],
+    split: Split,
+    seed: int,
+    device: str,
+) -> Reranker:
+    """The scorer of a row, trained on the pairs of the split's training JDs.
+
+    vectors, months: whitened chunk vectors, and `Months` where they were read, by document id
+    """
+    model = on_vectors(row, dataset, vectors, device, seed, months)
+    index = {part: torch.tensor(pairs) for part, pairs in split.parts().items()}
+    with progress(f"Seed {seed}: training {row.name}", row.training.steps) as advance:
+        train(model, index["train"], index["validation"], row.training, seed, advance=advance)
+    return scorer_reranker(model.scorer, "cv")
+
+
+def search(
+    index: IndexFolder,
+    cvs: Sequence[Entry],
+    jds: Sequence[Entry],
+    rerankers: Mapping[str, Reranker],
+    seed: int,
+) -> tuple[dict[str, Run], list[list[Match]]]:
+    """The run of every system over the test JDs, and the first matches of the last system."""
+    texts, asked = ({e.id: e.text for e in side} for side in (cvs, jds))
+    everything = len(index)
+    with progress(f"Seed {seed}: searching", None):
+        candidates = search_many(index, jds, everything)
+        maxsim, bm25 = as_run(jds, candidates), bm25_search(asked, texts, everything)
+        runs: dict[str, Run] = {
+            FIRST: first_stage(index, {jd.id: jd.vectors for jd in jds}),
+            MAXSIM: maxsim,
+            BM25: bm25,
+            TFIDF: tfidf_search(asked, texts, everything),
+            FUSED: rrf([bm25, maxsim]),
+        }
+    for name, reranker in rerankers.items():
+        with progress(f"Seed {seed}: reranking by {name}", None):
+            candidates = search_many(index, jds, everything, reranker=reranker, rerank=RERANKED)
+        runs[f"+ {name}"] = as_run(jds, candidates)
+    shown = zip(jds[:SHOWN], candidates, strict=False)
+    return runs, [make_matches(index, jd, own[:DEEP]) for jd, own in shown]
+
+
+def as_run(queries: Sequence[Entry], candidates: Sequence[Sequence[Candidate]]) -> Run:
+    """Query id → document id → score."""
+    pairs = zip(queries, candidates, strict=True)
+    return {query.id: {c.id: c.score for c in own} for query, own in pairs}
+
+
+def show(folder: Path, jds: Sequence[Entry], examples: Sequence[Sequence[Match]]) -> None:
+    """Print examples and write them into examples.json."""
+    shown = []
+    for jd, matches in zip(jds, examples, strict=False):
+        retrieval_table.show_example(jd.id, jd.text, matches)
+        shown.append(retrieval_table.example(jd.id, jd.text, matches))
+    text = json.dumps(shown, indent=1, ensure_ascii=False)
+    records.write_text(folder, "examples.json", text)
+
+
+def index_builder(cvs: Sequence[Entry]) -> Callable[[Path, str], IndexFolder]:
+    """A function that builds an index of the CVs: (folder, index type) → index."""
+    return lambda folder, index_type: IndexFolder.of(folder, cvs, index_type)
+
+
 def run_simulated(
-    config: RetrieveConfig, resolved: dict[str, Any], kinds: Sequence[str], scale: Any
+    config: RetrieveConfig, resolved: dict[str, Any], index_types: Sequence[str], scale: Any
 ) -> Path:
-    """Index types on simulated chunk vectors of so many CVs; no text is encoded."""
+    """Compare index types on simulated chunk vectors. scale: the number of CVs."""
     whole = isinstance(scale, int) or (isinstance(scale, float) and scale.is_integer())
     if not whole or scale < LEAST:
         raise InputError(f"scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
@@ -125,7 +215,7 @@ def run_simulated(
         what = f"an index of {cvs:,} CVs takes {room / 1e9:.0f} GB, {free / 1e9:.0f} GB are free"
         raise InputError(gettempdir(), what, "set TMPDIR to a larger disk, or give fewer CVs")
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
-    text = compared(folder, simulated.corpus, kinds, list(simulated.jds(JDS)), cvs)
+    text = compared(folder, simulated.index, index_types, list(simulated.jds(JDS)), cvs)
     facts = {"cvs": cvs, "versions": records.versions(), "git": records.git_state()}
     return finished(folder, resolved, text, facts)
 
@@ -143,30 +233,18 @@ def finished(folder: Path, resolved: dict[str, Any], text: str, facts: Mapping[s
 
 def compared(
     folder: Path,
-    make: Callable[[Path, str], Corpus],
-    kinds: Sequence[str],
+    build: Callable[[Path, str], IndexFolder],
+    index_types: Sequence[str],
     queries: Sequence[np.ndarray],
     cvs: int,
 ) -> str:
-    """Measure index types; write index_types.json and .png into the folder, return the table."""
+    """Measure index types, write index_types.json and .png into the folder, return the table."""
     k = min(cvs, 100, max(DEEP, cvs // 20))
-    measured = compare_types(make, kinds, queries, k)
+    measured = compare_types(build, index_types, queries, k)
     rows = [{**asdict(m), "depth": asdict(m.depth)} for m in measured]
     records.write_text(folder, "index_types.json", json.dumps(rows))
     index_types_figure.draw(folder, measured, k, cvs)
     return retrieval_table.types_markdown(measured, k, cvs)
-
-
-def index_types(config: RetrieveConfig) -> list[str]:
-    """The index types that are compared; refused before the work where FAISS does not know one."""
-    kinds = config.index_types or list(KINDS)
-    for kind in kinds:
-        FaissIndex.make(TRIAL, kind, LEAST)
-    return kinds
-
-
-def _corpus_of(entries: Sequence[Entry], folder: Path, kind: str) -> Corpus:
-    return Corpus.of(folder, entries, kind)
 
 
 def judgements(dataset: Dataset, config: Config) -> Qrels:
@@ -179,102 +257,13 @@ def judgements(dataset: Dataset, config: Config) -> Qrels:
     return qrels
 
 
-def search_with(
-    rows: Sequence[Row],
-    dataset: Dataset,
-    encoded: EncodedDataset,
-    vectors: Mapping[str, np.ndarray],
-    split: Split,
-    seed: int,
-) -> tuple[dict[str, Run], list[dict[str, Any]]]:
-    """The run of every system over the test JDs, and examples of the last reranker; vectors:
-    whitened."""
-    jds = jds_of(dataset, split)
-    texts = {d.id: d.text for d in dataset.documents.values()}
-    cvs = {d.id: d.text for d in dataset.side("cv")}
-    with tempfile.TemporaryDirectory() as space:
-        corpus = indexed(Path(space) / "index", encoded, vectors, cvs)
-        queries = [vectors[jd] for jd in jds]
-        depth = Depth(rerank=200)
-        everything = len(corpus)
-        with progress(f"Seed {seed}: searching", None):
-            maxsim = _run(jds, search_many(corpus, queries, everything, depth))
-            asked = {jd: texts[jd] for jd in jds}
-            bm25 = bm25_search(asked, cvs, everything)
-            systems: dict[str, Run] = {
-                FIRST: first_stage(corpus, jds, queries),
-                MAXSIM: maxsim,
-                BM25: bm25,
-                TFIDF: tfidf_search(asked, cvs, everything),
-                FUSED: rrf([bm25, maxsim]),
-            }
-        matches: list[list[Match]] = []
-        for row in rows:
-            reranker = trained(row, dataset, vectors, encoded.encoder.device, split, seed)
-            with progress(f"Seed {seed}: reranking by {row.name}", None):
-                matches = search_many(corpus, queries, everything, depth, reranker=reranker)
-            systems[f"+ {row.name}"] = _run(jds, matches)
-        shown = [
-            retrieval_table.example(corpus, texts[jd], spans(encoded, jd), found[:DEEP], jd)
-            for jd, found in zip(jds[:SHOWN], matches, strict=False)
-        ]
-    return systems, shown
-
-
-def jds_of(dataset: Dataset, split: Split) -> list[str]:
-    """The JDs of test, which are searched with."""
-    return sorted({dataset.pairs[i].jd for i in split.test})
-
-
-def indexed(
-    folder: Path, encoded: EncodedDataset, vectors: Mapping[str, np.ndarray], cvs: Mapping[str, str]
-) -> Corpus:
-    """All CVs in a corpus of their own."""
-    entries = [Entry(i, vectors[i], text, spans(encoded, i)) for i, text in cvs.items()]
-    return Corpus.of(folder, entries)
-
-
-def spans(encoded: EncodedDataset, document: str) -> list[tuple[int, int]]:
-    return [(chunk.start, chunk.end) for chunk in encoded.chunks[document]]
-
-
-def first_stage(corpus: Corpus, jds: Sequence[str], queries: Sequence[np.ndarray]) -> Run:
-    """CVs by their best chunk hit, as an index of chunks alone would rank them."""
-    found: dict[str, dict[str, float]] = {}
-    for jd, query in zip(jds, queries, strict=True):
-        unit = query / np.linalg.norm(query, axis=1, keepdims=True)
-        scores, hits = search_all(corpus.chunks, unit, len(corpus.document_of))
-        best = np.full(len(corpus), -np.inf)
-        real = hits >= 0
-        np.maximum.at(best, corpus.document_of[hits[real]], scores[real])
-        ranked = np.flatnonzero(best > -np.inf)
-        found[jd] = {corpus.ids[d]: float(best[d]) for d in ranked}
-    return found
-
-
-def trained(
-    row: Row,
-    dataset: Dataset,
-    vectors: Mapping[str, np.ndarray],
-    device: str,
-    split: Split,
-    seed: int,
-) -> Reranker:
-    """The scorer of a row, trained on the pairs of the split's training JDs; vectors: whitened."""
-    model = on_vectors(row, dataset, vectors, device, seed)
-    index = {part: torch.tensor(pairs) for part, pairs in split.parts().items()}
-    with progress(f"Seed {seed}: training {row.name}", row.training.steps) as advance:
-        train(model, index["train"], index["validation"], row.training, seed, advance=advance)
-    return scorer_reranker(model.scorer, "cv")
-
-
 def table_of(
     found: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]], jds: Sequence[str]
 ) -> dict[str, Any]:
-    """Of each system and metric: mean and deviation over seeds, and the difference to the first
+    """For each system and metric the mean and deviation over seeds, and the difference to the first
     stage with its 95% interval over JDs and seeds."""
     cells = {
-        name: {m: _matrix([seed[m] for seed in each], jds) for m in METRICS}
+        name: {m: _matrix([seed[m] for seed in each], jds) for m in SEARCH}
         for name, each in found.items()
     }
     table: dict[str, Any] = {}
@@ -292,7 +281,3 @@ def table_of(
 def _matrix(seeds: Sequence[Mapping[str, float]], jds: Sequence[str]) -> np.ndarray:
     """[seed jd], nan where a JD was not tested or has no relevant CV."""
     return np.array([[figures.get(jd, np.nan) for jd in jds] for figures in seeds])
-
-
-def _run(jds: Sequence[str], found: Sequence[Sequence[Match]]) -> Run:
-    return {jd: {m.id: m.score for m in matches} for jd, matches in zip(jds, found, strict=True)}

@@ -12,41 +12,18 @@ from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from experiments.report.formats import UNDEFINED, difference, interval, short, sign, with_spread
 from experiments.report.table import Table, as_json, faithfulness, learnt_half_lives, notes
 from jdcv_core import records
-from jdcv_core.evaluation.compare import spread
+from jdcv_core.evaluation.formats import UNDEFINED, difference, interval, short, sign, with_spread
+from jdcv_core.evaluation.intervals import spread
+from jdcv_core.evaluation.metrics import METRICS, of_table
 
-METRICS = {
-    "weighted_f1": ("wF1", "F1 weighted by class frequency"),
-    "macro_f1": ("mF1", "unweighted mean of the classes' F1"),
-    "f1_no": ("F1 No", "F1 of No Fit"),
-    "f1_potential": ("F1 Pot", "F1 of Potential Fit"),
-    "f1_good": ("F1 Good", "F1 of Good Fit"),
-    "qwk": ("QWK", "quadratic weighted kappa"),
-    "mae_classes": ("MAE", "mean error in classes"),
-    "distant": ("far", "share of pairs with No for Good or Good for No"),
-    "auc_good": ("AUC", "Good Fit against the rest, over all pairs"),
-    "auc_within_cv": ("AUC in CV", "Good Fit against the rest among the pairs of one CV"),
-    "ndcg": ("nDCG@10", "per JD, over its test pairs, grades 0 to 2"),
-}
-"""Key → heading, meaning: the main table."""
-RANKING = {
-    "map": ("MAP", "mean average precision per JD, Good Fit is relevant"),
-    "mrr": ("MRR", "mean reciprocal rank of the first Good Fit"),
-    "recall": ("R@k", "share of a JD's Good Fit among its first k"),
-    "precision": ("P@k", "share of Good Fit among a JD's first k"),
-    "judged": ("judged@k", "share of judged CVs among a JD's first k: each ranks its test pairs"),
-    "k": ("k", "as deep as the smallest judged pool, 5 at most"),
-    "brier": ("Brier", "mean squared error of the score to the target 0, .5 or 1"),
-    "ece": ("ECE", "expected calibration error, ten bins of equal mass"),
-}
-"""The same of the second table."""
+MAIN, RANKING = of_table("main"), of_table("ranking")
 WIDTH = 400
 """A table that wraps cannot be read; a long line can be scrolled."""
 LEGEND = (
     "Mean ± sample standard deviation over seeds, on test pairs. "
-    + ". ".join(f"{heading}: {meaning}" for heading, meaning in METRICS.values())
+    + ". ".join(f"{m.heading}: {m.meaning}" for m in MAIN.values())
     + ". Cuts between classes are tuned on validation. train s: seconds of training; trained: "
     "numbers that it changed."
 )
@@ -97,7 +74,7 @@ def write(
     )
     about = {key: value for key, value in facts.items() if key != "config"}
     records.write_text(folder, "table.md", markdown(table, facts))
-    content = as_json(table, METRICS | RANKING, command) | {"sweep": facts.get("sweep")}
+    content = as_json(table, command) | {"sweep": facts.get("sweep")}
     records.write_text(folder, "table.json", _json(content, indent=None))
     records.write_text(folder, "facts.json", _json(about, indent=1))
     records.write_predictions(folder, predictions)
@@ -123,12 +100,12 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
     found = [
         (
             f"{table.experiment}: test figures, split '{table.splits[0]}'",
-            ["", *(h for h, _ in METRICS.values()), "train s", "trained"],
+            ["", *(m.heading for m in MAIN.values()), "train s", "trained"],
             [[_label(table, n), *_figures(table, n)] for n in table.names],
         ),
         (
             "Against the baseline",
-            ["against the baseline", *(METRICS[m][0] for m in table.compared)],
+            ["against the baseline", *(METRICS[m].heading for m in table.compared)],
             [
                 [name, *(difference(by_metric[m]) for m in table.compared)]
                 for name, by_metric in table.differences[table.splits[0]].items()
@@ -136,7 +113,7 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
         ),
         (
             "Ranking and calibration",
-            ["", *(h for h, _ in RANKING.values())],
+            ["", *(m.heading for m in RANKING.values())],
             [[_label(table, n), *(_second(table, n, m) for m in RANKING)] for n in table.names],
         ),
     ]
@@ -190,7 +167,7 @@ def conclusions(table: Table) -> list[str]:
     said = []
     for split in table.splits:
         smallest = ", ".join(
-            f"{METRICS[m][0]} {short(value)}" for m, value in table.detectable[split].items()
+            f"{METRICS[m].heading} {short(value)}" for m, value in table.detectable[split].items()
         )
         if smallest:
             said.append(
@@ -205,7 +182,7 @@ def conclusions(table: Table) -> list[str]:
 def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
     """Every split beside the others: figures, and how they stand to the baseline's."""
     shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
-    head = ["", *(f"{METRICS[m][0]} {split}" for m in shown for split in table.splits)]
+    head = ["", *(f"{METRICS[m].heading} {split}" for m in shown for split in table.splits)]
     rows = []
     for name in table.names:
         cells = []
@@ -228,7 +205,7 @@ def _label(table: Table, name: str) -> str:
 
 
 def _figures(table: Table, name: str) -> list[str]:
-    cells = [_spread(table.values(name, metric)) for metric in METRICS]
+    cells = [_spread(table.values(name, metric)) for metric in MAIN]
     lines = table.lines(name)
     if "train_seconds" not in lines[0]:
         return [*cells, "", ""]

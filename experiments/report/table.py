@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from jdcv_core.evaluation.calibration import reliability
-from jdcv_core.evaluation.compare import compare, spread
+from jdcv_core.evaluation.compare import Comparison, compare
+from jdcv_core.evaluation.intervals import spread
 from jdcv_core.evaluation.label_noise import noise_ceiling
+from jdcv_core.evaluation.metrics import METRICS
 
 ORDER = ("floor", "variant", "falsifier", "ceiling")
 AGREEMENTS = (0.6, 0.7, 0.8, 0.9, 1.0)
@@ -24,7 +26,7 @@ class Table:
     """The first of `splits` is the main one.
 
     rows:        split → name → the lines of its seeds; floors first, the ceiling last
-    differences: split → name → metric → what `statistics.compare` says; without the baseline
+    differences: split → name → metric → what `compare` found; without the baseline
     compared:    the metrics of `differences`
     detectable:  split → metric → the smallest difference that the data could have detected, the
                  median over the variants
@@ -42,7 +44,7 @@ class Table:
     splits: list[str]
     compared: list[str]
     rows: dict[str, dict[str, Lines]]
-    differences: dict[str, dict[str, dict[str, dict[str, Any]]]]
+    differences: dict[str, Comparison]
     detectable: dict[str, dict[str, float]]
     notes: list[str]
     ceilings: dict[str, dict[str, float]]
@@ -116,11 +118,8 @@ def make_table(
     )  # fmt: skip
 
 
-def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) -> dict[str, Any]:
-    """Everything of the table as plain values, for table.json.
-
-    metrics: key → heading, meaning
-    """
+def as_json(table: Table, command: str) -> dict[str, Any]:
+    """Everything of the table as plain values, for table.json."""
     rows = []
     for name in table.names:
         line = table.lines(name)[0]
@@ -133,7 +132,7 @@ def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) 
                 "parameters": line.get("parameters"),
                 "train_seconds": float(np.mean(seconds)) if seconds else None,
                 "figures": {
-                    split: {m: _summary(table.values(name, m, split)) for m in metrics}
+                    split: {m: _summary(table.values(name, m, split)) for m in METRICS}
                     for split in table.splits
                 },
                 "against": None
@@ -151,7 +150,7 @@ def as_json(table: Table, metrics: Mapping[str, tuple[str, str]], command: str) 
         "splits": table.splits,
         "seeds": [line["seed"] for line in table.lines(table.baseline)],
         "compared": table.compared,
-        "metrics": {m: {"heading": h, "meaning": text} for m, (h, text) in metrics.items()},
+        "metrics": {n: {"heading": m.heading, "meaning": m.meaning} for n, m in METRICS.items()},
         "rows": rows,
         "detectable": table.detectable,
         "notes": table.notes,

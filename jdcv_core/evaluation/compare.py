@@ -1,206 +1,174 @@
-"""How sure a difference between two variants is: intervals over seeds and JDs, and the protocol by
-which a table calls a row better, worse, or a tie.
+"""The protocol by which a table calls a row better, worse or a tie.
 
-Predictions come as a *table*: a mapping from column name to an array [row], with the columns of
-COLUMNS. A row is one test pair under one seed, as in `predictions.parquet`.
+    print(compare({"mean": predictions, "chunk attention": others}, baseline="mean"))
+
+Intervals over JDs and seeds are in `intervals`, the permutation test and Holm's correction in
+`significance`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t
 
+from jdcv_core.evaluation.formats import difference, with_spread
+from jdcv_core.evaluation.intervals import Estimate, equal_jds, resampled_counts, spread
+from jdcv_core.evaluation.metrics import COMPARED, METRICS, check_compared
 from jdcv_core.evaluation.resampling import (
     COLUMNS,
-    METRICS,
-    Columns,
-    Table,
-    check_metrics,
+    ON_CLASSES,
     check_same_rows,
-    codes,
-    draw_counts,
     figures,
-    mean_over_seeds,
     sorted_columns,
 )
-from jdcv_core.evaluation.significance import (
-    LOWER_IS_BETTER,
-    detectable,
-    draw_signs,
-    holm,
-    paired_permutation,
-    permutation_p,
-    swapped,
-    verdict,
-)
-
-__all__ = [
-    "COLUMNS", "LOWER_IS_BETTER", "METRICS", "Table", "bootstrap", "compare", "detectable",
-    "draw_counts", "holm", "paired_bootstrap", "paired_permutation", "query_difference", "spread",
-    "verdict",
-]  # fmt: skip
-
-LEAST = 0.75
-"""The variance is never taken below this share of what resampling the JDs says; see `Found.of`."""
-
-RANGES = {"qwk": (-1.0, 1.0), "mae_classes": (0.0, 2.0)}
-"""Of a metric where it is not 0 to 1."""
+from jdcv_core.evaluation.significance import detectable, draw_signs, holm, permutation_p, swapped
+from jdcv_core.evaluation.significance import verdict as verdict_of
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1) over seeds; the latter is nan for one value.
+@dataclass(frozen=True)
+class Comparison(Mapping[str, dict[str, dict[str, Any]]]):
+    """What `compare` found: a mapping row name → metric → what was found. It prints itself.
 
-    A nan among the values makes both nan: a seed without a figure is shown, not hidden.
-
-    >>> spread([1.0, 2.0, 3.0])
-    (2.0, 1.0)
+    baseline: name of the row that the others are compared with
+    metrics:  names of the metrics, in order
+    per_seed: row name → metric → the figure on each seed; with the baseline
+    found:    row name → metric → difference, low, high, p_holm, verdict, …; without the baseline
     """
-    x = np.asarray(values, dtype=np.float64)
-    if len(x) == 0:
-        raise ValueError("no values to average")
-    return float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else np.nan
 
+    baseline: str
+    metrics: tuple[str, ...]
+    per_seed: Mapping[str, Mapping[str, list[float]]]
+    found: Mapping[str, dict[str, dict[str, Any]]]
 
-def paired_bootstrap(
-    variant: Table,
-    baseline: Table,
-    *,
-    metrics: Sequence[str] = METRICS,
-    replicates: int = 2000,
-    random_seed: int = 0,
-    level: float = 0.95,
-    k: int = 10,
-) -> dict[str, dict[str, float]]:
-    """Intervals for metric(variant) - metric(baseline), over new JDs and new seeds.
+    def __getitem__(self, name: str) -> dict[str, dict[str, Any]]:
+        return self.found[name]
 
-    What the interval should hold: the difference to be expected from a new draw of as many seeds
-    (with their splits and trainings) and as many JDs. With one seed: of as many JDs, for this one
-    training; what another seed would give is then left out.
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
 
-    The JD is the unit of resampling. One replicate draws the JDs with replacement; a drawn JD
-    brings all its pairs, in every seed that tested it and for both variants. The metric is taken on
-    each seed, which may have tested JDs of its own, and averaged over the seeds. A seed whose draw
-    leaves the metric undefined is left out of that average. What seeds add to the variance of these
-    replicates, and the degrees of freedom: `Found.of`. The interval is difference ± t · se.
+    def __len__(self) -> int:
+        return len(self.found)
 
-    How far to trust it (benchmarks/statistics.py measures it): it holds the truth in 94 to 97% of
-    simulated comparisons with 5 or 10 seeds, whether seeds differ or not. With 3 seeds that differ
-    by more than their JDs explain it holds it in 92 to 95%: three numbers say little about a
-    variance.
+    def verdict(self, name: str, metric: str) -> str:
+        """ "better", "worse", "tie" or "tie (Holm)"; the baseline ties with itself."""
+        return "tie" if name == self.baseline else self.found[name][metric]["verdict"]
 
-    variant, baseline: tables with the COLUMNS seed, jd, cv (any sortable type), label and
-        predicted (index into LABELS), score (higher = better fit); the same (seed, jd, cv) rows
-        in both, in any order
-    metrics:     names out of METRICS
-    replicates:  number of resamples, the same ones for every metric
-    random_seed: same seed, same tables: same interval
-    level:       probability that the interval should hold
-    k:           ranks that count in ndcg
-    Returns metric → {"difference": on all rows, averaged over seeds, "low": …, "high": …, "se": its
-    standard error, "df": degrees of freedom}. Two identical variants give a difference, low, high
-    and se of exactly 0. All are nan if the metric is undefined, all but the difference if there is
-    one JD alone.
-    Raises ValueError for a missing column, rows that do not match or occur twice, an unknown label
-    or metric, a score that is nan.
-    Source: Efron 1979, clustered; the variance by inclusion and exclusion after Cameron, Gelbach &
-    Miller 2011, its degrees of freedom after Satterthwaite 1946.
-    """
-    check_metrics(metrics)
-    a, b = sorted_columns(variant), sorted_columns(baseline)
-    check_same_rows(a, b)
-    counts = _counts(a, replicates, random_seed)
-    ours, theirs = (figures(rows, metrics, counts, k) for rows in (a, b))
-    found = {metric: Found.of(ours[metric] - theirs[metric], *equal_jds(a)) for metric in metrics}
-    return {metric: {"difference": f.value, **f.interval(level)} for metric, f in found.items()}
+    def grid(self) -> list[list[str]]:
+        """The cells of the table, the head first."""
+        head = [""]
+        for metric in self.metrics:
+            head += [METRICS[metric].heading, f"against {self.baseline}"]
+        rows = [head]
+        for name, values in self.per_seed.items():
+            cells = [name]
+            for metric in self.metrics:
+                cells.append(with_spread(*spread(values[metric])))
+                own = self.found.get(name)
+                cells.append("baseline" if own is None else _with_verdict(own[metric]))
+            rows.append(cells)
+        return rows
 
+    def to_markdown(self) -> str:
+        """The table in Markdown."""
+        head, *rows = self.grid()
+        lines = [head, ["---"] * len(head), *rows]
+        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
-def bootstrap(
-    variant: Table,
-    *,
-    metrics: Sequence[str] = METRICS,
-    replicates: int = 2000,
-    random_seed: int = 0,
-    level: float = 0.95,
-    k: int = 10,
-) -> dict[str, dict[str, float]]:
-    """Intervals for the metrics of one variant alone, resampled as `paired_bootstrap` does and cut
-    at the ends of the metric's range; with the predictions of one seed they are over JDs, for that
-    one training.
+    def __str__(self) -> str:
+        grid = self.grid()
+        widths = [max(len(row[at]) for row in grid) for at in range(len(grid[0]))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in grid
+        )
 
-    Returns metric → {"value": on all rows, "low": …, "high": …, "se": …, "df": …}, nan where
-    undefined. Arguments and errors are those of `paired_bootstrap`.
-    """
-    check_metrics(metrics)
-    rows = sorted_columns(variant)
-    values = figures(rows, metrics, _counts(rows, replicates, random_seed), k)
-    result = {}
-    for metric in metrics:
-        found = Found.of(values[metric], *equal_jds(rows))
-        interval = found.interval(level)
-        least, most = RANGES.get(metric, (0.0, 1.0))
-        ends = {end: float(np.clip(interval[end], least, most)) for end in ("low", "high")}
-        result[metric] = {"value": found.value, **interval, **ends}
-    return result
+    _repr_markdown_ = to_markdown
 
 
 def compare(
-    tables: Mapping[str, Table],
+    tables: Mapping[str, Any],
     baseline: str,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     family: Sequence[str] | None = None,
     replicates: int = 2000,
     permutations: int = 2000,
     random_seed: int = 0,
     level: float = 0.95,
     k: int = 10,
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """The protocol of the table: every row against the baseline, name → metric → what was found.
+) -> Comparison:
+    """Compare every row with the baseline by one protocol; the result prints itself.
 
-    difference, low, high, se, df: of `paired_bootstrap`
-    p_permutation: of `paired_permutation`; it sees the JDs, but not that seeds are few
+    tables:   row name → predictions: a mapping (or pandas DataFrame, or pyarrow Table) with the
+              columns jd, cv, label (index into LABELS) and score [row], one test pair a row; with
+              `predicted` (index into LABELS) for metrics on classes, and with `seed` where there
+              are several trainings. Every table has the same (seed, jd, cv) rows, in any order
+    baseline: name of the row that the others are compared with
+    metrics:  names out of `metrics.COMPARED`; None: all that the columns allow
+    family:   rows that are hypotheses; floors and a ceiling are not. None: all but the baseline
+    permutations: at least; a family so large that Holm's first step could not be passed gets more
+    replicates, random_seed, level, k: as of `intervals.paired_bootstrap`
+
+    For each row and metric it finds
+    difference, low, high, se, df: of `intervals.paired_bootstrap`
+    p_permutation: of `significance.paired_permutation`; it takes JDs into account, and does not
+                know that seeds are few
     p_interval: of the interval's t test, two-sided, with the degrees of freedom of
-                `Found.df_cautious`; it sees both, but leans on the t distribution
+                `Estimate.df_cautious`; it takes both into account, and relies on the t distribution
     p:          the larger of the two, so a row must pass both
-    p_holm:     p adjusted by Holm over the family, for each metric by itself; nan outside
+    p_holm:     p adjusted by Holm over the family, for each metric separately; nan outside
     detectable: the smallest true difference that would be found in 80% of such data, at the first
                 step of Holm; outside the family without Holm
     verdict:    "better" or "worse" where the interval excludes 0 and p_holm < 1 - level, else
                 "tie" or "tie (Holm)"; see `significance.verdict`
 
-    tables:   row name → table; the same (seed, jd, cv) rows in each
-    baseline: name of the row that the others are compared with
-    family:   rows that are hypotheses; floors and a ceiling are none. None: all but the baseline
-    permutations: at least; a family so large that Holm's first step could not be passed gets more
-    Other arguments and errors as in `paired_bootstrap`; KeyError for a baseline or a member of the
-    family that is no row.
+    Raises KeyError for a baseline or a member of the family that is no row, ValueError for a
+    missing column, rows that do not match or occur twice, an unknown label or metric, and a score
+    that is nan.
+
+    >>> columns = {"jd": ["a"] * 4 + ["b"] * 4, "cv": list("wxyzwxyz"), "label": [0, 0, 2, 2] * 2}
+    >>> mean = columns | {"score": [0.4, 0.3, 0.5, 0.2, 0.1, 0.6, 0.7, 0.3]}
+    >>> other = columns | {"score": [0.1, 0.2, 0.8, 0.9, 0.2, 0.1, 0.9, 0.8]}
+    >>> found = compare({"mean": mean, "other": other}, baseline="mean", metrics=["auc_good"])
+    >>> found.verdict("other", "auc_good"), round(found["other"]["auc_good"]["difference"], 3)
+    ('tie', 0.406)
+    >>> print(found.to_markdown().splitlines()[0])
+    |  | AUC | against mean |
     """
-    check_metrics(metrics)
+    complete = {name: _complete(table) for name, table in tables.items()}
+    if metrics is None:
+        classes = all("predicted" in table for table in complete.values())
+        metrics = [m for m in COMPARED if classes or m not in ON_CLASSES]
+    check_compared(metrics)
+    if not set(metrics) & set(ON_CLASSES):  # then nothing reads the predicted classes
+        complete = {
+            name: {"predicted": np.zeros(len(table["score"]), int), **table}
+            for name, table in complete.items()
+        }
     others = [name for name in tables if name != baseline]
     family = others if family is None else [name for name in family if name != baseline]
     for name in (baseline, *family):
         if name not in tables:
             raise KeyError(f"no row {name!r}; rows: {', '.join(tables)}")
-    base = sorted_columns(tables[baseline])
-    counts = _counts(base, replicates, random_seed)
-    enough = int(
-        np.ceil(2 * len(family) / (1 - level))
-    )  # so that the least p is half of what's due
+    base = sorted_columns(complete[baseline])
+    counts = resampled_counts(base, replicates, random_seed)
+    enough = int(np.ceil(2 * len(family) / (1 - level)))  # the least p is half of what is required
     signs = draw_signs(counts.shape[1], max(permutations, enough), random_seed)
     theirs = figures(base, metrics, counts, k)
     result: dict[str, dict[str, dict[str, Any]]] = {}
+    values = {name: {} if name != baseline else _on_each_seed(theirs) for name in tables}
     for name in others:
-        rows = sorted_columns(tables[name])
+        rows = sorted_columns(complete[name])
         check_same_rows(rows, base)
         ours, exchanged = figures(rows, metrics, counts, k), swapped(rows, base, metrics, signs, k)
         of_holm = len(family) if name in family else 1
+        values[name] = _on_each_seed(ours)
         result[name] = {}
         for metric in metrics:
-            found = Found.of(ours[metric] - theirs[metric], *equal_jds(base))
+            found = Estimate.of(ours[metric] - theirs[metric], *equal_jds(base))
             p_permutation, p_interval = permutation_p(exchanged[metric]), found.p()
             result[name][metric] = {
                 "difference": found.value,
@@ -217,127 +185,25 @@ def compare(
         for name in others:
             line = result[name][metric]
             line["p_holm"] = adjusted.get(name, np.nan)
-            line["verdict"] = verdict(line, line["p_holm"], metric, level)
-    return result
+            line["verdict"] = verdict_of(line, line["p_holm"], metric, level)
+    return Comparison(baseline, tuple(metrics), values, result)
 
 
-def query_difference(
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    replicates: int = 2000,
-    random_seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, float]:
-    """The interval of `paired_bootstrap` for a figure that each query has by itself, as recall@k of
-    each JD: the difference of its means over queries, averaged over seeds.
-
-    ours, theirs: float [seed query]; nan where the seed did not test the query or the figure is
-                  undefined, in the same places of both
-    Returns difference, low, high, se, df. Raises ValueError for unequal shapes or places.
-    """
-    defined = ~np.isnan(ours)
-    if ours.shape != theirs.shape or not np.array_equal(defined, ~np.isnan(theirs)):
-        raise ValueError("both need a figure for the same seeds and queries")
-    queries = ours.shape[1]
-    ones = np.ones((1, queries))
-    counts = np.concatenate([ones, draw_counts(queries, replicates, random_seed)])
-    with np.errstate(invalid="ignore"):
-        each = [counts @ np.nan_to_num(x).T / (counts @ defined.T) for x in (ours, theirs)]
-        share = np.nanmean(defined / defined.sum(1, keepdims=True), axis=0)
-    found = Found.of(each[0] - each[1], queries, float(1 / (share**2).sum()))
-    return {"difference": found.value, **found.interval(level)}
+def _complete(table: Any) -> dict[str, Any]:
+    """The known columns of a table as arrays, with seed 0 where it names none."""
+    names = table.column_names if hasattr(table, "column_names") else list(table)
+    columns = {name: np.asarray(table[name]) for name in COLUMNS if name in names}
+    if "score" in columns:
+        columns.setdefault("seed", np.zeros(len(columns["score"]), int))
+    return columns
 
 
-@dataclass(frozen=True)
-class Found:
-    """A figure averaged over seeds, its standard error and degrees of freedom."""
-
-    value: float
-    se: float
-    df: float
-    df_cautious: float
-    """As `df`, but what seeds say always counts as the few numbers that they are. Holm reads the
-    far tail, where `df` finds too much if seeds differ about as much as their JDs explain."""
-
-    @classmethod
-    def of(cls, values: np.ndarray, jds: int, independent: float) -> Found:
-        """From a figure on each seed, [1 + replicate, seed]; the first row is that on all JDs.
-
-        jds: how many there are; independent: as how many equal ones they count
-
-        The replicates f_rs resample JDs alone. With J JDs and S seeds
-            V_jd = J / (J - 1) · variance over r of the mean over s of f_rs
-            own  = J / (J - 1) · mean over r of the variance over s of f_rs - mean_r f_rs
-            V    = max(V_jd + (variance over s of f_s - own) / S, 0.75 V_jd)
-        V_jd is what the JDs do to the average, with what seeds share through them. `own` is how
-        much seeds would differ through their JDs and cells alone; by what they differ more, the
-        seeds themselves differ. So V is V_jd + V_seed S / (S - 1) - V_cell of Cameron, Gelbach &
-        Miller, where V_cell leaves out what the seeds have in common. The variances over s are
-        those with S - 1. The last difference may be below 0 by chance. To cut V off at V_jd is
-        unfair on average (it covers up to 97% in simulations with equal seeds), not to cut it off
-        gives intervals of no width: 0.75 V_jd lies between.
-
-        df: V² / (V_jd² / (J* - 1) + (variance over s / S)² / (S - 1)), the second term only where
-        seeds differ by more than `own`, and no less than S - 1, which seeds alone would give; J* is
-        1 / Σ of the squared shares of pairs that a JD has (J, if all have as many).
-        """
-        whole, drawn = values[0], values[1:]
-        defined = ~np.isnan(whole)
-        value, seeds = mean_over_seeds(values[:1])[0], int(defined.sum())
-        if seeds == 0 or jds < 2:
-            return cls(float(value), np.nan, np.nan, np.nan)
-        drawn = drawn[:, defined]
-        grow = jds / (jds - 1)
-        means = mean_over_seeds(drawn)
-        v_jd, excess, of_seeds = grow * float(np.nanvar(means)), 0.0, 0.0
-        if seeds > 1:
-            of_seeds = float(whole[defined].var(ddof=1)) / seeds
-            excess = of_seeds - grow * _variance_over_seeds(drawn) / seeds
-        v = max(v_jd + excess, LEAST * v_jd)
-        by_jds = v_jd**2 / max(independent - 1, 1)
-        by_seeds = of_seeds**2 / max(seeds - 1, 1)
-        df, cautious = (
-            max(_ratio(v**2, by_jds + part), seeds - 1)
-            for part in (by_seeds if excess > 0 else 0.0, by_seeds)
-        )
-        return cls(float(value), float(np.sqrt(v)), df, cautious)
-
-    def interval(self, level: float) -> dict[str, float]:
-        """low, high, se and df."""
-        half = float(t.ppf((1 + level) / 2, self.df)) * self.se
-        return {"low": self.value - half, "high": self.value + half, "se": self.se, "df": self.df}
-
-    def p(self) -> float:
-        """Two-sided, of a true value of 0."""
-        if self.se == 0:
-            return float(self.value == 0)
-        return float(2 * t.sf(abs(self.value) / self.se, self.df_cautious))
+def _on_each_seed(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    """The figure on all rows of each seed; the first replicate is that."""
+    return {metric: replicates[0].tolist() for metric, replicates in values.items()}
 
 
-def _counts(rows: Columns, replicates: int, random_seed: int) -> np.ndarray:
-    """[1 + replicate, jd]: each JD once, then the draws."""
-    jds = codes(rows)[2][1]
-    return np.concatenate([np.ones((1, jds)), draw_counts(jds, replicates, random_seed)])
-
-
-def equal_jds(rows: Columns) -> tuple[int, float]:
-    """How many JDs there are, and as how many equal ones they count."""
-    s, j, shape = codes(rows)
-    pairs = np.zeros(shape)
-    np.add.at(pairs, (s, j), 1)
-    share = (pairs / pairs.sum(1, keepdims=True)).mean(0)
-    return shape[1], float(1 / (share**2).sum())
-
-
-def _variance_over_seeds(drawn: np.ndarray) -> float:
-    """Mean over replicates of the variance over seeds of f_rs - mean_r f_rs; a replicate counts
-    where two seeds have a figure."""
-    several = drawn[(~np.isnan(drawn)).sum(1) > 1]
-    if len(several) == 0:
-        return 0.0
-    return float(np.nanvar(several - np.nanmean(drawn, axis=0), axis=1, ddof=1).mean())
-
-
-def _ratio(a: float, b: float) -> float:
-    """a / b; where nothing varies there is nothing to be unsure of."""
-    return a / b if b > 0 else np.inf
+def _with_verdict(found: Mapping[str, Any]) -> str:
+    shown = difference(found)
+    verdict = found["verdict"]
+    return shown if verdict.startswith("tie") or shown == "n/a" else f"{shown}  {verdict}"

@@ -1,6 +1,6 @@
-"""The figures of a table with its JDs counted anew: what bootstrap and permutation are made of.
+"""The figures of predictions with the JDs drawn again: what bootstrap and permutation are made of.
 
-Predictions come as a *table*: a mapping from column name to an array [row], with the columns of
+Predictions come as a mapping from column name to an array [row], with the columns of
 COLUMNS. A row is one test pair under one seed, as in `predictions.parquet`.
 """
 
@@ -17,15 +17,14 @@ from jdcv_core.types import LABELS
 
 COLUMNS = ("seed", "jd", "cv", "label", "predicted", "score")
 ON_CLASSES = ("weighted_f1", "macro_f1", "qwk", "mae_classes", "distant")
-METRICS = (*ON_CLASSES, "auc_good", "auc_within_cv", "ndcg")
-"""What tables can be compared by: the names of `classification_metrics`, nDCG@k, and auc_within_cv:
-the share of comparisons won between a Good Fit and another label of the same CV, ties as half."""
+"""Metrics that come from the confusion matrix."""
 
-Table = Mapping[str, ArrayLike]
+Predictions = Mapping[str, ArrayLike]
+"""Column name → values [row], with the columns of COLUMNS."""
 Columns = dict[str, np.ndarray]
 
 
-def sorted_columns(table: Table) -> Columns:
+def sorted_columns(table: Predictions) -> Columns:
     """The columns as arrays, rows ordered by (seed, jd, cv).
 
     Raises ValueError for a missing column, columns of unequal length or without a row, an unknown
@@ -54,12 +53,6 @@ def check_same_rows(a: Columns, b: Columns) -> None:
     for name in ("seed", "jd", "cv", "label"):
         if not np.array_equal(a[name], b[name]):
             raise ValueError(f"the two variants must have the same rows; their '{name}' differ")
-
-
-def check_metrics(metrics: Sequence[str]) -> None:
-    unknown = set(metrics) - set(METRICS)
-    if unknown:
-        raise ValueError(f"unknown metrics {sorted(unknown)}; known: {', '.join(METRICS)}")
 
 
 def draw_counts(jds: int, replicates: int, random_seed: int) -> np.ndarray:

@@ -8,12 +8,11 @@ import numpy as np
 from scipy.stats import rankdata, t
 
 from jdcv_core.evaluation.classification import GOOD, confusion_metrics
+from jdcv_core.evaluation.metrics import COMPARED, METRICS, check_compared
 from jdcv_core.evaluation.resampling import (
-    METRICS,
     ON_CLASSES,
     Columns,
-    Table,
-    check_metrics,
+    Predictions,
     check_same_rows,
     codes,
     confusion_cells,
@@ -25,14 +24,12 @@ from jdcv_core.evaluation.resampling import (
     wins_of,
 )
 
-LOWER_IS_BETTER = frozenset({"mae_classes", "distant"})
-
 
 def paired_permutation(
-    variant: Table,
-    baseline: Table,
+    variant: Predictions,
+    baseline: Predictions,
     *,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] = COMPARED,
     permutations: int = 2000,
     random_seed: int = 0,
     k: int = 10,
@@ -59,7 +56,7 @@ def paired_permutation(
     variant, baseline: tables with the same rows, see `paired_bootstrap`, which also has the errors
     Source: Fisher 1935; Smucker, Allan & Carterette 2007 for systems on the same queries.
     """
-    check_metrics(metrics)
+    check_compared(metrics)
     a, b = sorted_columns(variant), sorted_columns(baseline)
     check_same_rows(a, b)
     signs = draw_signs(codes(a)[2][1], permutations, random_seed)
@@ -146,9 +143,9 @@ def verdict(
     """What the table says of a row.
 
     "tie" where the interval includes 0 (or there is none), "tie (Holm)" where it does not but
-    p_holm is not below 1 - level, else "better" or "worse": by a larger figure, for the metrics in
-    LOWER_IS_BETTER by a smaller one. A nan p_holm marks a row that is no hypothesis (a floor): its
-    interval decides alone.
+    p_holm is not below 1 - level, else "better" or "worse": by a larger figure, or by a smaller one
+    where the metric says that lower is better. A nan p_holm marks a row that is no hypothesis (a
+    floor); then the interval decides alone.
 
     difference: with "low" and "high"
     """
@@ -157,7 +154,8 @@ def verdict(
         return "tie"
     if p_holm + level > 1 - 1e-12:  # 1 - 0.95 is a little more than 0.05
         return "tie (Holm)"
-    return "better" if (low > 0) != (metric in LOWER_IS_BETTER) else "worse"
+    lower = metric in METRICS and METRICS[metric].lower_is_better
+    return "better" if (low > 0) != lower else "worse"
 
 
 def _won_by_jd(a: Columns, b: Columns, metric: str) -> tuple[np.ndarray, np.ndarray]:

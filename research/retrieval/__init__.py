@@ -1,1 +1,39 @@
-"""From a JD to its candidates: FAISS retrieval, then reranking."""
+"""Retrieval: an index of chunk vectors on the disk, its search, and how well retrievers rank.
+
+    from research.retrieval import Retriever
+
+Names are imported when they are first used, so an import of this package loads no FAISS.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from research.retrieval.evaluation import retrieval_metrics as retrieval_metrics
+    from research.retrieval.fusion import rrf as rrf
+    from research.retrieval.lexical import bm25_search as bm25_search
+    from research.retrieval.lexical import tfidf_search as tfidf_search
+    from research.retrieval.match import Match as Match
+    from research.retrieval.retriever import Retriever as Retriever
+    from research.retrieval.search import Depth as Depth
+
+_HOMES = {
+    "Retriever": "retriever",
+    "Match": "match",
+    "Depth": "search",
+    "bm25_search": "lexical",
+    "tfidf_search": "lexical",
+    "rrf": "fusion",
+    "retrieval_metrics": "evaluation",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,4 +1,4 @@
-"""Exact MaxSim of many queries with a whole corpus: the truth that a first stage is compared with,
+"""Exact MaxSim of many queries with all documents: the truth that a first stage is compared with,
 and its fair rival in speed. Ours; the formula is that of `research.retrieval.search.maxsim`.
 """
 
@@ -12,27 +12,28 @@ import numpy as np
 from research.retrieval.order import k_best
 
 COSINES = 200_000
-"""Cosines that are held at once (0.8 MB a thread), so that they stay in the cache: of 256 documents
-of 4 chunks with 100 queries of 2."""
+"""Cosines in memory at a time (0.8 MB a thread), so that they stay in the cache: for example, of
+256 documents of 4 chunks with 100 queries of 2."""
 MOST = 4096
-"""Documents that are scored at once at most."""
+"""Most documents that are scored at a time."""
 
 
 def maxsim_all(
     queries: Sequence[np.ndarray], rows: np.ndarray, starts: np.ndarray, threads: int = 1
 ) -> np.ndarray:
-    """MaxSim both ways of each query with each document, float32 [query, document].
+    """MaxSim both ways for each query and each document, float32 [query, document].
 
         s = (mean_i max_k c_ik + mean_k max_i c_ik) / 2
 
     queries: unit chunk vectors float32 [chunk, dim] of each, at least one chunk
-    rows:    unit chunk vectors float32 [row, dim] of all documents, one behind the other
+    rows:    unit chunk vectors float32 [row, dim] of all documents, one after the other
     starts:  int64 [document + 1]: document d has the rows starts[d] to starts[d + 1], at least one
-    threads: that share the documents; limit those of BLAS to 1 beside them
+    threads: that share the documents; limit the threads of BLAS to 1 at the same time
 
-    One matrix product a tile. On both sides the first chunks of all stand together, then the second
-    ones and so on, longest documents first, so that maxima and sums are of whole slices. Equals
-    `search.maxsim` of each query, up to the rounding of sums. The order of chunks has no effect.
+    Each tile is one matrix product. On both sides the first chunks of all documents come first,
+    then the second chunks and so on, and longer documents come before shorter ones, so that maxima
+    and sums are taken of whole slices. Equals `search.maxsim` of each query, up to the rounding of
+    sums. The order of chunks has no effect.
     """
     first = np.cumsum([0, *(len(q) for q in queries)])
     order, places, counts = _by_position(first)
@@ -64,11 +65,11 @@ def exact_maxsim(
     k: int,
     threads: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k best documents of a corpus for each query, block by block; ties by their numbers.
+    """The k best documents for each query, block by block; equal scores are in order of number.
 
-    blocks: (rows, starts) as `maxsim_all` takes them; documents are numbered through
-    Returns scores float32 [query, k], descending, and documents int64 [query, k]; k is no more than
-    there are documents. Holds the vectors of one block and the k best.
+    blocks: (rows, starts) as `maxsim_all` takes them; numbers continue from block to block
+    Returns scores float32 [query, k], descending, and documents int64 [query, k]; k is at most the
+    number of documents. Holds the vectors of one block and the k best in memory.
     """
     scores = np.empty((len(queries), 0), np.float32)
     documents = np.empty((len(queries), 0), np.int64)
@@ -86,7 +87,8 @@ def exact_maxsim(
 
 def _by_position(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Documents by their number of chunks, most first; the places of all first chunks in that
-    order, then of all second ones, and so on; and how many documents have a first, a second, ..."""
+    order, then of all second chunks, and so on; and how many documents have a first chunk, how many
+    a second chunk, and so on."""
     sizes = np.diff(starts)
     order = np.argsort(-sizes, kind="stable")
     counts = [int((sizes > at).sum()) for at in range(sizes.max())]

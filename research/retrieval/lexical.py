@@ -1,6 +1,5 @@
-"""Retrievers that compare words, and the fusion of runs by their ranks."""
+"""Retrievers that compare words: BM25 and TF-IDF."""
 
-import math
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +9,11 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from jdcv_core.errors import InputError
-from jdcv_core.evaluation.ranking import ranking
 from jdcv_core.floors import bm25_weights
-from jdcv_core.types import Run
 from research.retrieval.order import k_best
 
 CELLS = 1 << 22
-"""Scores [query, document] that are in memory at once: 32 MiB, and 48 while they are summed."""
+"""Scores [query, document] in memory at a time: 32 MiB, and 48 MiB while they are summed."""
 
 # Chinese characters and Japanese kana, which are written without spaces between words.
 ALONE = (
@@ -29,11 +26,11 @@ CEDILLA = str.maketrans("şţ", "șț")
 def words(text: str) -> list[str]:
     """The words of a text in any language whose writing has letters.
 
-    Runs of at least two letters, digits or underscores, as scikit-learn splits them; but each
-    Chinese character and Japanese kana is a word, since no space parts them. Capitals, ß and ss,
-    composed and decomposed accents, wide and narrow forms, Romanian ş and ș are the same.
-    Scripts that write vowels as marks (Devanagari, Thai) are cut at the marks, in queries and
-    documents alike.
+    A word is a run of at least two letters, digits or underscores, as in scikit-learn; but each
+    Chinese character and Japanese kana is a word, since no spaces separate them. Upper and lower
+    case, ß and ss, composed and decomposed accents, wide and narrow forms, and Romanian ş and ș are
+    equal. Scripts that write vowels as marks (Devanagari, Thai) are cut at the marks, in queries
+    and documents alike.
 
     >>> words("Straßenbau-Ingenieur (m/w), 軟體 C++")
     ['strassenbau', 'ingenieur', '軟', '體']
@@ -47,11 +44,11 @@ def bm25_search(
 ) -> dict[str, dict[str, float]]:
     """The k best documents of each query by Okapi BM25 over `words`.
 
-    queries, corpus: id → text. Number, document frequencies and mean length are the corpus's own;
-                     a word that is n times in the query counts n times
-    k:               documents a query at most, ≥ 1, best first by the tie rule (`ranking`). Those
-                     that share no word with the query have the score 0 and are left out
-    cells:           scores [query, document] in memory at once; no result depends on it
+    queries, corpus: id → text. The number of documents, document frequencies and mean length are
+                     those of the corpus; a word that is n times in the query counts n times
+    k:               most documents for a query, ≥ 1, best first by the tie rule (`ranking`).
+                     Documents that share no word with the query have the score 0 and are left out
+    cells:           scores [query, document] in memory at a time; no result depends on it
 
     Returns query id → document id → score > 0; a query that finds nothing has an empty ranking.
     Raises ValueError for k or cells below 1, InputError for a corpus without a word.
@@ -67,8 +64,8 @@ def tfidf_search(
 ) -> dict[str, dict[str, float]]:
     """The k best documents of each query by the cosine of TF-IDF vectors over `words`.
 
-    A word's weight is (1 + ln f) (1 + ln((1 + N) / (1 + df))), f how often the text has it, as in
-    `jdcv_core.floors.tfidf_cosine`; N and df are those of the corpus. Arguments, result and
+    The weight of a word that occurs f times in a text is (1 + ln f) (1 + ln((1 + N) / (1 + df))),
+    as in `jdcv_core.floors.tfidf_cosine`; N and df are those of the corpus. Arguments, result and
     errors are those of `bm25_search`; scores are at most 1, up to rounding.
     """
     ids, texts = _columns(corpus)
@@ -79,40 +76,8 @@ def tfidf_search(
     return _search(list(queries), ids, asked, vectors, k, cells)
 
 
-def rrf(runs: Sequence[Run], k0: int | float = 60) -> dict[str, dict[str, float]]:
-    """Reciprocal rank fusion: one run out of several, by their ranks alone.
-
-        score(d) = Σ over runs of 1 / (k0 + rank of d), rank 1 for the best
-
-    A document that a run does not rank gets nothing from it. Ranks are by the tie rule (`ranking`);
-    the order of the runs is of no effect.
-
-    runs: query id → document id → score, of any scale
-    k0:   ≥ 0, how little the first ranks stand out
-    Returns a run over all queries and documents of any of them, best first.
-    Raises ValueError for k0 < 0 or a score that is nan.
-    Source: Cormack, Clarke and Büttcher 2009, with their 60.
-
-    >>> rrf([{"jd:1": {"a": 9.0, "b": 8.0}}, {"jd:1": {"b": 0.2}}], k0=0)
-    {'jd:1': {'b': 1.5, 'a': 1.0}}
-    """
-    if not k0 >= 0:
-        raise ValueError(f"k0 must be at least 0, got {k0}")
-    parts: dict[str, dict[str, list[float]]] = {}
-    for run in runs:
-        for query, own in run.items():
-            fused = parts.setdefault(query, {})
-            for rank, document in enumerate(ranking(own), start=1):
-                fused.setdefault(document, []).append(1 / (k0 + rank))
-    result = {}
-    for query, fused in parts.items():
-        scores = {document: math.fsum(part) for document, part in fused.items()}
-        result[query] = {document: scores[document] for document in ranking(scores)}
-    return result
-
-
 def _columns(corpus: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Ids and texts in order of id, so that a lower column wins a tie."""
+    """Ids and texts in order of id, so that of equal scores the lower column comes first."""
     ids = sorted(corpus)
     texts = [corpus[i] for i in ids]
     if not any(words(text) for text in texts):
@@ -128,11 +93,11 @@ def _search(
     k: int,
     cells: int,
 ) -> dict[str, dict[str, float]]:
-    """The k best of asked @ weights.T, without those of score 0.
+    """The k best of asked @ weights.T, without scores of 0.
 
-    asked [query word], weights [document word], documents in order of id. The product is made block
-    by block of at most `cells` scores; a score is one sum over the query's words in their order, so
-    blocks change no bit of it.
+    asked [query word], weights [document word], documents in order of id. The product is computed
+    in blocks of at most `cells` scores. A score is one sum over the query's words in their order,
+    so the blocks change no bit of it.
     """
     if k < 1 or cells < 1:
         raise ValueError(f"k and cells must be at least 1, got {k} and {cells}")

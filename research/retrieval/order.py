@@ -6,11 +6,12 @@ import numpy as np
 
 
 def k_best(scores: np.ndarray, ids: Sequence[str] | np.ndarray, k: int) -> np.ndarray:
-    """The places of the k highest scores, best first; of equal ones the lowest id first.
+    """The places of the k highest scores, best first; equal scores are in the order of ids.
 
-    scores: float [place], none nan; ids: of each place, texts or numbers
-    Returns int64 [k], or all places where there are fewer. Only those that may be among the k are
-    sorted; equals `evaluation.ranking.ranking` cut to k.
+    scores: float [place], none nan
+    ids:    of each place, texts or numbers
+    Returns int64 [k], or all places if there are fewer. Only places that may be among the k are
+    sorted. Equals `evaluation.ranking.ranking` cut to k.
 
     >>> k_best(np.array([0.5, 0.9, 0.5]), ["b", "c", "a"], 2).tolist()
     [1, 2]

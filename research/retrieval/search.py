@@ -1,7 +1,7 @@
-"""JD → candidates → ranking: chunk hits from FAISS, exact MaxSim over all chunks of the candidates,
-and a trained scorer on the best of them. Ours, after the papers named below.
+"""Query → candidates → ranking: chunk hits from FAISS, exact MaxSim over all chunks of the
+candidates, and a trained scorer on the best of them. Ours, after the papers named below.
 
-The same for a CV among JDs: what is asked with is called the query here.
+The query is a JD and the documents are CVs, or the reverse.
 """
 
 from __future__ import annotations
@@ -13,36 +13,39 @@ from typing import Any
 
 import numpy as np
 
+from jdcv_core.errors import InputError
 from jdcv_core.types import Side
-from research.retrieval.index_folder import Corpus, unit
+from research.retrieval.index_folder import IndexFolder
 from research.retrieval.order import k_best
-from research.retrieval.vector_index import search_all
+from research.retrieval.segment import Entry
+from research.retrieval.vector_index import search_all, unit_rows
 
 PAIRS = 2
-"""Chunk pairs that are shown for a match."""
+"""Chunk pairs that are kept of a candidate."""
 
 MEANS_EFFORT = 512
 """Lists of means that are probed: a quarter at a million documents, all of them at a few thousand.
-They are few and their codes fast; a document in a list that is not probed loses its share of the
-estimate."""
+Means are few and their codes are fast to compare; a document in a list that is not probed loses its
+share of the estimate."""
 
 ONE_THREAD = 200_000
-"""Multiplications in a matrix product that OpenBLAS surely leaves to the calling thread (it splits
-those of more than 262,144). After a larger one its other threads wait at work for some tens of
-milliseconds, in the way of FAISS's next search, which then takes twice as long."""
+"""Multiplications in a matrix product that OpenBLAS leaves to the calling thread (it splits those
+of more than 262,144). After a larger product its other threads spin for some tens of milliseconds
+and slow FAISS's next search, which then takes twice as long."""
 
-Reranker = Callable[[np.ndarray, Sequence[np.ndarray]], np.ndarray]
-"""(query [chunk, dim], documents each [chunk, dim]) → the score of each document."""
+Reranker = Callable[[Entry, Sequence[Entry]], np.ndarray]
+"""(query, documents) → the score of each document, float [document]. Documents have no texts."""
 
 
 @dataclass(frozen=True)
-class Match:
+class Candidate:
     """A document that was found.
 
-    document: its number in the corpus; id: its name
-    score:    of the reranker, else MaxSim
+    document: its number in the index; id: its name
+    score:    of the reranker, or MaxSim where there is no reranker
     maxsim:   in [-1, 1]
-    pairs:    (query chunk, document chunk, cosine), the largest first, of distinct document chunks
+    pairs:    (query chunk, document chunk, cosine), the largest cosine first, of distinct document
+              chunks; at most PAIRS
     """
 
     document: int
@@ -54,72 +57,80 @@ class Match:
 
 @dataclass(frozen=True)
 class Depth:
-    """How far a search looks.
+    """How many documents a search compares: more is slower and finds more.
 
-    hits:   chunk rows that each query chunk takes from the index, and documents that the mean takes
-    depth:  candidates that are scored exactly
-    effort: nprobe or efSearch, see `FaissIndex.search`; None: the index's own for chunk vectors,
-            and MEANS_EFFORT for means
-    rerank: of those, the best that a reranker scores again
+    hits:   chunk rows that each query chunk takes from the index, and documents that the mean of
+            the query takes
+    depth:  candidates that are scored exactly, by MaxSim
+    effort: nprobe or efSearch, see `FaissIndex.search`; None: the default of the index for chunk
+            vectors, and MEANS_EFFORT for means
+
+    Raises InputError for a number below 1.
     """
 
     hits: int = 4000
     depth: int = 2000
     effort: int | None = None
-    rerank: int = 200
+
+    def __post_init__(self) -> None:
+        for name, value in (("hits", self.hits), ("depth", self.depth), ("effort", self.effort)):
+            if value is not None and value < 1:
+                raise InputError(f"{name}={value}", "it must be at least 1", "give 1 or more")
 
 
 def search(
-    corpus: Corpus,
-    query: np.ndarray,
+    index: IndexFolder,
+    query: Entry,
     k: int = 10,
     depth: Depth | None = None,
     allowed: Sequence[int] | None = None,
     reranker: Reranker | None = None,
-) -> list[Match]:
+    rerank: int = 200,
+) -> list[Candidate]:
     """The k best documents for one query, best first; see `search_many`."""
-    return search_many(corpus, [query], k, depth, allowed, reranker)[0]
+    return search_many(index, [query], k, depth, allowed, reranker, rerank)[0]
 
 
 def search_many(
-    corpus: Corpus,
-    queries: Sequence[np.ndarray],
+    index: IndexFolder,
+    queries: Sequence[Entry],
     k: int = 10,
     depth: Depth | None = None,
     allowed: Sequence[int] | None = None,
     reranker: Reranker | None = None,
+    rerank: int = 200,
     threads: int = 1,
-) -> list[list[Match]]:
-    """The k best documents for each query, best first; equal scores by id.
+) -> list[list[Candidate]]:
+    """The k best documents for each query, best first; equal scores are in the order of ids.
 
-    queries:  chunk vectors float32 [chunk, dim] of each, from the corpus's encoder
+    queries:  with vectors of the encoder of the index
     allowed:  numbers of the documents that may be found; None: all
-    reranker: scores the best `depth.rerank` again, which then stand first; None: MaxSim decides
-    threads:  that share the exact part; FAISS has its own
+    reranker: scores the `rerank` best of MaxSim; the others are left out. None: MaxSim decides
+    threads:  that share the exact part; FAISS has other threads
 
-    Where hits and depth are no less than the corpus and the index is flat, this is the exact order.
+    If hits and depth are at least the size of the index and the index is flat, the order is exact.
     """
     depth = depth or Depth()
-    units = [unit(q) for q in queries]
+    units = [unit_rows(q.vectors) for q in queries]
     of = np.repeat(np.arange(len(units)), [len(u) for u in units])
     rows = None if allowed is None else np.unique(np.asarray(allowed, dtype=np.int64))
-    chunk_rows = None if rows is None else _chunk_rows(corpus.starts, rows)
+    chunk_rows = None if rows is None else _chunk_rows(index.starts, rows)
     every = np.concatenate(units) if units else np.empty((0, 0), np.float32)
-    chunk_hits = search_all(corpus.chunks, every, depth.hits, depth.effort, chunk_rows)
+    chunk_hits = search_all(index.chunks, every, depth.hits, depth.effort, chunk_rows)
     means = np.stack([u.mean(0) for u in units]) if units else every
-    mean_hits = search_all(corpus.means, means, depth.hits, depth.effort or MEANS_EFFORT, rows)
+    mean_hits = search_all(index.means, means, depth.hits, depth.effort or MEANS_EFFORT, rows)
 
-    def one(at: int) -> list[Match]:
+    def one(at: int) -> list[Candidate]:
         mine = of == at
         found = approximate(
             chunk_hits[0][mine],
             chunk_hits[1][mine],
             mean_hits[0][at],
             mean_hits[1][at],
-            corpus.document_of,
+            index.document_of,
             depth.depth,
         )
-        return _ranked(corpus, units[at], queries[at], found, k, depth.rerank, reranker)
+        return _ranked(index, queries[at], units[at], found, k, reranker, rerank)
 
     if threads == 1:
         return [one(at) for at in range(len(units))]
@@ -130,15 +141,17 @@ def search_many(
 def scorer_reranker(scorer: Any, side: Side) -> Reranker:
     """A trained scorer (an nn.Module, see `jdcv_core.scoring.Scorer`) as a reranker.
 
-    side: of the documents. The corpus must hold the whitened vectors that the scorer was trained on
+    side: of the documents. The index must hold the whitened vectors that the scorer was trained on
     """
-    from jdcv_core.scoring import score_vectors  # torch: searching alone needs none
+    from jdcv_core.scoring import score_vectors  # torch: a search without a reranker needs none
 
-    def scores(query: np.ndarray, documents: Sequence[np.ndarray]) -> np.ndarray:
-        names = [str(number) for number in range(len(documents))]
-        matrices = {"query": query, **dict(zip(names, documents, strict=True))}
-        pairs = [(name, "query") if side == "cv" else ("query", name) for name in names]
-        return score_vectors(scorer, pairs, matrices)
+    def scores(query: Entry, documents: Sequence[Entry]) -> np.ndarray:
+        named = {str(number): document for number, document in enumerate(documents)}
+        pairs = [(name, "query") if side == "cv" else ("query", name) for name in named]
+        named["query"] = query
+        vectors = {name: entry.vectors for name, entry in named.items()}
+        months = {n: entry.months for n, entry in named.items() if entry.months is not None}
+        return score_vectors(scorer, pairs, vectors, months)
 
     return scores
 
@@ -151,7 +164,7 @@ def approximate(
     chunk_document: np.ndarray,
     depth: int,
 ) -> np.ndarray:
-    """The `depth` documents of the highest estimate of MaxSim both ways, int64, ascending.
+    """The `depth` documents with the highest estimates of MaxSim both ways, int64, ascending.
 
     scores, rows: [query chunk, hit] of the chunk index, descending, -1 where there is none
     mean_scores, mean_documents: [hit] of the query's mean vector among the documents' mean vectors
@@ -160,7 +173,7 @@ def approximate(
         estimate = mean_i (best hit of query chunk i in the document - lowest hit of i)
                  + (mean hit - lowest mean hit)
 
-    What was not found counts as just below what was (as in XTR, Lee et al. 2023). The first term
+    A pair that was not found counts as the lowest hit (as in XTR, Lee et al. 2023). The first term
     stands for the query's side of MaxSim. The second is the mean over all chunk pairs: it stands
     for the document's side, whose maximum over few query chunks is near their mean; that is ours.
     """
@@ -188,7 +201,7 @@ def maxsim(cosines: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
         s = (mean_i max_k c_ik + mean_k max_i c_ik) / 2
 
-    cosines: [row, query chunk] of all chunk rows of the documents, one behind the other
+    cosines: [row, query chunk] of all chunk rows of the documents, one after the other
     starts:  int64 [document + 1], where each document's rows begin; none is empty
     Equals `research.aggregators.pairwise.MaxSim` untrained, before its scale and bias.
     Source: ColBERT, Khattab & Zaharia 2020, equation 3; both ways and means are ours.
@@ -202,36 +215,40 @@ def maxsim(cosines: np.ndarray, starts: np.ndarray) -> np.ndarray:
 
 
 def _ranked(
-    corpus: Corpus,
-    query: np.ndarray,
-    raw: np.ndarray,
+    index: IndexFolder,
+    query: Entry,
+    units: np.ndarray,
     documents: np.ndarray,
     k: int,
-    rerank: int,
     reranker: Reranker | None,
-) -> list[Match]:
-    vectors, starts = corpus.rows(documents)
-    cosines = _cosines(vectors, query)
+    rerank: int,
+) -> list[Candidate]:
+    """The k best of some documents. units: the query's vectors as unit rows."""
+    vectors, starts = index.rows(documents)
+    cosines = _cosines(vectors, units)
     exact = maxsim(cosines, starts)
-    ids = [corpus.ids[d] for d in documents.tolist()]
+    ids = [index.ids[d] for d in documents.tolist()]
     order = k_best(exact, ids, k if reranker is None else rerank)
     scores = exact
     if reranker is not None:
-        pieces = [vectors[starts[at] : starts[at + 1]] for at in order]
+        own = [vectors[starts[at] : starts[at + 1]] for at in order]
+        months = [index.months(d) for d in documents[order].tolist()]
+        names = [ids[at] for at in order]
+        found = [Entry(i, v, months=m) for i, v, m in zip(names, own, months, strict=True)]
         scores = np.full(len(exact), -np.inf)
-        scores[order] = reranker(raw, pieces)
+        scores[order] = reranker(query, found)
         order = k_best(scores, ids, min(k, len(order)))
     pairs = _best_pairs(cosines, starts, order)
     return [
-        Match(int(documents[at]), ids[at], float(scores[at]), float(exact[at]), of_match)
-        for at, of_match in zip(order.tolist(), pairs, strict=True)
+        Candidate(int(documents[at]), ids[at], float(scores[at]), float(exact[at]), own_pairs)
+        for at, own_pairs in zip(order.tolist(), pairs, strict=True)
     ]
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """[row, dim] and unit rows [query chunk, dim] → [row, query chunk], on this thread alone."""
     found = np.empty((len(vectors), len(query)), np.float32)
-    if len(query) == 1:  # a product of OpenBLAS's that is split sooner
+    if len(query) == 1:  # OpenBLAS splits a product with a vector sooner
         found[:, 0] = np.einsum("rd,d->r", vectors, query[0])
     else:
         step = max(1, ONE_THREAD // query.size)
@@ -244,9 +261,9 @@ def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
 def _best_pairs(
     cosines: np.ndarray, starts: np.ndarray, documents: np.ndarray
 ) -> list[tuple[tuple[int, int, float], ...]]:
-    """The best query chunk of the best PAIRS chunks of some documents.
+    """For some documents the best PAIRS chunks, each with its best query chunk.
 
-    cosines: [row, query chunk]; starts: int64 [document + 1]; documents: int64, of which
+    cosines: [row, query chunk]; starts: int64 [document + 1]; documents: places in `starts`, int64
     """
     best = cosines.argmax(1)
     values = cosines[np.arange(len(cosines)), best].tolist()

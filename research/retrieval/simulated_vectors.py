@@ -1,5 +1,4 @@
-"""Chunk vectors of a corpus that nobody wrote, to try retrieval at a scale for which no text is at
-hand. Ours.
+"""Simulated chunk vectors, to try retrieval at a scale for which there are no texts. Ours.
 
     v = unit(common + occupation + topic of the occupation + person + noise)
 
@@ -13,8 +12,8 @@ chunks of 333 real CVs and 197 JDs (mean ± deviation; test_simulated.py compare
     of two CVs                  .25 ± .12     .26 ± .10
     of a JD and a CV            .23 ± .12     .26 ± .10
 
-They are simpler than real ones: 50 directions hold 73% of the variance about the mean, of the real
-61%. So codes may lose more of real vectors than of these.
+They are simpler than real vectors: 50 directions hold 73% of their variance about the mean, and 61%
+of that of real vectors. So codes may lose more of real vectors than of these.
 """
 
 from __future__ import annotations
@@ -26,20 +25,24 @@ from pathlib import Path
 
 import numpy as np
 
-from research.retrieval.index_folder import Corpus, Entry, unit
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.segment import Entry
+from research.retrieval.vector_index import unit_rows
 
 OCCUPATIONS, TOPICS = 2000, 24
 COMMON, OCCUPATION, TOPIC, PERSON, NOISE = 0.255, 0.14, 0.30, 0.07, 0.235
-"""Shares of the squared length."""
+"""The share of each part in the squared length."""
 BLOCK = 2048
-"""CVs that are drawn at once, from a seed of their own."""
+"""CVs that are drawn together; each block has a seed."""
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A simulated corpus; the same arguments give the same vectors, block by block.
+    """Simulated documents; the same arguments give the same vectors, block by block.
 
-    cvs: how many; chunks, jd_chunks: of each CV and JD; dim: of a vector
+    cvs:               how many CVs
+    chunks, jd_chunks: chunks of each CV and of each JD
+    dim:               width of a vector
     """
 
     cvs: int
@@ -53,7 +56,7 @@ class Simulated:
         return -(-self.cvs // BLOCK)
 
     def block(self, number: int) -> np.ndarray:
-        """The CVs number * BLOCK and on: float32 [cv, chunk, dim], of unit length."""
+        """The CVs from number * BLOCK on: float32 [cv, chunk, dim], of unit length."""
         count = min(BLOCK, self.cvs - number * BLOCK)
         return self._draw(count, self.chunks, [self.seed, 1, number])
 
@@ -62,15 +65,16 @@ class Simulated:
         return (self.block(number) for number in range(self.blocks))
 
     def entries(self) -> Iterator[Entry]:
-        """All CVs for a corpus, without texts; ids are their numbers."""
+        """All CVs for an index, without texts; ids are their numbers."""
         for number, block in enumerate(self.each()):
             for at, vectors in enumerate(block):
                 yield Entry(f"{number * BLOCK + at:08d}", vectors)
 
-    def corpus(self, folder: Path, kind: str) -> Corpus:
-        """All CVs in a new index of the kind, see `Corpus.create`."""
+    def index(self, folder: Path, index_type: str) -> IndexFolder:
+        """All CVs in a new index, see `IndexFolder.create`."""
         sample = (vectors for block in self.each() for vectors in block)
-        return Corpus.create(folder, sample, self.cvs, kind).put(self.entries(), self.cvs)
+        made = IndexFolder.create(folder, sample, self.cvs, index_type)
+        return made.put(self.entries(), self.cvs)
 
     def jds(self, count: int) -> np.ndarray:
         """float32 [jd, chunk, dim], of unit length."""
@@ -86,12 +90,12 @@ class Simulated:
         person = rng.standard_normal((count, 1, self.dim), dtype=np.float32)
         vectors += person * deviation * np.float32(PERSON**0.5)
         vectors += occupations[occupation][:, None] + topics[occupation[:, None], topic] + common
-        flat = unit(vectors.reshape(-1, self.dim) @ rotation)
+        flat = unit_rows(vectors.reshape(-1, self.dim) @ rotation)
         return flat.reshape(count, chunks, self.dim)
 
     @cached_property
     def _world(self) -> tuple[np.ndarray, ...]:
-        """What all documents share; the rotation keeps directions off the axes."""
+        """The parts that all documents share; the rotation turns directions away from the axes."""
         rng = np.random.default_rng([self.seed, 0])
         rank = np.arange(self.dim)
         spectrum = np.exp(-rank / 150) / (rank + 6)

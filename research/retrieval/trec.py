@@ -1,15 +1,15 @@
 """Runs and qrels as TREC files, and foreign TREC-style folders of texts.
 
-A run file has lines `query Q0 document rank score tag`, a qrels file `query 0 document grade`, both
-separated by spaces or tabs: what trec_eval, ir-measures and other tools read.
+A run file has lines `query Q0 document rank score tag`, a qrels file `query 0 document grade`, with
+spaces or tabs between the fields. trec_eval, ir-measures and other tools read them.
 """
 
 import math
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint
 from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import decode, is_unicode
@@ -26,12 +26,12 @@ GRADE = re.compile(r"\d{1,9}", re.ASCII)
 def write_run(path: str | Path, run: Run, tag: str) -> None:
     """Write a run file: queries in order of id, documents best first, ranks from 1.
 
-    path: its folder must be there; a file of that name is replaced. The file is whole or not there
-    run:  query id → document id → score; order by the toolkit's tie rule (`ranking`). A score is
-          written so that it comes back bit by bit. A query without a document leaves no line
+    path: its folder must exist; a file of that name is replaced. The file is whole or not there
+    run:  query id → document id → score; the order follows the tie rule (`ranking`). A score is
+          written so that reading gives the same bits. A query without a document has no line
     tag:  the system's name, one word
 
-    Raises InputError for an id or tag that is no single word, a score that is not finite, a run
+    Raises InputError for an id or tag that is not one word, a score that is not finite, a run
     without a document, and a file that cannot be written. `read_run` is the inverse.
     """
     where = str(path)
@@ -51,10 +51,10 @@ def write_run(path: str | Path, run: Run, tag: str) -> None:
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:
     """Read a run file: query id → document id → score, in the file's order.
 
-    The scores decide about the order, not the ranks, which are not read; so do trec_eval's.
-    Raises InputError that names the row for a line without six fields, a score that is no finite
+    The scores decide the order; the ranks are not read, as in trec_eval. Empty lines are skipped.
+    Raises InputError naming the row for a line without six fields, a score that is no finite
     number, a document that occurs twice in a query, and bytes that are not UTF-8; and for a file
-    that is empty or not there. Empty lines are skipped.
+    that is empty or does not exist.
     """
     run: dict[str, dict[str, float]] = {}
     for place, (query, _, document, _, score, _) in _lines(Path(path), RUN_LINE):
@@ -65,13 +65,13 @@ def read_run(path: str | Path) -> dict[str, dict[str, float]]:
 
 
 def write_qrels(path: str | Path, qrels: Qrels) -> None:
-    """Write a qrels file: in order of the queries' ids, then of the documents'; tabs between.
+    """Write a qrels file in the order of query ids, then document ids, with tabs between fields.
 
     path:  as for `write_run`
     qrels: query id → document id → grade, an integer from 0 to 999,999,999
 
-    Raises InputError for an id that is no single word, another grade, qrels without a judgement,
-    and a file that cannot be written. `read_qrels` is the inverse.
+    Raises InputError for an id that is not one word, another grade, qrels without a judgement, and
+    a file that cannot be written. `read_qrels` is the inverse.
     """
     where = str(path)
     lines = []
@@ -88,8 +88,8 @@ def write_qrels(path: str | Path, qrels: Qrels) -> None:
 def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
     """Read a qrels file: query id → document id → grade, in the file's order.
 
-    Raises InputError that names the row for a line without four fields, a grade that is no integer
-    from 0, a document that is judged twice in a query, and as `read_run` does.
+    Raises InputError naming the row for a line without four fields, a grade that is no integer from
+    0, and a document that is judged twice in a query; also as `read_run` does.
     """
     qrels: dict[str, dict[str, int]] = {}
     for place, (query, _, document, grade) in _lines(Path(path), QRELS_LINE):
@@ -102,17 +102,17 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
 def read_folder(
     path: str | Path, max_characters: int = MAX_CHARACTERS
 ) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]] | None]:
-    """A TREC-style folder as it is: its texts by their own ids, and its judgements.
+    """Read a TREC-style folder: its texts by id, and its judgements.
 
     path:           a folder with `corpus/ID` or `corpus/ID.txt`, `queries/ID` or `queries/ID.txt`,
-                    UTF-8 of any language, and perhaps `qrels.tsv` (see `read_qrels`)
-    max_characters: the longest text that is taken
+                    UTF-8 of any language, and optionally `qrels.tsv` (see `read_qrels`)
+    max_characters: most characters of a text
 
     Returns (corpus, queries, qrels): document id → text, query id → text, and the judgements, or
-    None without the file. Unlike `load_trec` it takes any grade and documents without a judgement,
-    and keeps ids and equal texts apart.
-    Raises InputError that names the file for a text that is empty, binary, too long or not UTF-8;
-    for a missing folder; for a judgement of a query or document that is not there.
+    None if there is no such file. Unlike `load_trec` it takes any grade and documents without a
+    judgement, and keeps equal texts with different ids apart.
+    Raises InputError naming the file for a text that is empty, binary, too long or not UTF-8; for a
+    missing folder; for a judgement of a query or document that does not exist.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -175,7 +175,7 @@ def _check_ids(where: str, query: str, document: str) -> None:
 
 
 def _check_word(where: str, what: str, word: str) -> None:
-    """Refuse what would come back as several fields, as none, or changed."""
+    """Refuse a word that would be read as several fields, as none, or as another word."""
     if word.split() != [word]:
         fault = "is empty" if not word else "has white space"
         raise InputError(where, f"{what} {word!r} {fault}", "give one word, such as a-b for 'a b'")
@@ -184,17 +184,10 @@ def _check_word(where: str, what: str, word: str) -> None:
 
 
 def _write(path: Path, lines: Sequence[str], kind: str, nothing: str) -> None:
-    """Write a file under another name, then rename it: there is the whole file, or none."""
     if not lines:
         raise InputError(str(path), f"the {kind} {nothing}", "give at least one")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with atomic_file(path) as file:
             file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "choose another place") from error
-    finally:
-        partial.unlink(missing_ok=True)

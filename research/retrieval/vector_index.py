@@ -1,7 +1,7 @@
 """Rows of vectors → the rows most like a query: FAISS behind a small protocol.
 
-An index holds codes of vectors under row numbers and answers with inner products D and rows I. The
-kinds differ in what a code keeps of a vector and in how much of the corpus a query looks at.
+An index holds codes of vectors under row numbers and answers with inner products D and rows I.
+Index types differ in what a code keeps of a vector and in how many codes a query is compared with.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from research.retrieval.order import k_best
 with openblas_kernels():
     import faiss
 
-KINDS = {
+INDEX_TYPES = {
     "flat": "Flat",
     "fp16": "SQfp16",
     "sq8": "SQ8",
@@ -34,23 +34,41 @@ KINDS = {
 SAMPLE = 64
 """Vectors a list that training needs at most; FAISS uses no more than 256, and warns below 39."""
 EFFORT = 8
-"""An IVF index looks at one list in so many unless told otherwise."""
+"""By default an IVF index searches one list in EFFORT."""
 BLOCK = 16_384
-"""Vectors that are rotated at once."""
+"""Vectors that are rotated in one call."""
 GPU_MOST = 2048
 """Rows, and lists, that FAISS's GPU indexes give at most in one search."""
+TRIAL = 64
+"""The width at which an index type is tried."""
 SLACK = 16
-"""Rows beyond k that a flat search looks at once more, so that rounding moves none across k."""
+"""Rows beyond k whose products a flat search computes again, so that rounding moves no row across
+k."""
+
+
+def check_index_type(index_type: str) -> None:
+    """Raises InputError for a name or factory string that FAISS does not know."""
+    FaissIndex.make(TRIAL, index_type, 1000)
 
 
 def use_threads(count: int) -> None:
-    """Threads that FAISS may use in this process; from the start one a core."""
+    """Limit the threads of FAISS in this process. The default is one thread a core."""
     faiss.omp_set_num_threads(count)
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows [row, dim] divided by their lengths, float32: their inner products are cosines.
+
+    >>> unit_rows(np.array([[3.0, 4.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
 
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """What a first stage needs of an index, in this process or elsewhere."""
+    """What a first stage needs of an index, whether it is in this process or on a server."""
 
     def __len__(self) -> int: ...
 
@@ -64,7 +82,7 @@ class VectorIndex(Protocol):
         """The k rows of largest inner product with each query.
 
         queries: float32 [query, dim]
-        effort:  lists that an IVF index probes, or efSearch of HNSW; None: the index's own
+        effort:  lists that an IVF index probes, or efSearch of HNSW; None: the index's default
         allowed: row numbers int64 that may be found; None: all
         Returns D float32 [query, k], descending, and I int64 [query, k] the rows; -1 and -inf where
         fewer were found.
@@ -75,37 +93,43 @@ class VectorIndex(Protocol):
 class FaissIndex:
     """One FAISS index, on the CPU or copied to a GPU; inner product.
 
-    kind: a name in KINDS, or a factory string of FAISS
+    index_type: a name in INDEX_TYPES, or a factory string of FAISS
 
-    A flat index is exact: what FAISS found is computed once more in float64 and rounded to float32,
-    equal scores in the order of their rows. So its answers do not hang on FAISS's blocks or
-    threads. The codes of other kinds are not exact, and neither is the order of near ties.
+    A flat index is exact: the products that FAISS found are computed again in float64 and rounded
+    to float32, and equal scores are in the order of their rows. So its answers do not depend on
+    FAISS's blocks or threads. The codes of other types are not exact, and neither is their order of
+    near ties.
     """
 
-    def __init__(self, kind: str, index: Any) -> None:
-        self.kind = kind
+    def __init__(self, index_type: str, index: Any) -> None:
+        self.index_type = index_type
         self.index = index
         self._longest: float | None = None
         self._gpu: Any = None
 
     @classmethod
-    def make(cls, dim: int, kind: str, expected: int) -> FaissIndex:
-        """An empty index. dim: width of the vectors; expected: how many there will be, from which
-        the number of lists follows (the power of two next to 2 * sqrt(expected)).
+    def make(cls, dim: int, index_type: str, expected: int) -> FaissIndex:
+        """An empty index.
+
+        dim:        width of the vectors
+        index_type: a name in INDEX_TYPES, or a factory string of FAISS
+        expected:   how many vectors there will be. It decides the number of lists: the power of two
+                    nearest to 2 * sqrt(expected), and at least 39 vectors a list
 
         Raises InputError for a name or factory string that FAISS does not know.
         """
         lists = 2 ** max(0, round(np.log2(2 * max(expected, 1) ** 0.5)))
         lists = max(1, min(lists, expected // 39))
-        text = KINDS.get(kind, kind).format(dim=dim, half=dim // 2, lists=lists)
+        text = INDEX_TYPES.get(index_type, index_type).format(dim=dim, half=dim // 2, lists=lists)
         prefix = "" if "IVF" in text else "IDMap,"
         try:
             index = faiss.index_factory(dim, prefix + text, faiss.METRIC_INNER_PRODUCT)
         except RuntimeError as fault:
-            cure = f"give a factory string of FAISS, or a name; {nearest(kind, list(KINDS))}"
+            known = nearest(index_type, list(INDEX_TYPES))
+            cure = f"give a factory string of FAISS, or a name; {known}"
             what = f"FAISS makes no index of it for {dim} dimensions"
-            raise InputError(f"index type {kind!r}", what, cure) from fault
-        made = cls(kind, index)
+            raise InputError(f"index type {index_type!r}", what, cure) from fault
+        made = cls(index_type, index)
         made._expect_few()
         return made
 
@@ -130,10 +154,10 @@ class FaissIndex:
         return SAMPLE * (self.lists or 1024)
 
     def train(self, vectors: np.ndarray, overwrite: bool = False) -> None:
-        """Fit centroids and quantisers to a sample, float32 [row, dim]. A fixed seed of FAISS's:
+        """Fit centroids and quantisers to a sample, float32 [row, dim]. FAISS uses a fixed seed, so
         the same sample and number of threads give the same index.
 
-        overwrite: a rotation may be applied to the sample where it lies; FAISS's own makes a copy
+        overwrite: a rotation may be applied to the sample in place; FAISS would make a copy
         """
         if self.index.is_trained:
             return
@@ -149,11 +173,12 @@ class FaissIndex:
         self.index.is_trained = True
 
     def to_gpu(self, device: int) -> bool:
-        """Search on a GPU from now on: a copy there, where there is a GPU and FAISS's GPU build has
-        the kind (flat, ivf-flat, ivf-sq8, not those with fast scan). Returns whether it does.
+        """Copy the index to a GPU and search there from now on. Returns whether that was possible:
+        there is a GPU, and FAISS's GPU build has the index type (flat, ivf-flat, ivf-sq8, but not
+        the types with fast scan).
 
-        What a GPU cannot do is still done here: filters, and more than GPU_MOST lists. The copy is
-        given up by the next change.
+        The CPU still does what the GPU cannot: filters, and more than GPU_MOST lists. The next
+        change of the index drops the copy.
         """
         if faiss.get_num_gpus() <= device:
             return False
@@ -168,21 +193,21 @@ class FaissIndex:
         return self._gpu is not None
 
     def empty(self) -> FaissIndex:
-        """An index with the same training and no rows. Those of one training can be joined."""
+        """An index with the same training and no rows. Indexes of one training can be joined."""
         copy = faiss.clone_index(self.index)
         copy.reset()
-        return FaissIndex(self.kind, copy)
+        return FaissIndex(self.index_type, copy)
 
     def add(self, vectors: np.ndarray, rows: np.ndarray) -> None:
-        """Put vectors float32 [row, dim] in under row numbers int64 [row], each used once."""
+        """Add vectors float32 [row, dim] under row numbers int64 [row], each used once."""
         if len(vectors):
             self._longest = self._gpu = None
             self.index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), rows)
 
     def join(self, other: FaissIndex, offset: int) -> bool:
-        """Take over all rows of another index of the same training, their numbers raised by
-        `offset`; the other is empty afterwards, so no memory is used twice. False, and nothing
-        done, where this kind cannot (HNSW)."""
+        """Move all rows of another index of the same training here and add `offset` to their
+        numbers. The other index is empty afterwards, so no memory is used twice. Returns False and
+        does nothing where the index type cannot be joined (HNSW)."""
         mine, theirs = self._inner(), other._inner()
         try:
             mine.check_compatible_for_merge(theirs)
@@ -201,7 +226,8 @@ class FaissIndex:
         effort: int | None = None,
         allowed: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `VectorIndex.search`. Without a filter a GPU gives GPU_MOST - SLACK rows at most."""
+        """See `VectorIndex.search`. A GPU search, which has no filter, finds at most
+        GPU_MOST - SLACK rows."""
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         k = min(k, max(1, len(self)))
         if allowed is not None:
@@ -213,13 +239,13 @@ class FaissIndex:
         parameters = _Parameters(self, effort, allowed)
         if parameters.gpu:
             k = min(k, GPU_MOST - SLACK)
-        if KINDS.get(self.kind) == "Flat":
+        if INDEX_TYPES.get(self.index_type) == "Flat":
             return self._exact(queries, k, parameters)
         found, rows = self._rough(queries, k, parameters)
         return np.where(rows < 0, -np.inf, found).astype(np.float32), rows
 
     def nbytes(self) -> int:
-        """Bytes of the codes, row numbers and training, as they are written."""
+        """Bytes of the codes, row numbers and training, as `save` writes them."""
         writer = faiss.VectorIOWriter()
         faiss.write_index(self.index, writer)
         return int(writer.data.size())
@@ -232,19 +258,19 @@ class FaissIndex:
             raise OSError(f"{path}: {str(fault).splitlines()[0]}") from fault
 
     @classmethod
-    def load(cls, path: Path, kind: str) -> FaissIndex:
-        """Read what `save` wrote. FAISS trusts its files: compare the file's hash before.
+    def load(cls, path: Path, index_type: str) -> FaissIndex:
+        """Read what `save` wrote. FAISS trusts its files, so compare the hash of the file first.
 
         Raises InputError for a file that FAISS cannot read.
         """
         try:
-            return cls(kind, faiss.read_index(str(path)))
+            return cls(index_type, faiss.read_index(str(path)))
         except RuntimeError as fault:
-            cure = "put a whole copy in its place, or build the index anew"
+            cure = "put a whole copy in its place, or build the index again"
             raise InputError(str(path), "FAISS cannot read it", cure) from fault
 
     def _inner(self) -> Any:
-        """The index behind a rotation; itself where there is none."""
+        """The index behind a rotation, or the index itself if there is no rotation."""
         index = faiss.downcast_index(self.index)
         return (
             faiss.downcast_index(index.index)
@@ -253,15 +279,15 @@ class FaissIndex:
         )
 
     def _expect_few(self) -> None:
-        """Let FAISS train on few vectors without a warning for each of its quantisers: a small
-        corpus has no more."""
+        """Let FAISS train on few vectors, as of a small corpus, without a warning for each of its
+        quantisers."""
         inner = self._inner()
         for owner in (inner, getattr(inner, "pq", inner)):
             if hasattr(owner, "cp"):
                 owner.cp.min_points_per_centroid = 1
 
     def _rotation(self) -> Any:
-        """The random rotation before the index, if that is all there is before it."""
+        """The random rotation before the index, if it is the only transform before the index."""
         index = faiss.downcast_index(self.index)
         if not isinstance(index, faiss.IndexPreTransform) or index.chain.size() != 1:
             return None
@@ -275,7 +301,7 @@ class FaissIndex:
     def _rough(
         self, queries: np.ndarray, k: int, parameters: _Parameters
     ) -> tuple[np.ndarray, np.ndarray]:
-        """FAISS's own answer."""
+        """The answer as FAISS gives it."""
         on_gpu = parameters.gpu and k <= GPU_MOST
         engine = self._gpu if on_gpu else self.index
         found: tuple[np.ndarray, np.ndarray] = engine.search(
@@ -288,8 +314,8 @@ class FaissIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best by float64 products rounded to float32, ties in the order of rows.
 
-        FAISS's float32 products are at most `margin` off. More rows are fetched until the last one
-        is further than that below the k-th, so that no row outside can belong inside.
+        The error of FAISS's float32 products is at most `margin`. More rows are fetched until the
+        last one is further than that below the k-th, so that no row outside can belong inside.
         """
         stored = faiss.downcast_index(self._inner().index)
         numbers = faiss.vector_to_array(self._inner().id_map)
@@ -324,9 +350,9 @@ class FaissIndex:
 
 
 class _Parameters:
-    """FAISS's parameters of one search, and what they point at, which C++ does not hold.
+    """FAISS's parameters of one search; it also keeps alive the Python objects that they point at.
 
-    cpu: SearchParameters; gpu: whether a GPU can do the search
+    cpu: SearchParameters; gpu: whether the GPU can do this search
     """
 
     def __init__(self, index: FaissIndex, effort: int | None, allowed: np.ndarray | None) -> None:
@@ -342,7 +368,7 @@ class _Parameters:
         if ivf is not None:
             lists = min(ivf.nlist, effort or max(1, ivf.nlist // EFFORT))
             parameters = faiss.IVFSearchParameters(nprobe=lists, **selected)
-        elif "HNSW" in KINDS.get(index.kind, index.kind):
+        elif "HNSW" in INDEX_TYPES.get(index.index_type, index.index_type):
             parameters = faiss.SearchParametersHNSW(efSearch=effort or 64, **selected)
         else:
             parameters = faiss.SearchParameters(**selected)
@@ -354,13 +380,13 @@ class _Parameters:
 
 
 def _append_to_full_blocks(mine: Any, theirs: Any, offset: int) -> None:
-    """Move the lists over that FAISS (1.15.1) would write outside of memory.
+    """Move the lists that FAISS (1.15.1) would write outside of its memory.
 
-    Fast-scan codes lie in blocks of `n_per_block` rows and `block_size` bytes. To a list whose
-    number of rows is a multiple of `block_size`, `BlockInvertedLists::add_entries` copies to a
-    wrong place and too much: it mixes rows with bytes. There all blocks are full, so the blocks of
-    the other index can be put behind them as they are. What is moved here is left empty in
-    `theirs`, and `merge_from`, which adds up the row counts, skips it.
+    Fast-scan codes lie in blocks of `n_per_block` rows and `block_size` bytes. If a list has a
+    multiple of `block_size` rows, `BlockInvertedLists::add_entries` copies too much, and to a wrong
+    place, because it mixes up rows and bytes. All blocks of such a list are full, so the blocks of
+    the other index can be appended as they are. A list that is moved here is empty in
+    `theirs` afterwards, and `merge_from`, which adds up the row counts, skips it.
     """
     if not (hasattr(mine, "invlists") and hasattr(theirs, "invlists")):
         return
@@ -383,10 +409,10 @@ def _append_to_full_blocks(mine: Any, theirs: Any, offset: int) -> None:
 
 
 def joined(indexes: Sequence[FaissIndex], offsets: Sequence[int]) -> list[tuple[FaissIndex, int]]:
-    """The same rows in as few indexes as this kind allows (one; for HNSW all of them), each with
-    what is to be added to its row numbers.
+    """The same rows in as few indexes as the index type allows (one; for HNSW all of them), each
+    with the offset to add to its row numbers.
 
-    offsets: of each index, the number that its row 0 has among all
+    offsets: for each index, the number of its row 0 among the rows of all
     """
     if not indexes:
         return []

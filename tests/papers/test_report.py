@@ -13,7 +13,7 @@ from conftest import ROOT
 from omegaconf import OmegaConf
 
 from experiments.cells.train_cell import FLOOR_NAMES
-from experiments.report.formats import difference, short, with_spread
+from jdcv_core.evaluation.formats import difference, short, with_spread
 from papers import blocks, contents
 from papers.build import build
 from papers.evidence import EvidenceError, read_evidence

@@ -11,7 +11,7 @@ from experiments.cli.main import main
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
-from research.retrieval.index_folder import Corpus
+from research.retrieval import Retriever
 from research.retrieval.trec import read_run
 
 CVS = {
@@ -63,9 +63,11 @@ def test_the_index_is_brought_up_to_date(capsys, index, model):
     Path("cvs/lovelace.txt").write_text("Ada left for Paris.", encoding="utf-8")
     Path("cvs/new.txt").write_text("Somebody new.", encoding="utf-8")
     assert "1 new, 1 replaced" in did(capsys, "index", "--cvs", "cvs", "--index", index)
-    corpus = Corpus(Path(index))
-    texts = {corpus.entry(n).id: corpus.entry(n).text for n in range(len(corpus))}
-    assert texts == CVS | {"lovelace": "Ada left for Paris.", "new": "Somebody new."}
+    found = Retriever.open(index)
+    assert {name: found.text(name) for name in found.ids} == CVS | {
+        "lovelace": "Ada left for Paris.",
+        "new": "Somebody new.",
+    }
 
 
 def test_a_search_shows_pairs_and_experiences(capsys, index):
@@ -88,7 +90,7 @@ def test_reranked_scores_are_those_of_the_model(capsys, index, model):
     arguments = ("--index", index, "--jd", "jds/j2.txt", "--rerank", 4, "--json")
     found = json.loads(did(capsys, "search", *arguments))
     matcher = Matcher.from_pretrained(model, "cpu")
-    expected = {name: matcher.score(text, "Python developer.") for name, text in CVS.items()}
+    expected = {name: matcher.score(cv=text, jd="Python developer.") for name, text in CVS.items()}
     assert {f["id"]: pytest.approx(f["score"], abs=1e-5) for f in found} == expected
     assert [f["id"] for f in found] == sorted(expected, key=lambda i: -expected[i])
 
@@ -99,8 +101,8 @@ def test_jds_are_found_for_a_cv(capsys, model):
         did(capsys, "search", "--index", "y", "--cv", "cvs/bob.txt", "--rerank", 2, "--json")
     )
     matcher = Matcher.from_pretrained(model, "cpu")
-    expected = {"j1": matcher.score(CVS["bob"], TEXTS[2])}
-    expected["j2"] = matcher.score(CVS["bob"], "Python developer.")
+    expected = {"j1": matcher.score(cv=CVS["bob"], jd=TEXTS[2])}
+    expected["j2"] = matcher.score(cv=CVS["bob"], jd="Python developer.")
     assert {f["id"]: pytest.approx(f["score"], abs=1e-5) for f in found} == expected
     assert "holds JDs, not CVs" in refused(capsys, "search", "--index", "y", "--jd", "jds/j1.txt")
 
@@ -144,10 +146,9 @@ def test_nothing_is_left_of_who_was_erased(capsys, index):
         with VectorStore("home/.cache/jdcv/vectors.sqlite") as store:
             return len(store)
 
-    corpus = Corpus(Path(index))
     assert cached() == 4
     assert traces() == {"id", "text"}
-    assert len(corpus) == 4
+    assert len(Retriever.open(index)) == 4
     said = did(capsys, "erase", "--index", index, "--id", "lovelace")
     assert said.startswith("1 erased, 3 documents are left: x; 1 erased from ")
     assert traces() == set()

@@ -31,8 +31,8 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def scores(model) -> list[float]:
-    pairs = [(cv, jd) for _, cv, jd in ROWS]
-    return Matcher.from_pretrained(model, "cpu").score_many(pairs).tolist()
+    cvs, jds = [cv for _, cv, _ in ROWS], [jd for _, _, jd in ROWS]
+    return Matcher.from_pretrained(model, "cpu").score_pairs(cvs=cvs, jds=jds).tolist()
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,9 @@ def test_one_pair_in_a_new_process_without_network_and_caches(model, scores, tmp
     assert label.startswith("label   ")
     assert label[8:] in LABELS
     matcher = Matcher.from_pretrained(model)
-    counts = [len(matcher.chunks(CVS[1], "cv")), len(matcher.chunks(JDS[0], "jd"))]
+    counts = [
+        len(matcher.encode([t], side=s)[0].chunks) for t, s in ((CVS[1], "cv"), (JDS[0], "jd"))
+    ]
     assert chunks == f"chunks  {counts[0]} of the CV, {counts[1]} of the JD"
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
@@ -141,11 +143,11 @@ def test_a_file_that_is_there_is_only_replaced_when_asked(model, capsys):
 def test_a_file_that_appears_meanwhile_is_kept(model, capsys, monkeypatch):
     write("pairs.csv", ROWS)
 
-    def meanwhile(self, pairs, *others):
+    def meanwhile(self, *, cvs, **others):
         Path("scored.csv").write_text("theirs")
-        return np.full(len(pairs), 0.5)
+        return np.full(len(cvs), 0.5)
 
-    monkeypatch.setattr(Matcher, "score_many", meanwhile)
+    monkeypatch.setattr(Matcher, "score_pairs", meanwhile)
     assert "it is there already" in refused(
         capsys, "--model", model, "--pairs", "pairs.csv", "--out", "scored.csv"
     )
@@ -181,7 +183,7 @@ def test_a_full_disk_leaves_the_old_file(model, capsys, monkeypatch):
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("experiments.cli.main.os.fsync", full)
+    monkeypatch.setattr("experiments.cli.text_files.os.fsync", full)
     files = ("--pairs", "pairs.csv", "--out", "scored.csv", "--force")
     assert "Error: scored.csv: No space left" in refused(capsys, "--model", model, *files)
     assert Path("scored.csv").read_text() == "before"

@@ -31,14 +31,22 @@ def step(how, model, size, seed=3, tile=4, **options):
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("size", [1, 5, 23, 50])
 def test_the_cached_step_equals_the_plain_one_with_dropout_on(size, bf16):
-    """23 documents: the last micro-batch is uneven for 5, tiles of 4 for all."""
+    """23 documents: the last micro-batch is uneven for 5, tiles of 4 for all.
+
+    In fp32 the plain step has one large tile, so the two losses round differently, by a few units
+    of 2^-24. In bf16 both have tiles of 4: the encoder then gets the same gradient to the bit and
+    rounds it to bf16 in the same way, whatever the processor; a last bit that another tile changes
+    could change a bf16 rounding by 2^-8 of its value. What is left in both cases is the order in
+    which the fp32 gradients of at most 23 micro-batches are added: 23 * 2^-24 of the largest sum of
+    absolute values, which here is below 7 times the sum.
+    """
     plain, cached = small.Model(bf16=bf16), small.Model(bf16=bf16)
-    expected, to_plain, after = step(plain_step, plain, size, tile=1000)
+    expected, to_plain, after = step(plain_step, plain, size, tile=4 if bf16 else 1000)
     found, to_cached, then = step(cached_step, cached, size)
     assert found == pytest.approx(expected, rel=1e-6)
     assert to_cached.keys() == to_plain.keys()
     assert {"projection.weight", "temperature.position", "gpt2.wte.weight"} <= to_plain.keys()
-    assert small.relative(to_cached, to_plain) < 1e-5
+    assert small.relative(to_cached, to_plain) < 7 * 23 * 2**-24  # 1e-5
     assert torch.equal(after, then)
 
 

@@ -12,9 +12,10 @@ import pytest
 from test_vector_index import unit as clustered
 
 from jdcv_core.errors import InputError
-from research.retrieval import index_folder as corpus_module
-from research.retrieval.index_folder import Corpus, Entry
-from research.retrieval.vector_index import search_all
+from research.retrieval import index_folder, segment
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.segment import Entry
+from research.retrieval.vector_index import search_all, unit_rows
 
 DIM = 16
 
@@ -31,13 +32,13 @@ def entries(count: int, start: int = 0) -> list[Entry]:
     return [entry(f"p{n:04d}") for n in range(start, start + count)]
 
 
-def made(folder: Path, documents: list[Entry], kind: str = "flat") -> Corpus:
+def made(folder: Path, documents: list[Entry], kind: str = "flat") -> IndexFolder:
     sample = [e.vectors for e in entries(500)]
-    return Corpus.create(folder, sample, 500, kind).put(documents)
+    return IndexFolder.create(folder, sample, 500, kind).put(documents)
 
 
-def content(corpus: Corpus) -> dict[str, tuple]:
-    found = [corpus.entry(d) for d in range(len(corpus))]
+def content(index: IndexFolder) -> dict[str, tuple]:
+    found = [index.entry(d) for d in range(len(index))]
     return {e.id: (e.text, e.vectors.tobytes(), tuple(map(tuple, e.spans))) for e in found}
 
 
@@ -47,44 +48,44 @@ def expected(documents: list[Entry]) -> dict[str, tuple]:
 
 @pytest.fixture
 def small_segments(monkeypatch):
-    monkeypatch.setattr(corpus_module, "SEGMENT", 20)
+    monkeypatch.setattr(segment, "SIZE", 20)
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-rabitq"])
 def test_put_replace_and_erase_keep_what_they_should(tmp_path, small_segments, kind):
-    corpus = made(tmp_path / "x", entries(50), kind)
-    assert content(corpus) == expected(entries(50))
+    index = made(tmp_path / "x", entries(50), kind)
+    assert content(index) == expected(entries(50))
     changed = [entry("p0003", 9), entry("p0041", 9), entry("new", 1)]
-    corpus = corpus.put(changed)
+    index = index.put(changed)
     kept = [e for e in entries(50) if e.id not in ("p0003", "p0041")]
-    assert content(corpus) == expected(kept + changed)
-    corpus = corpus.erase(["p0000", "new"])
+    assert content(index) == expected(kept + changed)
+    index = index.erase(["p0000", "new"])
     left = [e for e in kept + changed if e.id not in ("p0000", "new")]
-    assert content(corpus) == expected(left)
-    assert content(Corpus(tmp_path / "x")) == expected(left)
-    for at in range(len(corpus)):  # codes belong to the vectors beside them
-        own = corpus_module.unit(corpus.entry(at).vectors)
-        rows = search_all(corpus.chunks, own, 1, 10**4)[1][:, 0]
+    assert content(index) == expected(left)
+    assert content(IndexFolder(tmp_path / "x")) == expected(left)
+    for at in range(len(index)):  # codes belong to the vectors beside them
+        own = unit_rows(index.entry(at).vectors)
+        rows = search_all(index.chunks, own, 1, 10**4)[1][:, 0]
         if kind == "flat":
-            assert rows.tolist() == list(range(corpus.starts[at], corpus.starts[at + 1]))
+            assert rows.tolist() == list(range(index.starts[at], index.starts[at + 1]))
 
 
 def test_rows_are_those_of_the_documents_asked_for(tmp_path, small_segments):
-    corpus = made(tmp_path / "x", entries(70))
+    index = made(tmp_path / "x", entries(70))
     asked = np.array([69, 0, 33, 34, 5, 0])
-    found, starts = corpus.rows(asked)
+    found, starts = index.rows(asked)
     for at, document in enumerate(asked):
         assert np.array_equal(
-            found[starts[at] : starts[at + 1]], corpus.entry(int(document)).vectors
+            found[starts[at] : starts[at + 1]], index.entry(int(document)).vectors
         )
 
 
 def test_many_small_changes_do_not_pile_up_segments(tmp_path):
-    corpus = made(tmp_path / "x", entries(1))
+    index = made(tmp_path / "x", entries(1))
     for n in range(1, 30):
-        corpus = corpus.put([entry(f"p{n:04d}")])
-    assert content(corpus) == expected(entries(30))
-    assert len(list((tmp_path / "x" / "segments").iterdir())) <= corpus_module.MOST_SMALL + 1
+        index = index.put([entry(f"p{n:04d}")])
+    assert content(index) == expected(entries(30))
+    assert len(list((tmp_path / "x" / "segments").iterdir())) <= index_folder.MOST_SMALL + 1
 
 
 @pytest.mark.parametrize("kind", ["flat", "ivf-pq", "ivf-rabitq", "hnsw"])
@@ -94,9 +95,9 @@ def test_nothing_is_left_of_who_was_erased(tmp_path, small_segments, kind):
     for seed in (1, 2):
         who = entry("Ada Lovelace", seed, mark=f"secret-{seed}-Ada")
         folder = tmp_path / str(seed)
-        corpus = made(folder, [*entries(25), who, *entries(25, 25)], kind)
+        index = made(folder, [*entries(25), who, *entries(25, 25)], kind)
         assert scan(folder, who) == {"id", "text", "vectors"}
-        corpus.erase([who.id])
+        index.erase([who.id])
         assert scan(folder, who) == set()
         files = sorted(p for p in (folder / "segments").rglob("*") if p.is_file())
         found.append([(p.relative_to(folder), p.read_bytes()) for p in files])
@@ -109,7 +110,7 @@ def scan(folder: Path, who: Entry) -> set[str]:
         "id": who.id.encode(),
         "text": who.text.split()[-1].encode(),
         "vectors": who.vectors[0].tobytes(),
-        "codes": corpus_module.unit(who.vectors)[0].tobytes(),
+        "codes": unit_rows(who.vectors)[0].tobytes(),
     }
     seen = set()
     for path in folder.rglob("*"):
@@ -123,10 +124,10 @@ import os, sys
 sys.path.insert(0, {tests!r})
 import jdcv_core.folders as folders
 from pathlib import Path
-from research.retrieval import index_folder as module
-from test_index_folder import Corpus, entries, entry
-module.SEGMENT = 20
-corpus = Corpus(Path({folder!r}))
+from research.retrieval import segment
+from test_index_folder import IndexFolder, entries, entry
+segment.SIZE = 20
+index = IndexFolder(Path({folder!r}))
 left = int({calls})
 def counted(real):
     def call(*arguments, **others):
@@ -139,9 +140,9 @@ def counted(real):
 for name in ("rename", "fsync", "mkdir", "link", "open"):
     setattr(os, name, counted(getattr(os, name)))
 if {erase}:
-    corpus.erase(["p0003", "p0030"])
+    index.erase(["p0003", "p0030"])
 else:
-    corpus.put([entry("p0003", 9), entry("new", 1)])
+    index.put([entry("p0003", 9), entry("new", 1)])
 """
 
 
@@ -163,13 +164,13 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments
         )
         code = subprocess.run([sys.executable, "-c", script], capture_output=True).returncode
         assert code in (0, 9)
-        corpus = Corpus(folder)
-        seen.add("old" if content(corpus) == old else "new")
-        assert content(corpus) in (old, new)
-        assert content(corpus) == new or code == 9
+        index = IndexFolder(folder)
+        seen.add("old" if content(index) == old else "new")
+        assert content(index) in (old, new)
+        assert content(index) == new or code == 9
         left = {p.name for p in folder.iterdir()} - {"lock", "trained", "segments"}
         assert len(left) == 1, left
-        if content(corpus) == new and erase:
+        if content(index) == new and erase:
             assert not scan(folder, entry("p0003")) - {"vectors"}
     assert seen == {"old", "new"}
 
@@ -180,7 +181,7 @@ def all_files(folder: Path) -> list[Path]:
 
 def refused(folder: Path) -> bool:
     try:
-        Corpus(folder)
+        IndexFolder(folder)
     except InputError:
         return True
     return False
@@ -226,7 +227,7 @@ def test_a_whole_segment_of_another_index_is_refused_by_name(tmp_path):
     shutil.rmtree(segment)
     shutil.copytree(tmp_path / "b" / "segments" / segment.name, segment)
     with pytest.raises(InputError, match=f"{segment.name}.*belongs to another index"):
-        Corpus(tmp_path / "a")
+        IndexFolder(tmp_path / "a")
 
 
 def test_an_erasure_takes_over_no_damage(tmp_path):
@@ -237,21 +238,21 @@ def test_an_erasure_takes_over_no_damage(tmp_path):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(InputError, match="vectors.npy: it is altered"):
-        Corpus(tmp_path / "x", verify=False).erase(["p0001"])
+        IndexFolder(tmp_path / "x", verify=False).erase(["p0001"])
     assert path.read_bytes() == content
 
 
 def test_two_writers_are_kept_apart(tmp_path):
     first = made(tmp_path / "x", entries(5))
-    second = Corpus(tmp_path / "x")
+    second = IndexFolder(tmp_path / "x")
     first.put([entry("one")])
     with pytest.raises(InputError, match="has changed it"):
         second.erase(["p0001"])
-    assert len(Corpus(tmp_path / "x")) == 6
+    assert len(IndexFolder(tmp_path / "x")) == 6
 
 
 def test_what_cannot_be_a_document_is_refused_and_nothing_changes(tmp_path):
-    corpus = made(tmp_path / "x", entries(5))
+    index = made(tmp_path / "x", entries(5))
     wide = Entry("wide", np.ones((1, DIM + 1), np.float32))
     for bad, what in (
         ([wide], "not"),
@@ -260,18 +261,18 @@ def test_what_cannot_be_a_document_is_refused_and_nothing_changes(tmp_path):
         ([entry("twice"), entry("twice")], "twice"),
     ):
         with pytest.raises(InputError, match=what):
-            corpus.put([entry("fine"), *bad])
-        assert content(Corpus(tmp_path / "x")) == expected(entries(5))
+            index.put([entry("fine"), *bad])
+        assert content(IndexFolder(tmp_path / "x")) == expected(entries(5))
     with pytest.raises(InputError, match="no document 'nobody'"):
-        corpus.erase(["nobody", "p0001"])
+        index.erase(["nobody", "p0001"])
     assert os.listdir(tmp_path / "x" / "segments")
 
 
 def test_a_clustered_corpus_with_lists_finds_its_own_documents(tmp_path):
     vectors = clustered(2000, DIM, 1).reshape(500, 4, DIM)
     documents = [Entry(f"d{n}", v) for n, v in enumerate(vectors)]
-    corpus = Corpus.create(tmp_path / "x", list(vectors), 500, "ivf-pq").put(documents)
-    rows = search_all(corpus.chunks, vectors[:, 0], 10, 10**4)[1]
+    index = IndexFolder.create(tmp_path / "x", list(vectors), 500, "ivf-pq").put(documents)
+    rows = search_all(index.chunks, vectors[:, 0], 10, 10**4)[1]
     assert np.mean([(rows[d] == 4 * d).any() for d in range(500)]) > 0.9
 
 
@@ -285,8 +286,8 @@ def test_no_more_of_a_sample_is_read_than_training_needs(kind, tmp_path):
             read += 1
             yield entry(f"s{number}").vectors
 
-    corpus = Corpus.create(tmp_path / "x", sample(), 2000, kind)
-    needed = max(index.lists for index, _ in corpus.put([entry("p")]).chunks) * 64
+    index = IndexFolder.create(tmp_path / "x", sample(), 2000, kind)
+    needed = max(index.lists for index, _ in index.put([entry("p")]).chunks) * 64
     assert 1000 <= read <= max(1000, needed) + 1
 
 
@@ -298,7 +299,7 @@ def test_a_folder_sorted_by_kind_is_trained_on_all_kinds(tmp_path, monkeypatch):
         Entry(f"d{n:05d}", (kinds[n // 1000] + 0.3 * rng.standard_normal((1, DIM))).astype("f4"))
         for n in range(8000)
     ]
-    corpus = Corpus.of(tmp_path / "x", documents, "ivf-flat")
-    (index, _), *_ = corpus.chunks
+    index = IndexFolder.of(tmp_path / "x", documents, "ivf-flat")
+    (index, _), *_ = index.chunks
     sizes = [index.index.invlists.list_size(at) for at in range(index.lists)]
     assert max(sizes) < 8 * np.mean(sizes)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
 from jdcv_core.errors import InputError
-from research.retrieval.lexical import bm25_search, rrf, tfidf_search, words
+from research.retrieval.fusion import rrf
+from research.retrieval.lexical import bm25_search, tfidf_search, words
 
 texts = st.lists(
     st.sampled_from(["sql", "java", "welding", "rohre", "care", "軟"]), max_size=9

@@ -9,13 +9,8 @@ from reference import ranking as slow
 
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking_per_query
-from research.retrieval.evaluation import (
-    Point,
-    document_recall,
-    pareto,
-    recommend,
-    retrieval_metrics,
-)
+from research.retrieval.evaluation import document_recall, retrieval_metrics
+from research.retrieval.pareto import Point, pareto, recommend
 
 ids = st.sampled_from(["a", "b", "B", "cv:1", "cv:10", "cv:9", "é", "工程师", "z"])
 grades = st.dictionaries(ids, st.integers(0, 4), min_size=1)

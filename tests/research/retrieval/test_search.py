@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from jdcv_core.types import ChunkVectors
 from research.aggregators.pairwise import MaxSim
-from research.retrieval.index_folder import Corpus, Entry, unit
+from research.retrieval.index_folder import IndexFolder
 from research.retrieval.search import Depth, approximate, maxsim, search, search_many
+from research.retrieval.segment import Entry
+from research.retrieval.vector_index import unit_rows as unit
 
 DIM = 24
 
@@ -36,9 +38,9 @@ def documents(count: int, seed: int) -> list[Entry]:
     return found
 
 
-def corpus_of(folder, entries: list[Entry], kind: str = "flat") -> Corpus:
+def index_of(folder, entries: list[Entry], kind: str = "flat") -> IndexFolder:
     sample = [e.vectors for e in entries]
-    return Corpus.create(folder, sample, len(entries), kind).put(entries)
+    return IndexFolder.create(folder, sample, len(entries), kind).put(entries)
 
 
 @settings(max_examples=40, deadline=None)
@@ -62,11 +64,11 @@ def test_maxsim_equals_loops_and_the_scorer_of_the_table(seed, counts):
 def test_a_flat_search_without_limits_is_the_order_of_the_loops(tmp_path):
     entries = documents(150, 1)
     entries[7] = Entry("a tie", entries[90].vectors, "")
-    corpus = corpus_of(tmp_path / "x", entries)
+    index = index_of(tmp_path / "x", entries)
     for query in (entries[3].vectors, entries[90].vectors[:1], -entries[5].vectors):
         expected = {e.id: loops(query, e.vectors) for e in entries}
         order = sorted(expected, key=lambda i: (-round(expected[i], 6), i))
-        found = search(corpus, query, k=150)
+        found = search(index, Entry("", query), k=150)
         assert [m.id for m in found] == order
         assert np.allclose([m.score for m in found], [expected[i] for i in order], atol=1e-6)
         best = found[0]
@@ -78,22 +80,22 @@ def test_a_flat_search_without_limits_is_the_order_of_the_loops(tmp_path):
 
 def test_several_queries_and_threads_give_what_one_does(tmp_path):
     entries = documents(300, 2)
-    corpus = corpus_of(tmp_path / "x", entries)
-    queries = [e.vectors for e in entries[:9]]
-    one = [search(corpus, q, 5) for q in queries]
-    assert search_many(corpus, queries, 5, threads=3) == one
+    index = index_of(tmp_path / "x", entries)
+    queries = entries[:9]
+    one = [search(index, q, 5) for q in queries]
+    assert search_many(index, queries, 5, threads=3) == one
 
 
 @pytest.mark.parametrize("kind", ["flat", "hnsw", "ivf-pq", "ivf-rabitq"])
 def test_a_filter_leaves_the_order_of_the_rest(tmp_path, kind):
     entries = documents(200, 3)
-    corpus = corpus_of(tmp_path / "x", entries, kind)
+    index = index_of(tmp_path / "x", entries, kind)
     allowed = [4, 99, 100, 180, 199, 7]
     depth = Depth(effort=10**4)
-    found = search(corpus, entries[99].vectors, 10, depth, allowed)
+    found = search(index, entries[99], 10, depth, allowed)
     expected = sorted(allowed, key=lambda d: -loops(entries[99].vectors, entries[d].vectors))
     assert [m.document for m in found] == expected
-    assert search(corpus, entries[99].vectors, 10, depth, []) == []
+    assert search(index, entries[99], 10, depth, []) == []
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -124,9 +126,9 @@ def test_candidates_are_those_of_the_formula(seed):
 
 def test_a_compressed_index_with_exact_scores_finds_nearly_all(tmp_path):
     entries = documents(3000, 5)
-    exact = corpus_of(tmp_path / "x", entries)
-    compressed = corpus_of(tmp_path / "y", entries, "ivf-pq")
-    queries = [e.vectors for e in documents(3020, 5)[3000:]]
+    exact = index_of(tmp_path / "x", entries)
+    compressed = index_of(tmp_path / "y", entries, "ivf-pq")
+    queries = documents(3020, 5)[3000:]
     truth = search_many(exact, queries, 50, Depth(hits=20_000, depth=3000))
     found = search_many(compressed, queries, 50, Depth(hits=600, depth=300))
     pairs = zip(truth, found, strict=True)
@@ -140,15 +142,15 @@ def test_a_compressed_index_with_exact_scores_finds_nearly_all(tmp_path):
 
 def test_a_reranker_decides_among_the_best(tmp_path):
     entries = documents(100, 6)
-    corpus = corpus_of(tmp_path / "x", entries)
-    query = entries[0].vectors
-    by_maxsim = search(corpus, query, 100)
+    index = index_of(tmp_path / "x", entries)
+    query = entries[0]
+    by_maxsim = search(index, query, 100)
 
-    def shortest(asked: np.ndarray, found: list[np.ndarray]) -> np.ndarray:
-        assert np.array_equal(asked, query)
-        return np.array([-float(len(vectors)) for vectors in found])
+    def shortest(asked: Entry, found: list[Entry]) -> np.ndarray:
+        assert asked == query
+        return np.array([-float(len(e.vectors)) for e in found])
 
-    found = search(corpus, query, 100, Depth(rerank=20), reranker=shortest)
+    found = search(index, query, 100, reranker=shortest, rerank=20)
     assert {m.id for m in found} == {m.id for m in by_maxsim[:20]}
     sizes = {e.id: len(e.vectors) for e in entries}
     assert [m.id for m in found] == sorted((m.id for m in found), key=lambda i: (sizes[i], i))

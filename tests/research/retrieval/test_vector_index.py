@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jdcv_core.errors import InputError
-from research.retrieval.vector_index import KINDS, FaissIndex, joined, search_all
+from research.retrieval.vector_index import INDEX_TYPES, FaissIndex, joined, search_all
 
 
 def unit(rows: int, dim: int, seed: int) -> np.ndarray:
@@ -29,6 +29,20 @@ def brute(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray,
     )
     rows = np.array([sorted(range(len(vectors)), key=lambda r: (-s[r], r))[:k] for s in scores])
     return np.take_along_axis(scores, rows, 1), rows
+
+
+def same_answers(
+    ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray]
+) -> bool:
+    """Whether two searches that return every row give each row the same score, to rounding.
+
+    A sum of 64 products of numbers below 1 has an error of at most 64 * 2^-24, and fast-scan adds a
+    scale and an offset of the table: 1e-5 is above both, and codes at a wrong place change scores
+    by 0.1 and more. Rows whose scores are that near may stand in either order.
+    """
+    by_row = [np.take_along_axis(s, np.argsort(r, axis=1), axis=1) for s, r in (ours, theirs)]
+    rows = [np.sort(r, axis=1) for _, r in (ours, theirs)]
+    return np.array_equal(*rows) and np.allclose(*by_row, rtol=0, atol=1e-5)
 
 
 def filled(kind: str, vectors: np.ndarray) -> FaissIndex:
@@ -85,7 +99,7 @@ def test_either_import_order_one_and_two_threads_a_hundred_times(first, second):
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_every_kind_finds_what_is_near(kind):
     vectors, queries = unit(4000, 64, 3), unit(20, 64, 4)
     exact = brute(vectors, queries, 10)[1]
@@ -94,7 +108,7 @@ def test_every_kind_finds_what_is_near(kind):
     assert found > (0.8 if kind == "ivf-rabitq" else 0.9)  # one bit a dimension
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_a_filter_gives_allowed_rows_only_and_all_of_them_if_few(kind):
     vectors = unit(3000, 32, 5)
     allowed = np.array([2999, 3, 8, 1000, 1001])
@@ -104,7 +118,7 @@ def test_a_filter_gives_allowed_rows_only_and_all_of_them_if_few(kind):
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_joined_parts_answer_as_the_whole_does(kind):
     vectors, queries = unit(3000, 32, 6), unit(9, 32, 7)
     whole = FaissIndex.make(32, kind, 3000)
@@ -116,9 +130,13 @@ def test_joined_parts_answer_as_the_whole_does(kind):
     together = joined(parts, [0, 1000, 2000])
     assert len(together) == (3 if kind == "hnsw" else 1)
     assert sum(len(index) for index, _ in together) == 3000
-    ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
-    assert np.allclose(ours[0], theirs[0], atol=1e-6)
-    assert np.array_equal(np.sort(ours[1]), np.sort(theirs[1]))
+    if kind == "hnsw":  # a graph of the whole finds other rows than three graphs of parts
+        ours, theirs = search_all(together, queries, 10, 10**4), whole.search(queries, 10, 10**4)
+        assert np.allclose(ours[0], theirs[0], atol=1e-6)
+        assert np.mean(np.isin(ours[1], theirs[1])) > 0.95
+    else:
+        ours = search_all(together, queries, 3000, 10**4)
+        assert same_answers(ours, whole.search(queries, 3000, 10**4))
     some = np.array([5, 999, 1000, 2998])
     assert sorted(search_all(together, queries, 4, 10**4, some)[1][0]) == some.tolist()
 
@@ -127,7 +145,7 @@ FULL_BLOCKS = """
 import sys
 import numpy as np
 sys.path.insert(0, {tests!r})
-from test_vector_index import FaissIndex, joined, unit
+from test_vector_index import FaissIndex, joined, same_answers, unit
 rows = {rows}
 vectors = unit(9 * rows, 64, 8)
 whole = FaissIndex.make(64, {kind!r}, 1)
@@ -140,7 +158,7 @@ for at, part in enumerate(parts):
 del parts
 for query in vectors[::1111]:
     ours, theirs = (i.search(query[None], len(vectors)) for i in (together, whole))
-    assert np.array_equal(ours[0], theirs[0]) and np.array_equal(ours[1], theirs[1])
+    assert same_answers(ours, theirs)
 print("same")
 """
 
@@ -155,7 +173,7 @@ def test_joining_to_lists_of_full_blocks_leaves_memory_whole(kind):
 
 def test_it_reads_back_what_it_saved(tmp_path):
     vectors = unit(3000, 32, 10)
-    for kind in KINDS:
+    for kind in INDEX_TYPES:
         index = filled(kind, vectors)
         index.save(tmp_path / kind)
         again = FaissIndex.load(tmp_path / kind, kind)
@@ -178,7 +196,7 @@ def test_a_factory_string_is_taken_as_it_is():
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_training_in_place_makes_the_same_index(kind):
     vectors, queries = unit(5000, 32, 8), unit(9, 32, 9)
     threads = faiss.omp_get_max_threads()
@@ -196,10 +214,34 @@ def test_training_in_place_makes_the_same_index(kind):
     assert np.mean(answers[0][1] == answers[1][1]) > 0.95
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", INDEX_TYPES)
 def test_training_on_few_is_no_reason_for_warnings(kind, capfd):
     filled(kind, unit(300, 32, 10))
     index = FaissIndex.make(32, kind, 5000)
     index.train(unit(300, 32, 10))
     written = capfd.readouterr()
     assert written.out + written.err == ""
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_rounding_is_allowed_for_and_a_wrong_code_is_seen(seed):
+    """Noise of 1e-6 on every score changes the order of near-ties, as another processor does."""
+    rng = np.random.default_rng(seed)
+    vectors = unit(64, 64, seed)
+    vectors[32:] = vectors[:32]
+    rows = np.stack([rng.permutation(64) for _ in range(3)])
+    scores = np.take_along_axis(vectors[:3] @ vectors.T, rows, axis=1)
+
+    def sorted_by_score(scores, rows):
+        order = np.argsort(-scores, axis=1)
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)
+
+    noisy = (scores + rng.uniform(-1e-6, 1e-6, scores.shape)).astype(np.float32)
+    ours, theirs = sorted_by_score(noisy, rows), sorted_by_score(scores, rows)
+    assert not np.array_equal(ours[1], theirs[1])
+    assert same_answers(ours, theirs)
+    wrong = scores.copy()
+    wrong[0, :2] += 0.1
+    assert not same_answers(sorted_by_score(wrong, rows), theirs)
+    assert not same_answers((theirs[0], np.where(rows == 5, 6, rows)), theirs)

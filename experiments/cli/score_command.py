@@ -1,0 +1,131 @@
+"""`jdcv score`: score one CV against one JD, or every row of a CSV file."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.cli.text_files import check_out, read_pairs, read_text, write_csv
+from jdcv_core.data.sources import HUB_COLUMNS
+from jdcv_core.errors import InputError
+from jdcv_core.progress import progress
+from jdcv_core.types import LABELS, Encoded
+
+if TYPE_CHECKING:
+    from jdcv_core.matcher import Matcher
+
+EXAMPLES = """\
+examples
+  one CV against one JD (text files, UTF-8)
+    jdcv score --model runs/baseline/matcher --cv cv.txt --jd jd.txt
+  every row of a CSV file; the output has all columns of the input, then score and label
+    jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv
+  the same with other column names
+    jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv \\
+        --cv-column cv --jd-column jd --label-column predicted
+"""
+
+
+def add_command(commands: Any) -> None:
+    """Add `score` to the parser of `jdcv`."""
+    score = commands.add_parser(
+        "score",
+        help="score a CV against a JD, or every pair of a CSV file",
+        description="Score a CV against a job description (JD), or every pair of a CSV file.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    score.set_defaults(command=run_score)
+    add = score.add_argument
+    add("--model", type=Path, required=True, metavar="FOLDER", help="a saved matcher")
+    add("--cv", type=Path, metavar="FILE", help="the text of one CV")
+    add("--jd", type=Path, metavar="FILE", help="the text of one JD")
+    add("--pairs", type=Path, metavar="FILE", help="a CSV file with a CV and a JD in each row")
+    add("--out", type=Path, metavar="FILE", help="the CSV file to write; goes with --pairs")
+    add("--force", action="store_true", help="replace the file --out if it exists")
+    add("--cv-column", default=HUB_COLUMNS["cv"], metavar="NAME", help="default: %(default)s")
+    add("--jd-column", default=HUB_COLUMNS["jd"], metavar="NAME", help="default: %(default)s")
+    add("--score-column", default="score", metavar="NAME", help="in --out; default: %(default)s")
+    add("--label-column", default="label", metavar="NAME", help="in --out; default: %(default)s")
+    add("--device", default="auto", help="a torch device, or auto: CUDA if there is a GPU")
+    precision = ("fp32", "bf16", "auto")
+    add("--precision", choices=precision, help="default: the one the model was saved with")
+    cache = Path("~/.cache/jdcv")
+    text = "keeps the chunk vectors of --pairs; default: %(default)s"
+    add("--cache-dir", type=Path, default=cache, metavar="FOLDER", help=text)
+
+
+def run_score(arguments: argparse.Namespace) -> None:
+    """`jdcv score`: check all arguments first, then load the model."""
+    given = {name for name in ("cv", "jd", "pairs", "out") if getattr(arguments, name) is not None}
+    if given not in ({"cv", "jd"}, {"pairs", "out"}):
+        named = " ".join(f"--{name}" for name in ("cv", "jd", "pairs", "out") if name in given)
+        what = f"it got {named}" if given else "it got no text"
+        raise InputError("jdcv score", what, "give --cv and --jd, or --pairs and --out")
+    if not arguments.model.is_dir():
+        what = "there is no such folder"
+        raise InputError(str(arguments.model), what, "give --model=FOLDER of a saved matcher")
+    if "cv" in given:
+        score_one(arguments)
+    else:
+        score_table(arguments)
+
+
+def score_one(arguments: argparse.Namespace) -> None:
+    """Print score, label and number of chunks of one pair."""
+    cv, jd = read_text(arguments.cv), read_text(arguments.jd)
+    matcher = load(arguments)
+    with progress("Loading the model", None):
+        _ = matcher.encoder.module
+    (own,), (other,) = matcher.encode([cv], side="cv"), matcher.encode([jd], side="jd")
+    score = score_pair(matcher, cv=own, jd=other)
+    print(f"score   {score:.6f}")
+    print(f"label   {matcher.label(score)}")
+    print(f"chunks  {len(own.chunks)} of the CV, {len(other.chunks)} of the JD")
+
+
+def score_pair(matcher: Matcher, *, cv: Encoded, jd: Encoded) -> float:
+    """The score of two documents that `Matcher.encode` gave."""
+    from jdcv_core.scoring import score_encoded
+
+    return float(score_encoded(matcher.scorer, [("cv", "jd")], {"cv": cv, "jd": jd})[0])
+
+
+def score_table(arguments: argparse.Namespace) -> None:
+    """Score every row of a CSV file and write the rows with two more columns."""
+    out, added = arguments.out, [arguments.score_column, arguments.label_column]
+    check_out(out, arguments.force)
+    names = (arguments.cv_column, arguments.jd_column)
+    header, rows = read_pairs(arguments.pairs, names, added)
+    cv, jd = (header.index(name) for name in names)
+    matcher = load(arguments)
+    from jdcv_core.encoding.vector_store import VectorStore
+
+    try:
+        with VectorStore(arguments.cache_dir.expanduser() / "vectors.sqlite") as store:
+            scores = matcher.score_pairs(
+                cvs=[values[cv] for _, values in rows],
+                jds=[values[jd] for _, values in rows],
+                store=store,
+                places=[f"{arguments.pairs}, {place}" for place, _ in rows],
+            ).tolist()
+    except KeyboardInterrupt:
+        kept = "the chunk vectors are kept, so the same command continues from them"
+        raise KeyboardInterrupt(f"Stopped. {out} was not written; {kept}.") from None
+    labels = [matcher.label(score) for score in scores]
+    scored = ((*v, s, b) for (_, v), s, b in zip(rows, scores, labels, strict=True))
+    write_csv(out, [*header, *added], scored, arguments.force)
+    counts = Counter(labels)
+    shares = ", ".join(f"{counts[label]} {label}" for label in LABELS)
+    print(f"{len(scores)} pairs scored ({shares}): {out}")
+
+
+def load(arguments: argparse.Namespace) -> Matcher:
+    """The model; torch and transformers are imported here, so that --help is fast."""
+    with progress("Loading libraries", None):
+        from jdcv_core.matcher import Matcher
+
+    return Matcher.from_pretrained(arguments.model, arguments.device, arguments.precision)

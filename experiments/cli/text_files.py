@@ -1,0 +1,106 @@
+"""The files that commands read and write, and messages on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jdcv_core.atomic import atomic_file
+from jdcv_core.data.rows import hint, text_fault
+from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table
+from jdcv_core.errors import InputError
+from jdcv_core.progress import console
+
+PACKED = {b"%PDF": "a PDF", b"PK\x03\x04": "a DOCX or another packed file"}
+Rows = list[tuple[str, tuple[Any, ...]]]
+"""For each row its place in the file and the values of all columns."""
+
+
+def read_text(path: Path) -> str:
+    """The text of a file. Raises InputError if the file is empty or not a text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), f"{error.strerror}", "check the path") from error
+    for start, kind in PACKED.items():
+        if data.startswith(start):
+            raise InputError(str(path), f"it is {kind}, not text", "extract its text first")
+    text = decode(data)
+    if fault := text_fault("the text", text, sys.maxsize):
+        raise InputError(str(path), fault[1], fault[2])
+    return text
+
+
+def read_pairs(path: Path, names: tuple[str, str], added: Sequence[str]) -> tuple[list[str], Rows]:
+    """The header and all rows of a CSV file, every text of a pair checked.
+
+    names: the columns of CV and JD
+    added: the columns to be added, which the file must not have
+    """
+    header = read_header(path)
+    for name, option in zip(names, ("--cv-column", "--jd-column"), strict=True):
+        if name not in header:
+            cure = f"give {option}=NAME; {hint(name[:40], [h[:40] for h in header])}"
+            raise InputError(str(path), f"there is no column {name!r}", cure)
+    for name, option in zip(added, ("--score-column", "--label-column"), strict=True):
+        if name in header:
+            what = f"it has a column {name!r} already"
+            raise InputError(str(path), what, f"give {option}=NAME for the new one")
+    rows = list(read_table(path, header))
+    if not rows:
+        raise InputError(str(path), "there is no row below the header", "give pairs of texts")
+    for place, values in rows:
+        for name in names:
+            if fault := text_fault(name, values[header.index(name)], sys.maxsize):
+                raise InputError(f"{path}, {place}", fault[1], fault[2])
+    return header, rows
+
+
+def read_header(path: Path) -> list[str]:
+    """The column names of a CSV file: its first line that is not empty."""
+    if path.suffix.lower() != ".csv":
+        raise InputError(str(path), "it is not called .csv", "give a CSV file with a header")
+    csv.field_size_limit(LARGEST_FIELD)
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            return next((fields for fields in csv.reader(file) if fields), [])
+    except OSError as error:
+        raise InputError(str(path), f"{error.strerror}", "check the path") from error
+    except csv.Error as error:
+        raise InputError(
+            str(path), f"its header is broken ({error})", "check its quotes"
+        ) from error
+
+
+def check_out(path: Path, force: bool) -> None:
+    """Refuse an output file that cannot or must not be written, before any work is done."""
+    if path.exists() and not path.is_file():
+        raise InputError(str(path), "it is not a file", "give the name of a new CSV file")
+    if path.exists() and not force:
+        raise InputError(str(path), "it is there already", "give another name, or --force")
+    if not path.absolute().parent.is_dir():
+        raise InputError(str(path), "its folder is not there", "make the folder first")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise InputError(str(path), "its folder is read-only", "choose another folder")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Any, force: bool) -> None:
+    """Write a CSV file, the whole of it or nothing."""
+    try:
+        # surrogateescape: bytes of other columns that are not UTF-8 are written as they were read.
+        with atomic_file(path, errors="surrogateescape") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+            check_out(path, force)  # again, because another process may have written the file
+    except OSError as error:
+        raise InputError(str(path), f"{error.strerror}", "free space, or choose another") from error
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a message on the terminal (standard error), as it is and on one line."""
+    console.print(text, style=style, soft_wrap=True, markup=False, highlight=False)

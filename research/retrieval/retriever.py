@@ -1,0 +1,328 @@
+"""The front door of retrieval: an index of CVs or JDs that reads texts and returns matches.
+
+from research.retrieval import Retriever
+index = Retriever.build("cvs.index", {"17": "…", "18": "…"}, model="FOLDER")
+print(*index.search(jd="…", k=10), sep="\\n")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from jdcv_core.errors import InputError
+from jdcv_core.progress import progress
+from jdcv_core.types import SIDES, Side
+from research.retrieval.index_folder import IndexFolder
+from research.retrieval.match import Match, make_matches
+from research.retrieval.search import Candidate, Depth, search_many
+from research.retrieval.segment import Entry
+from research.retrieval.text_reader import TextReader, store_path
+from research.retrieval.vector_index import check_index_type
+
+if TYPE_CHECKING:
+    from jdcv_core.matcher import Matcher
+
+IN_MEMORY = ""
+"""The setting `model` of an index whose model was a Matcher and not a folder."""
+
+
+class Change(NamedTuple):
+    """How many documents `Retriever.put` added, replaced, and left as they were."""
+
+    added: int
+    replaced: int
+    unchanged: int
+
+
+class Retriever:
+    """A folder of CVs that is searched with JDs, or of JDs that is searched with CVs.
+
+    Make one with `build` or `open`. The model that reads texts is loaded when the first text is
+    read, so opening an index and erasing documents need no model.
+
+    folder: of the index
+    side:   of its documents, cv or jd
+    ids:    of its documents
+    cache_dir: the folder of the vector store, as given to `build` or `open`
+
+    >>> from research.retrieval import Retriever
+    >>> cvs = {"ada": "Accountant: ledgers, month-end close.", "bo": "Go and Python services."}
+    >>> index = Retriever.build("cvs.index", cvs, model="runs/baseline/matcher")  # doctest: +SKIP
+    >>> index.search(jd="We are looking for an accountant.", k=1)                 # doctest: +SKIP
+    [<Match 'ada' score=0.6312 maxsim=0.6312>]
+    >>> index.put({"cy": "Nurse in an intensive care unit."})                     # doctest: +SKIP
+    Change(added=1, replaced=0, unchanged=0)
+    >>> index.erase(["bo"]), index.ids                                            # doctest: +SKIP
+    (0, ['ada', 'cy'])
+    """
+
+    def __init__(
+        self,
+        index: IndexFolder,
+        model: Matcher | str | Path | None = None,
+        device: str = "auto",
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        """Prefer `build` or `open`. index: made by `build`; the others are those of `open`."""
+        self.index = index
+        self.folder = index.folder
+        self.cache_dir = cache_dir
+        self._model, self._device = model, device
+        self._reader: TextReader | None = None
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        texts: Mapping[str, str],
+        *,
+        model: Matcher | str | Path | None = None,
+        side: Side = "cv",
+        index_type: str = "auto",
+        chunk_size: int | None = None,
+        device: str = "auto",
+        cache_dir: str | Path | None = None,
+    ) -> Retriever:
+        """Make a new index.
+
+        folder:     must not exist
+        texts:      id → text of each document
+        model:      a Matcher whose weights are those of its files, the folder of a saved one, or
+                    None for all-MiniLM-L6-v2 of the extra `offline`, which has no reranker. The
+                    index remembers the folder
+        side:       of the documents; the other side is the query
+        index_type: auto (flat up to 100,000 chunks, ivf-pq above), another name in
+                    `vector_index.INDEX_TYPES`, or a factory string of FAISS
+        chunk_size: most tokens in a chunk; None: that of the model, 256 for all-MiniLM-L6-v2
+        device:     of encoder and index: a torch device, or auto: CUDA if there is a GPU
+        cache_dir:  a folder in which chunk vectors are kept, so that a text is encoded once even
+                    after a kill; None: they are not kept
+
+        Raises InputError if the folder exists, and for texts that are missing or empty, an unknown
+        index type, a chunk size that the model does not have, or a model that cannot be loaded.
+        """
+        folder = Path(folder)
+        if side not in SIDES:
+            raise InputError(f"side={side!r}", "there is no such side", "give cv or jd")
+        if folder.exists():
+            raise InputError(str(folder), "it exists already", "give another name")
+        if not texts:
+            raise InputError(str(folder), "there is no document", "give at least one")
+        if index_type != "auto":
+            check_index_type(index_type)
+        reader = TextReader.load(model, size=chunk_size, device=device)
+        entries = reader.entries(texts, side, cache_dir)
+        settings = {**reader.settings(), "side": side, "model": _location(model)}
+        made = cls(IndexFolder.of(folder, entries, index_type, settings), model, device, cache_dir)
+        made._use(reader)
+        return made
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        model: Matcher | str | Path | None = None,
+        device: str = "auto",
+        cache_dir: str | Path | None = None,
+        verify: bool = True,
+    ) -> Retriever:
+        """Open an index that `build` made.
+
+        model:  the model that the index was made with, if its folder was moved; None: the folder
+                that the index remembers
+        verify: compare every file with its SHA-256 now; otherwise a change compares what it reads
+        device, cache_dir: see `build`
+
+        Raises InputError for a folder that is no index, or has a file that is missing or altered.
+        """
+        return cls(IndexFolder(Path(folder), verify=verify), model, device, cache_dir)
+
+    def search(
+        self,
+        *,
+        jd: str | None = None,
+        cv: str | None = None,
+        k: int = 10,
+        only: Iterable[str] | None = None,
+        depth: Depth | None = None,
+        rerank: int = 0,
+    ) -> list[Match]:
+        """The k best documents for one text, best first; equal scores are in the order of ids.
+
+        jd, cv: the query: a JD for an index of CVs, a CV for an index of JDs
+        k:      most documents to return, ≥ 1
+        only:   ids of the documents that may be found; None: all
+        depth:  how many documents are compared, see `Depth`
+        rerank: so many of the best by MaxSim are scored and ordered by the trained model, and the
+                others are left out; 0: MaxSim decides
+
+        Returns one `Match` for each document. Raises InputError for a query of the wrong side or
+        without text, an id that is not in the index, another model than the one that the index was
+        made with, and for `rerank` without a trained model.
+        """
+        if (jd is None) == (cv is None):
+            raise InputError("search", "it needs one text", "give jd= or cv=")
+        self.check_query_side("jd" if cv is None else "cv")
+        text = jd or cv or ""
+        (query,), (found,) = self._search({"query": text}, None, k, only, depth, rerank)
+        return make_matches(self.index, query, found)
+
+    def rank(
+        self,
+        queries: Mapping[str, str],
+        k: int = 100,
+        *,
+        only: Iterable[str] | None = None,
+        depth: Depth | None = None,
+        rerank: int = 0,
+    ) -> dict[str, dict[str, float]]:
+        """A run: for each query the scores of its k best documents, best first.
+
+        queries: id → text, JDs for an index of CVs and the reverse
+        The other arguments, and errors, are those of `search`; but vectors of queries are kept in
+        the vector store, too. `trec.write_run` writes a run, `evaluation.retrieval_metrics`
+        evaluates it.
+        """
+        entries, found = self._search(queries, self.cache_dir, k, only, depth, rerank)
+        return {e.id: {c.id: c.score for c in own} for e, own in zip(entries, found, strict=True)}
+
+    def put(self, texts: Mapping[str, str]) -> Change:
+        """Add documents, and replace those whose text changed. After a kill all or none are there.
+
+        texts: id → text. Raises InputError as `build` and `search` do.
+        """
+        changed = {
+            name: text
+            for name, text in texts.items()
+            if name not in self.index.numbers or self.text(name) != text
+        }
+        before = len(self)
+        if changed:
+            entries = self.reader.entries(changed, self.side, self.cache_dir)
+            self.index = self.index.put(entries, len(entries))
+        added = len(self) - before
+        return Change(added, len(changed) - added, len(texts) - len(changed))
+
+    def erase(self, ids: Iterable[str]) -> int:
+        """Remove documents for good: codes, vectors, texts and ids from the index, and the vectors
+        of the same texts from the vector store of `cache_dir`.
+
+        Returns how many were removed from the vector store. Raises InputError for an id that is not
+        in the index, before anything is removed.
+        """
+        ids = list(ids)
+        keys = [self.index.entry(self.index.number_of(name)).key for name in ids]
+        forgotten = 0
+        if self.cache_dir is not None and store_path(self.cache_dir).exists():
+            from jdcv_core.encoding.vector_store import VectorStore
+
+            with (
+                progress("Erasing cached vectors", None),
+                VectorStore(store_path(self.cache_dir)) as store,
+            ):
+                forgotten = store.erase_many(keys)
+        self.index = self.index.erase(ids)
+        return forgotten
+
+    @property
+    def side(self) -> Side:
+        """The side of the documents, cv or jd."""
+        side: Side = self.index.settings["side"]
+        return side
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the documents."""
+        return list(self.index.ids)
+
+    @property
+    def chunk_count(self) -> int:
+        """The number of chunks of all documents."""
+        return int(self.index.starts[-1])
+
+    @property
+    def chunk_size(self) -> int:
+        """Most tokens in a chunk."""
+        size: int = self.index.settings["chunker"]["arguments"]["size"]
+        return size
+
+    @property
+    def index_type(self) -> str:
+        """The FAISS index, see `build`."""
+        index_type: str = self.index.settings["index_type"]
+        return index_type
+
+    def text(self, name: str) -> str:
+        """The text of a document. Raises InputError for an id that is not in the index."""
+        return self.index.entry(self.index.number_of(name)).text
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __repr__(self) -> str:
+        size = f"{len(self)} {self.side.upper()}s, {self.chunk_count} chunks"
+        return f"<Retriever {self.folder}: {size}, {self.index_type}>"
+
+    def check_query_side(self, side: Side) -> None:
+        """Raises InputError if queries of a side cannot be asked here, such as a CV among CVs."""
+        if side == self.side:
+            other = "CV" if side == "jd" else "JD"
+            what = f"it holds {side.upper()}s, not {other}s"
+            raise InputError(str(self.folder), what, f"search it with a {other}")
+
+    @property
+    def reader(self) -> TextReader:
+        """The model of the index, loaded at the first access. Raises InputError for another one."""
+        if self._reader is not None:
+            return self._reader
+        settings = self.index.settings
+        model = settings["model"] if self._model is None else self._model
+        if model == IN_MEMORY:
+            what = "it was made with a model in memory"
+            raise InputError(str(self.folder), what, "give the model")
+        reader = TextReader.load(model, chunker=settings["chunker"], device=self._device)
+        for name, value in reader.settings().items():
+            if settings.get(name) != value:
+                what = f"it was made with another {name} than that of the given model"
+                cure = "give the model it was made with, or make the index again"
+                raise InputError(str(self.folder), what, cure)
+        self._use(reader)
+        return reader
+
+    def _use(self, reader: TextReader) -> None:
+        """Keep the reader, and search on the GPU of its encoder."""
+        self._reader = reader
+        kind, _, number = reader.encoder.device.partition(":")
+        self.index.gpu = int(number or 0) if kind == "cuda" else None
+
+    def _search(
+        self,
+        queries: Mapping[str, str],
+        cache_dir: str | Path | None,
+        k: int,
+        only: Iterable[str] | None,
+        depth: Depth | None,
+        rerank: int,
+    ) -> tuple[list[Entry], list[list[Candidate]]]:
+        """The queries as entries, and what each of them finds."""
+        if k < 1:
+            raise InputError(f"k={k}", "it must be at least 1", "give 1 or more")
+        if rerank < 0:
+            raise InputError(f"rerank={rerank}", "it must not be below 0", "give 0 for none")
+        allowed = None if only is None else [self.index.number_of(name) for name in only]
+        reranker = self.reader.reranker(self.side) if rerank else None
+        asked: Side = "jd" if self.side == "cv" else "cv"
+        entries = self.reader.entries(queries, asked, cache_dir)
+        with progress("Searching", None):
+            found = search_many(self.index, entries, k, depth, allowed, reranker, rerank)
+        return entries, found
+
+
+def _location(model: Matcher | str | Path | None) -> str | None:
+    """The setting `model` of an index."""
+    if model is None:
+        return None
+    return str(Path(model).absolute()) if isinstance(model, str | Path) else IN_MEMORY

@@ -1,0 +1,137 @@
+"""How texts become entries of an index: they are cut into chunks and encoded, and a trained model
+whitens the vectors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jdcv_core import registry
+from jdcv_core.chunking import Chunker, TokenChunker
+from jdcv_core.data.rows import text_fault
+from jdcv_core.errors import InputError
+from jdcv_core.progress import progress
+from jdcv_core.types import Document, Side
+from research.retrieval.search import Reranker, scorer_reranker
+from research.retrieval.segment import Entry
+
+if TYPE_CHECKING:
+    from jdcv_core.encoding.encoder import Encoder
+    from jdcv_core.matcher import Matcher
+
+SIZE = 256
+"""Tokens of a chunk without a trained model, or as many as the encoder can read."""
+
+
+@dataclass(frozen=True)
+class TextReader:
+    """Reads documents and queries for one index.
+
+    encoder: of the matcher, or all-MiniLM-L6-v2 of the extra `offline`
+    chunker: with every default settled
+    matcher: the trained model; None: chunk vectors are those of the encoder, and there is no
+             reranker
+    """
+
+    encoder: Encoder
+    chunker: Chunker
+    matcher: Matcher | None = None
+
+    @classmethod
+    def load(
+        cls,
+        model: Matcher | str | Path | None,
+        *,
+        size: int | None = None,
+        chunker: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> TextReader:
+        """Load a model.
+
+        model:   a Matcher, the folder of a saved one, or None for all-MiniLM-L6-v2
+        size:    most tokens in a chunk; None: that of the model, else SIZE
+        chunker: without a model, the chunker of an existing index, as `settings` gives it
+        device:  of the encoder, see `Encoder`
+
+        Raises InputError for a size other than the model's, and as `Matcher.from_pretrained` does.
+        """
+        with progress("Loading libraries", None):
+            from jdcv_core.encoding.loaders import sentence_transformer
+            from jdcv_core.encoding.precision import settle_precision
+            from jdcv_core.matcher import Matcher
+        if model is None:
+            encoder = sentence_transformer(device=device, precision="fp32")
+            if chunker is not None:
+                return cls(encoder, registry.make("chunkers", chunker, "the index"))
+            return cls(encoder, TokenChunker(size or min(SIZE, encoder.max_tokens)))
+        loaded = model if isinstance(model, Matcher) else Matcher.from_pretrained(model, device)
+        if size not in (None, loaded.chunker.size):
+            what = f"the model reads chunks of {loaded.chunker.size} tokens"
+            raise InputError(f"chunk size {size}", what, "leave the chunk size out")
+        settle_precision(loaded.encoder)
+        return cls(loaded.encoder, loaded.chunker, loaded)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that an index must share with its reader: fingerprints of encoder, tokenizer
+        and whitening, the chunker, and the metric."""
+        from jdcv_core.encoding.model_files import fingerprint
+        from jdcv_core.matcher import chunker_spec
+
+        whitening = ""
+        if self.matcher is not None:
+            white = self.matcher.whitening
+            whitening = fingerprint(white.mean.tolist(), white.matrix.tolist())
+        return {
+            "encoder": self.encoder.fingerprint,
+            "tokenizer": self.encoder.tokenizer_fingerprint,
+            "whitening": whitening,
+            "chunker": chunker_spec(self.chunker),
+            "metric": "cosine",
+        }
+
+    def entries(
+        self, texts: Mapping[str, str], side: Side, cache_dir: str | Path | None = None
+    ) -> list[Entry]:
+        """Each text as an entry; it is cut and encoded once.
+
+        texts:     id → text
+        cache_dir: the folder of the vector store `vectors.sqlite`; None: vectors are not kept
+
+        Raises InputError for a text that is empty or no text.
+        """
+        from jdcv_core.encoding.encode import encode_documents
+        from jdcv_core.encoding.vector_store import VectorStore
+
+        for name, text in texts.items():
+            if fault := text_fault("the text", text, sys.maxsize):
+                raise InputError(f"document {name!r}", fault[1], fault[2])
+        path = ":memory:" if cache_dir is None else store_path(cache_dir)
+        with VectorStore(path) as store:
+            if self.matcher is not None:
+                kept = None if cache_dir is None else store
+                encoded = self.matcher.encode(
+                    list(texts.values()), side=side, store=kept, places=list(texts)
+                )
+            else:
+                documents = [Document(f"{side}:{name}", text, name) for name, text in texts.items()]
+                found, _ = encode_documents(documents, self.encoder, store, self.chunker)
+                encoded = list(found.values())
+        return [Entry.of(name, own) for name, own in zip(texts, encoded, strict=True)]
+
+    def reranker(self, side: Side) -> Reranker:
+        """The trained scorer on the vectors of the index. side: of the documents.
+
+        Raises InputError without a trained model.
+        """
+        if self.matcher is None:
+            what = "the index was made without a trained model"
+            raise InputError("reranking", what, "make the index with a trained model")
+        return scorer_reranker(self.matcher.scorer, side)
+
+
+def store_path(cache_dir: str | Path) -> Path:
+    """The vector store in a cache folder; `~` stands for the home folder."""
+    return Path(cache_dir).expanduser() / "vectors.sqlite"
