@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import sys
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -24,7 +23,6 @@ console = Console(stderr=True)
 @hydra.main(config_path="configs", config_name="config", version_base="1.3")
 def experiment(config: DictConfig) -> None:
     """One experiment of a run or of a multirun."""
-    config.cache_dir = str(Path(config.cache_dir).expanduser())
     try:
         validate.settings(config)
         from experiments.recipes import match, retrieve, sweep  # torch: after the checks

@@ -4,6 +4,7 @@ refused by name."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -179,4 +180,5 @@ def as_config(composed: DictConfig) -> Config:
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     config.variants = {name: RowConfig(**row) for name, row in config.variants.items()}
+    config.cache_dir = str(Path(config.cache_dir).expanduser())
     return config

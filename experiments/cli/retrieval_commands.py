@@ -78,7 +78,12 @@ def add_commands(commands: Any) -> None:
     names = "auto, flat, fp16, sq8, hnsw, ivf-flat, ivf-sq8, ivf-pq, ivf-rabitq"
     text = f"{names} or a factory string of FAISS; default: %(default)s"
     add("--type", default="auto", metavar="NAME", help=text)
-    add("--chunk-size", type=int, metavar="TOKENS", help="most tokens in a chunk; default: 256")
+    add(
+        "--chunk-size",
+        type=int,
+        metavar="TOKENS",
+        help="most tokens in a chunk; default: what the encoder reads",
+    )
     _add_common(add)
 
     add = command("search", run_search, "find the best documents for a text", SEARCH_EXAMPLES)

@@ -101,7 +101,7 @@ def gpt2_mini(
         if name not in known:
             raise InputError(f"encoder.{name}", "there is no such setting", nearest(name, known))
     folder = train_mini(
-        sorted({d.text for d in documents}), Path(cache_dir), MiniSettings(**settings)
+        sorted({d.text for d in documents}), Path(cache_dir).expanduser(), MiniSettings(**settings)
     )
     encoder = causal_lm(
         str(folder),

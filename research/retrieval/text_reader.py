@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jdcv_core import registry
-from jdcv_core.chunking import Chunker, TokenChunker
+from jdcv_core.chunking import Chunker, TokenChunker, settled_size
 from jdcv_core.data.rows import text_fault
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
@@ -21,9 +21,6 @@ from research.retrieval.segment import Entry
 if TYPE_CHECKING:
     from jdcv_core.encoding.encoder import Encoder
     from jdcv_core.matcher import Matcher
-
-SIZE = 256
-"""Tokens of a chunk without a trained model, or as many as the encoder can read."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,8 @@ class TextReader:
         """Load a model.
 
         model:   a Matcher, the folder of a saved one, or None for all-MiniLM-L6-v2
-        size:    most tokens in a chunk; None: that of the model, else SIZE
+        size:    most tokens in a chunk; None: that of the model, else as many as the
+                 encoder can read (`settled_size`)
         chunker: without a model, the chunker of an existing index, as `settings` gives it
         device:  of the encoder, see `Encoder`
 
@@ -66,7 +64,9 @@ class TextReader:
             encoder = sentence_transformer(device=device, precision="fp32")
             if chunker is not None:
                 return cls(encoder, registry.make("chunkers", chunker, "the index"))
-            return cls(encoder, TokenChunker(size or min(SIZE, encoder.max_tokens)))
+            return cls(
+                encoder, TokenChunker(settled_size(size, 0, encoder.max_tokens, encoder.name))
+            )
         loaded = model if isinstance(model, Matcher) else Matcher.from_pretrained(model, device)
         if size not in (None, loaded.chunker.size):
             what = f"the model reads chunks of {loaded.chunker.size} tokens"
