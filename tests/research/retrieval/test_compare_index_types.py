@@ -1,6 +1,5 @@
 """Index types are compared by the same truth, and settings go as far as the index does."""
 
-
 import numpy as np
 import pytest
 from test_search import documents, loops
