@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from jdcv_core.encoding.whitening import unit_rows
 from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
@@ -81,7 +82,7 @@ def explain_pair(
             pairs.append((f"cv{at}", "jd") if side == "cv" else ("cv", f"jd{at}"))
     scores = dict(zip(pairs, score_encoded(scorer, pairs, known), strict=True))
     whole = float(scores["cv", "jd"])
-    cosines = _unit(cv.vectors) @ _unit(jd.vectors).T  # [cv chunk, jd chunk]
+    cosines = unit_rows(cv.vectors) @ unit_rows(jd.vectors).T  # [cv chunk, jd chunk]
 
     def effects(side: Side, own: Encoded, similar: np.ndarray) -> tuple[ChunkEffect, ...]:
         found = []
@@ -102,10 +103,6 @@ def explain_pair(
 def _without(own: Encoded, at: int) -> Encoded:
     chunks = (*own.chunks[:at], *own.chunks[at + 1 :])
     return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def _shortened(text: str) -> str:

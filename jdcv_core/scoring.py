@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.losses import OBJECTIVES, squared_error
+from jdcv_core.masking import masked_mean, real_only, real_pairs
 from jdcv_core.types import TARGETS, ChunkVectors, Encoded
 
 TRAIN_ON = ("mean", "chunk_pairs")
@@ -112,6 +113,12 @@ class MeanPairs(nn.Module):
                "chunk_pairs": every chunk pair is trained on the pair's label, as the original did
 
     Raises InputError for an unknown name, and for train_on="mean" without objective="mse".
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> score = MeanPairs(2)(jd, cv).sigmoid()
+    >>> round(score.item(), 3)  # the mean of sigmoid(5 * 1 - 0.5) and sigmoid(5 * 0 - 0.5)
+    0.683
     """
 
     def __init__(self, dim: int, objective: str = "mse", train_on: str = "mean") -> None:
@@ -130,12 +137,11 @@ class MeanPairs(nn.Module):
     ) -> Float[Tensor, " pair"]:
         """The loss of each pair, according to `objective` and `train_on`.
 
-        On chunk pairs: the mean of the objective's loss over the pair's own real chunk pairs, so
-        a pair counts once however long its documents are. The original averaged over all chunk
-        pairs of a batch, so that a pair counted as often as it had chunk pairs; then a pair's
-        weight hangs on what else is in its batch, and sums over micro-batches and processes do
-        not add up. For mse this is never below the loss on the mean: what lies between is the
-        variance of the scores of the chunk pairs.
+        On chunk pairs: the mean of the objective's loss over the pair's real chunk pairs, so that
+        every pair has the same weight however long its documents are. The original averaged over
+        all chunk pairs of a batch; a pair's weight would then depend on the rest of its batch, and
+        sums over micro-batches and processes would not add up. For mse this loss is the loss on the
+        mean plus the variance of the scores of the chunk pairs.
         """
         if self.train_on == "mean":
             return (self._mean_score(jd, cv) - jd.vectors.new_tensor(TARGETS)[labels]) ** 2
@@ -143,21 +149,17 @@ class MeanPairs(nn.Module):
         every = repeat(labels, "pair -> (pair i k)", i=real.shape[1], k=real.shape[2])
         logits = rearrange(logits, "pair i k output -> (pair i k) output")
         errors = self.objective.loss(logits, every)
-        return _mean_over_real(errors.reshape(real.shape), real)
+        return masked_mean(errors.reshape(real.shape), real)
 
     def _mean_score(self, jd: ChunkVectors, cv: ChunkVectors) -> Tensor:
         logits, real = self._chunk_pairs(jd, cv)
-        return _mean_over_real(self.objective.score(logits), real)
+        return masked_mean(self.objective.score(logits), real)
 
     def _chunk_pairs(self, jd: ChunkVectors, cv: ChunkVectors) -> tuple[Tensor, Tensor]:
-        """The logits [pair i k output] of all chunk pairs, and which are real [pair i k].
-
-        Padding is set to 0 first: whatever lies there, its logits are finite and no gradient
-        flows back to it.
-        """
-        u, v = (x.vectors.masked_fill(~x.mask[..., None], 0) for x in (jd, cv))
-        real = rearrange(jd.mask, "pair i -> pair i 1") & rearrange(cv.mask, "pair k -> pair 1 k")
-        return self.head.all_pairs(u, v).reshape(*real.shape, self.objective.outputs), real
+        """The logits [pair i k output] of all chunk pairs, and which are real [pair i k]."""
+        real = real_pairs(jd, cv)
+        logits = self.head.all_pairs(real_only(jd), real_only(cv))
+        return logits.reshape(*real.shape, self.objective.outputs), real
 
 
 def pair_losses(
@@ -177,11 +179,6 @@ def pair_losses(
     if hasattr(inner, "losses"):
         raise TypeError(f"{type(scorer).__name__} hides the losses of {type(inner).__name__}")
     return squared_error(rearrange(scorer(jd, cv), "pair -> pair 1"), labels)
-
-
-def _mean_over_real(values: Tensor, real: Tensor) -> Tensor:
-    """[pair i k] → [pair]"""
-    return (values * real).sum((1, 2)) / real.sum((1, 2))
 
 
 def _check_names(objective: str, train_on: str) -> None:

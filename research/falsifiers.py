@@ -1,40 +1,92 @@
-"""Views of the chunk vectors that take something away on purpose. Ours.
+"""Falsifiers: data or scorers from which something is taken away on purpose. Ours.
 
-Each function maps document id → [chunk, dim] to the same ids, for training and test alike; ids
-start with `cv:` or `jd:`. What it does hangs on the seed and the documents alone, not on the order
-of the mapping. A row that does as well with a view as without it did not use what the view took,
-and its gain must be explained otherwise.
+Each function is a view: it maps document id → [chunk, dim] to the same ids, for training and test
+alike; ids start with `cv:` or `jd:`. Its result depends on the seed and the documents alone, not on
+the order of the mapping. If a row does as well with a view as without it, it did not use what the
+view removes, and its gain has another reason. `RandomChunkAttention` does the same to chunk
+attention: it removes the learned choice of what a chunk attends to.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
 from jdcv_core.errors import InputError
+from research.chunk_attention import Attention, ChunkAttention
 
 Matrices = Mapping[str, np.ndarray]
+
+
+class RandomChunkAttention(ChunkAttention):
+    """`ChunkAttention` in which who attends to whom is random and is not learned.
+
+    Values, outputs, pooling and head are learned. If this does as well as `ChunkAttention`, the
+    gain of chunk attention does not come from what the chunks attend to.
+
+    The arguments are those of `ChunkAttention`. Returns [pair].
+
+    >>> import torch
+    >>> from jdcv_core.types import ChunkVectors
+    >>> jd = ChunkVectors.pad({"jd:1": torch.randn(2, 8)}, ["jd:1"])
+    >>> RandomChunkAttention(8).eval()(jd, jd).shape
+    torch.Size([1])
+    """
+
+    @staticmethod
+    def attention(dim: int, heads: int, dropout: float) -> nn.Module:
+        return RandomAttention(dim, heads, dropout)
+
+
+class RandomAttention(Attention):
+    """`Attention` whose Q and K are fixed random rotations.
+
+    The norm has no weights, and no gradient flows back through the attention weights: they stay one
+    random function of the two states that meet. V can learn what the scale of the norm would; only
+    its shift is lost.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__(dim, heads, dropout)
+        for layer in (self.query, self.key):
+            nn.init.orthogonal_(layer.weight).requires_grad_(False)
+        self.norm = nn.LayerNorm(dim, elementwise_affine=False)
+
+    def weights(
+        self,
+        x: Float[Tensor, "pair chunk dim"],
+        source: Float[Tensor, "pair other dim"],
+        mask: Bool[Tensor, "pair other"],
+        bias: Float[Tensor, "pair other"] | None = None,
+    ) -> Float[Tensor, "pair head chunk other"]:
+        return super().weights(x.detach(), source.detach(), mask, bias)
 
 
 def shuffled_chunks(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
     """The chunks of each document in random order.
 
-    A scorer that promises not to know the order must show the same figures, but for rounding; if
-    not, it is broken. One that reads the order (positions, an LSTM, the first chunk) must lose what
-    the order gave it; if it loses nothing, the order of chunks is not where its gain comes from.
+    A scorer that ignores the order must have the same figures up to rounding; if not, it is broken.
+    A scorer that reads the order (positions, an LSTM, the first chunk) must lose what the order
+    gave it; if it loses nothing, its gain does not come from the order of chunks.
+
+    >>> view = shuffled_chunks({"cv:1": np.arange(3)[:, None]}, seed=0)
+    >>> sorted(view["cv:1"][:, 0].tolist())
+    [0, 1, 2]
     """
     rng = np.random.default_rng([seed, 10])
     return {i: matrices[i][rng.permutation(len(matrices[i]))] for i in sorted(matrices)}
 
 
 def shuffled_jds(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Each JD has the chunks of another JD; no JD keeps its own, and each one's are used once.
+    """Each JD gets the chunks of another JD; the chunks of each JD are used once.
 
-    A label says nothing any more about the two vectors that stand beside it, so AUC must be at
-    chance. Above chance a scorer shows what it knows of CVs alone, or that JDs are so alike that
-    one stands for another; that much of its result is not matching. Where the seed's exchange gives
-    a JD one from its own near-duplicates, a little is left in truth.
+    A label then says nothing about its pair of documents, so AUC must be at chance. What is above
+    chance comes from knowledge of CVs alone, or from JDs that are so similar that one can replace
+    another; that part of a result is not matching. If a JD gets the chunks of a near-duplicate, a
+    little of the truth is left.
 
-    Raises InputError for a single JD, which nothing can be exchanged with.
+    Raises InputError if there is only one JD.
     """
     jds = [i for i in sorted(matrices) if i.startswith("jd:")]
     if len(jds) == 1:
@@ -45,22 +97,22 @@ def shuffled_jds(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
 
 
 def cv_only(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Every JD is one and the same chunk vector, drawn at random, as long as the mean JD chunk.
+    """Every JD is the same single chunk vector, drawn at random, with the mean length of JD chunks.
 
-    Its direction comes from the seed, its length and the single chunk are equal for all, so nothing
-    about a JD is left. (The mean of all vectors would not do: of whitened ones it is 0, and 0 has
-    no cosine.) Every CV then has one score for all JDs, so within a CV the AUC is 0.5. Over all
-    pairs, what is above chance is read in the CV alone: some CVs are a Good Fit more often. A
-    scorer as good as this on the real vectors has learnt which CVs are liked, and matches nothing.
+    Direction, length and number of chunks are equal for all JDs, so nothing about a JD is left.
+    (The mean of all vectors cannot be used: the mean of whitened vectors is 0, which has no
+    cosine.) Every CV then has one score for all JDs, so the AUC within a CV is 0.5. What is above
+    chance over all pairs comes from the CV alone: some CVs are a Good Fit more often. If a scorer
+    is no better on the real vectors than here, it has learned which CVs fit often, not to match.
     """
     return _one_side(matrices, seed, hidden="jd:")
 
 
 def jd_only(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Every CV is one and the same chunk vector: `cv_only` with the sides exchanged.
+    """Every CV is the same single chunk vector: `cv_only` with the sides exchanged.
 
     Every JD has one score for all CVs, so within a JD every ranking is a tie and the AUC is 0.5.
-    Over all pairs, what is above chance is read in the JD alone: some JDs have more Good Fits.
+    What is above chance over all pairs comes from the JD alone: some JDs have more Good Fits.
     """
     return _one_side(matrices, seed, hidden="cv:")
 
@@ -76,17 +128,19 @@ def _one_side(matrices: Matrices, seed: int, hidden: str) -> dict[str, np.ndarra
     return {i: same if i.startswith(hidden) else matrices[i] for i in sorted(matrices)}
 
 
-def shuffled_months(facts: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """The months of each CV's dated chunks, dealt anew among them.
+def shuffled_months(months: Matrices, seed: int) -> dict[str, np.ndarray]:
+    """The durations and recencies of each CV's dated chunks, in random order among these chunks.
 
-    facts: float [chunk, 4] by document id, of `experience.chunking.chunk_facts`
-    Each CV's weights keep their values, and so their entropy; which chunk has which says nothing.
+    months: [chunk, 4] by document id, the `types.Months` of each chunk
+
+    The weights of a CV keep their values, and so their entropy, but they no longer say anything
+    about the chunk that has them.
     """
     rng = np.random.default_rng([seed, 45])
-    dealt = {}
-    for i in sorted(facts):
-        own = facts[i].copy()
+    shuffled = {}
+    for i in sorted(months):
+        own = months[i].copy()
         dated = np.flatnonzero(~np.isnan(own[:, 0]))
         own[dated, :2] = own[rng.permutation(dated), :2]
-        dealt[i] = own
-    return dealt
+        shuffled[i] = own
+    return shuffled

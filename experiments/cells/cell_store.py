@@ -23,7 +23,7 @@ from jdcv_core.atomic import atomic_file
 
 SOURCES = (
     "experiments.cells.row", "experiments.cells.train_cell", "experiments.cells.explain",
-    "research.attribution", "research.falsifiers", "jdcv_core.scoring",
+    "research.attribution", "research.deletion_test", "research.falsifiers", "jdcv_core.scoring",
     "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.training",
     "jdcv_core.encoding", "jdcv_core.evaluation.classification",
 )  # fmt: skip

@@ -11,8 +11,8 @@ from jdcv_core.data.splits import Split
 from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.training.trainable import OnVectors
 from jdcv_core.types import ChunkVectors, Dataset
-from research.attribution import faithfulness
 from research.chunk_attention import ChunkAttention
+from research.deletion_test import faithfulness
 from research.experience.experience_chunking import PLACE
 from research.experience.scorers import MonthWeights
 
@@ -76,7 +76,7 @@ def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[s
 def faithfulness_of(
     model: OnVectors, dataset: Dataset, split: Split, seed: int
 ) -> dict[str, dict[str, float]]:
-    """`research.attribution.faithfulness` on EXPLAINED test pairs drawn by the seed."""
+    """`research.deletion_test.faithfulness` on EXPLAINED test pairs drawn by the seed."""
     rng = np.random.default_rng([seed, 2])
     index = np.sort(rng.permutation(np.array(split.test))[:EXPLAINED])
     jd, cv = model.data.sides(torch.from_numpy(index))

@@ -17,6 +17,7 @@ from jdcv_core.data.splits import NEVER_SHARED, Split
 from jdcv_core.encoding.lora_tuning import with_module
 from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.encoding.saved_encoder import save_encoder
+from jdcv_core.encoding.whitening import unit_rows
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import GOOD
 from jdcv_core.evaluation.intervals import query_difference, spread
@@ -164,7 +165,7 @@ def _recall(
 ) -> np.ndarray:
     """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
     matrices = train_whitening(dataset, vectors, split)(vectors)
-    unit = {i: m / np.linalg.norm(m, axis=1, keepdims=True) for i, m in matrices.items()}
+    unit = {i: unit_rows(m) for i, m in matrices.items()}
     test = [dataset.pairs[i] for i in split.test]
     cvs = sorted({p.cv for p in test})
     good: dict[str, set[str]] = {}

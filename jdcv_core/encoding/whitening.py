@@ -1,4 +1,4 @@
-"""Chunk vectors → chunk vectors whose directions count alike."""
+"""Chunk vectors → chunk vectors in which every direction has the same variance, or length 1."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Whitening:
         the variance; a dot product then compares only those.
 
         matrices: document id → float [chunk, dim]
-        fit_on:   ids of the training documents, of both sides; no other document touches the result
-        ridge:    what the smallest eigenvalues are lifted by, as a share of the mean one; without
-                  it noise would be blown up where chunks are fewer than dimensions
+        fit_on:   ids of the training documents, of both sides; other documents have no effect
+        ridge:    is added to every eigenvalue, as a share of the mean one; without it, noise would
+                  be amplified if there are fewer chunks than dimensions
         Raises ValueError if `fit_on` is empty.
 
         Source: Su et al. 2021, "Whitening sentence representations"; the ridge is ours.
@@ -53,3 +53,13 @@ class Whitening:
     def __call__(self, matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same documents, whitened: float32 [chunk, dim] under the same ids."""
         return {i: ((x - self.mean) @ self.matrix).astype(np.float32) for i, x in matrices.items()}
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Rows [row, dim] divided by their lengths, float32: their inner products are cosines.
+
+    >>> unit_rows(np.array([[3.0, 4.0]])).round(2).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]

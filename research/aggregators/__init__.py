@@ -1,1 +1,1 @@
-"""The rivals of chunk attention: ways to put chunk vectors together that others have published."""
+"""The rivals of chunk attention: published ways to combine chunk vectors into one logit."""

@@ -1,6 +1,6 @@
 """From the matrix of all (JD chunk, CV chunk) comparisons to one logit.
 
-Chunk pairs with a padded side count for nothing, and the order of chunks has no effect.
+Padding and the order of chunks have no effect.
 """
 
 import torch
@@ -9,32 +9,37 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.masking import masked_mean, real_only, real_pairs
 from jdcv_core.scoring import MatchHead
 from jdcv_core.types import ChunkVectors
-from research.aggregators.pooled import real_only
 
 HOW = ("max", "topk", "sum")
 
 
 class PooledPairs(nn.Module):
-    """The cosines c of the match head on all chunk pairs, put together, then its scale and bias.
+    """The match head's cosines of all chunk pairs are pooled, then scaled and shifted.
 
         logit = scale * pool(c) + bias        c_ik = cos(A u_i, B v_k)
 
     dim: width of the chunk vectors
     how: "max":  the best chunk pair (BERT-MaxP, Dai & Callan 2019)
-         "topk": the mean of the k best, of all where there are fewer; k = 1 is "max"
+         "topk": the mean of the k best chunk pairs, or of all if there are fewer; k = 1 is "max"
          "sum":  sum of c / sqrt(number of chunk pairs) (after BERT-SumP, Dai & Callan 2019)
     k:   of "topk"
 
     A plain sum would score documents by their length: the cosines of n unrelated chunk pairs add up
-    to about +-sqrt(n). Divided by sqrt(n) their spread is the same for every n, and what many pairs
-    agree on still adds up, which a mean does not show. The bias counts once, not n times. What is
-    put together is never a score, so the score stays in (0, 1).
-    The mean over pairs is `jdcv_core.scoring.MeanPairs` (it takes the mean of scores).
+    to about +-sqrt(n). Divided by sqrt(n), their spread is the same for every n, and evidence from
+    many pairs still adds up, which it does not in a mean. The bias is added once, not n times.
+    Cosines are pooled and not scores, so the score stays in (0, 1).
+    `jdcv_core.scoring.MeanPairs` is the mean over pairs (of scores).
 
-    Returns [pair]. With one chunk a side all equal the head alone, before training and after.
+    Returns [pair]. With one chunk a side, all three equal the match head, trained or not.
     Raises InputError for an unknown name or k below 1.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> PooledPairs(2, "max")(jd, cv).tolist()  # cosines 1 and 0: 5 * 1 - 0.5
+    [4.5]
     """
 
     def __init__(self, dim: int, how: str = "max", k: int = 3) -> None:
@@ -47,10 +52,9 @@ class PooledPairs(nn.Module):
         self.head = MatchHead(dim)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        cosines, real = (
-            rearrange(x, "pair i k -> pair (i k)") for x in cosines_and_real(self.head, jd, cv)
-        )
-        pooled = self._sum(cosines, real) if self.how == "sum" else self._best(cosines, real)
+        c = rearrange(cosines(self.head, jd, cv), "pair i k -> pair (i k)")
+        real = rearrange(real_pairs(jd, cv), "pair i k -> pair (i k)")
+        pooled = self._sum(c, real) if self.how == "sum" else self._best(c, real)
         return self.head.scale[0] * pooled + self.head.bias[0]
 
     def _sum(
@@ -63,7 +67,7 @@ class PooledPairs(nn.Module):
     ) -> Float[Tensor, " pair"]:
         masked = cosines.masked_fill(~real, float("-inf"))
         best = masked.topk(min(self.k, masked.shape[1]), dim=1).values
-        return mean_where(best, best > float("-inf"))
+        return masked_mean(best, best > float("-inf"))
 
 
 class MaxSim(nn.Module):
@@ -72,13 +76,18 @@ class MaxSim(nn.Module):
         s     = (mean_i max_k c_ik + mean_k max_i c_ik) / 2        c_ik = cos(A u_i, B v_k)
         logit = scale * s + bias
 
-    The paper has one way, from the query's tokens, and sums over them; a mean keeps long documents
-    from scoring higher. A and B start as the identity.
+    The paper has one way, from the tokens of the query, and sums over them; with a mean, long
+    documents do not score higher. A and B start as the identity.
 
     dim: width of the chunk vectors
 
-    Returns [pair]. Symmetric: swap the two documents and the matrices A and B, and the logit stays;
-    so it does untrained for the documents alone. With one chunk a side it equals the head alone.
+    Returns [pair]. If the two documents and the matrices A and B are swapped, the logit stays the
+    same; untrained, A and B are equal. With one chunk a side it equals the match head.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> MaxSim(2)(jd, cv).tolist()  # s = ((1 + 0) / 2 + 1) / 2, and 5 * s - 0.5
+    [3.25]
     """
 
     def __init__(self, dim: int) -> None:
@@ -86,10 +95,9 @@ class MaxSim(nn.Module):
         self.head = MatchHead(dim)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        cosines, real = cosines_and_real(self.head, jd, cv)
-        masked = cosines.masked_fill(~real, float("-inf"))
-        from_jd = mean_where(masked.amax(2), jd.mask)
-        from_cv = mean_where(masked.amax(1), cv.mask)
+        masked = cosines(self.head, jd, cv).masked_fill(~real_pairs(jd, cv), float("-inf"))
+        from_jd = masked_mean(masked.amax(2), jd.mask)
+        from_cv = masked_mean(masked.amax(1), cv.mask)
         return self.head.scale[0] * (from_jd + from_cv) / 2 + self.head.bias[0]
 
 
@@ -101,16 +109,21 @@ class SimilarityHistogram(nn.Module):
         h_b   = mean over JD chunks i of log(1 + tf_ib)
         logit = scale * w . h + bias
 
-    So tf_ib says softly how many CV chunks are about as similar as mu_b to JD chunk i. The paper
-    sums log tf over the query's terms; here a mean, so that a long JD does not score higher, and
-    1 + tf, since most bins are empty with a handful of chunks and log 0 would be all that counts.
-    w starts where w . h is nearest to c for a single pair of chunks, so it starts near the cosine.
+    tf_ib is a soft count of the CV chunks whose cosine with JD chunk i is about mu_b. The paper
+    sums log tf over the terms of the query. Here it is a mean, so that a long JD does not score
+    higher, and 1 + tf, because with a handful of chunks most bins are empty and log 0 would
+    dominate. w starts such that w . h is nearest to c for a single pair of chunks, so an untrained
+    scorer is close to the cosine.
 
     dim:   width of the chunk vectors
-    bins:  kernels, their mu evenly from -1 to 1
-    width: of a kernel (the paper's sigma), a cosine; None: the distance of two mu
+    bins:  number of kernels; their mu are evenly spaced from -1 to 1
+    width: of a kernel (the paper's sigma), a cosine; None: the distance between two mu
 
     Returns [pair]. Raises InputError for less than 2 bins or a width that is not above 0.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)[:1]}, ["jd:1"])
+    >>> abs(SimilarityHistogram(2)(jd, jd).item() - 4.5) < 0.1  # 4.5 is the match head's logit
+    True
     """
 
     centres: Tensor
@@ -127,8 +140,7 @@ class SimilarityHistogram(nn.Module):
         self.weight = nn.Parameter(self._as_cosine())
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        cosines, real = cosines_and_real(self.head, jd, cv)
-        histogram = self._histogram(cosines, real, jd.mask)
+        histogram = self._histogram(cosines(self.head, jd, cv), real_pairs(jd, cv), jd.mask)
         return self.head.scale[0] * (histogram @ self.weight) + self.head.bias[0]
 
     def _histogram(
@@ -140,7 +152,7 @@ class SimilarityHistogram(nn.Module):
         distance = rearrange(cosines, "pair i k -> pair i k 1") - self.centres
         near = torch.exp(-(distance**2) / (2 * self.width**2))
         frequency = (near * rearrange(real, "pair i k -> pair i k 1")).sum(2)
-        return mean_where(torch.log1p(frequency), mask)
+        return masked_mean(torch.log1p(frequency), mask)
 
     def _as_cosine(self) -> Float[Tensor, " bin"]:
         """argmin over w of the sum of (w . h(c) - c)^2 over single cosines c from -1 to 1."""
@@ -150,17 +162,6 @@ class SimilarityHistogram(nn.Module):
         return torch.linalg.pinv(histogram, rtol=1e-3) @ single[:, 0, 0]
 
 
-def cosines_and_real(
-    head: MatchHead, jd: ChunkVectors, cv: ChunkVectors
-) -> tuple[Float[Tensor, "pair i k"], Bool[Tensor, "pair i k"]]:
-    """cos(A u_i, B v_k) of all chunk pairs, and where both chunks are real."""
-    real = rearrange(jd.mask, "pair i -> pair i 1") & rearrange(cv.mask, "pair k -> pair 1 k")
-    return head.cosines(real_only(jd), real_only(cv)), real
-
-
-def mean_where(
-    values: Float[Tensor, "pair chunk *rest"], real: Bool[Tensor, "pair chunk"]
-) -> Float[Tensor, "pair *rest"]:
-    """The mean over the real chunks; what stands elsewhere, -inf too, counts for nothing."""
-    there = real.reshape(*real.shape, *(1 for _ in values.shape[2:]))
-    return values.masked_fill(~there, 0).sum(1) / there.sum(1)
+def cosines(head: MatchHead, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"]:
+    """cos(A u_i, B v_k) of all chunk pairs; 0 where one of the two is padding."""
+    return head.cosines(real_only(jd), real_only(cv))

@@ -1,4 +1,4 @@
-"""One vector a document, then the match head on two vectors."""
+"""Scorers that pool each document to one vector; the match head compares the two vectors."""
 
 import hashlib
 
@@ -8,9 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.masking import masked_mean, real_only
 from jdcv_core.scoring import MatchHead
 from jdcv_core.types import ChunkVectors
-from research.chunk_attention import AttentionPooling
+from research.aggregators.attention_pooling import AttentionPooling
 
 HOW = ("first", "random", "mean", "attention")
 
@@ -19,15 +20,22 @@ class Pooled(nn.Module):
     """logit = head(pool(jd), pool(cv)).
 
     dim:  width of the chunk vectors
-    how:  "first": the first chunk, as if the document were cut off there (BERT-FirstP, Dai & Callan
-          2019). "random": one chunk, drawn by a hash of the document's id: the same one in training
-          and test, in every batch and pair (ours: what any one chunk is worth).
-          "mean": the mean of the chunk vectors. "attention": `AttentionPooling`, one for each side,
-          which starts as the mean (Yang et al. 2016; PARADE-Attn, Li et al. 2020)
+    how:  "first":     the first chunk, as if the document ended there (BERT-FirstP, Dai & Callan
+                       2019)
+          "random":    one chunk, chosen by a hash of the document's id, so that it is the same in
+                       training and test, in every batch and pair (ours; the value of any one chunk)
+          "mean":      the mean of the chunk vectors
+          "attention": `AttentionPooling`, one for each side, which starts as the mean (Yang et al.
+                       2016; PARADE-Attn, Li et al. 2020)
     seed: of "random"
 
-    Returns [pair]. With one chunk a side all of them equal the head alone. "mean" and "attention"
-    do not know the order of chunks. Raises InputError for an unknown name.
+    Returns [pair]. With one chunk a side all of them equal the match head. The order of chunks has
+    no effect on "mean" and "attention". Raises InputError for an unknown name.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> [round(Pooled(2, how)(jd, cv).item(), 2) for how in ("first", "mean")]
+    [4.5, 3.04]
     """
 
     def __init__(self, dim: int, how: str = "mean", seed: int = 0) -> None:
@@ -47,7 +55,7 @@ class Pooled(nn.Module):
 
     def _pool(self, side: ChunkVectors) -> Float[Tensor, "pair dim"]:
         if self.how == "mean":
-            return mean_of(side)
+            return masked_mean(side.vectors, side.mask)
         place = torch.zeros_like(side.mask.sum(1))
         if self.how == "random":
             drawn = [_number(i, self.seed) for i in side.ids]
@@ -62,16 +70,22 @@ class PolyCodes(nn.Module):
         y     = sum_m b_m y_m       b   = softmax over codes m of u . y_m / sqrt(dim)
         logit = head(u, y)          u   = mean of the JD's chunks
 
-    Learnt codes c_m read the CV, and the JD reads what they found. The codes start small and
+    Learned codes c_m read the CV, and the JD reads what they found. The codes start small and
     different, so y starts near the mean of the CV's chunks. The paper scores u . y; here the match
-    head does, as for all rivals. The paper has no sqrt(dim) in b; whitened vectors are about that
-    long, and without it one code would take all.
+    head compares them, as in all rivals. The paper has no sqrt(dim) in b. Whitened vectors are
+    about that long; without it the softmax would give all weight to one code.
 
     dim:   width of the chunk vectors
-    codes: how many
+    codes: number of codes
 
-    Returns [pair]. The order of chunks has no effect. With one chunk a side it equals the head
-    alone. Raises InputError for less than one code.
+    Returns [pair]. The order of chunks has no effect. With one chunk a side it equals the match
+    head. Raises InputError for less than one code.
+
+    >>> _ = torch.manual_seed(0)
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> round(PolyCodes(2)(jd, cv).item(), 2)
+    3.04
     """
 
     def __init__(self, dim: int, codes: int = 16) -> None:
@@ -82,7 +96,7 @@ class PolyCodes(nn.Module):
         self.head = MatchHead(dim)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        u, v = mean_of(jd), real_only(cv)
+        u, v = masked_mean(jd.vectors, jd.mask), real_only(cv)
         codes = repeat(self.codes, "code dim -> pair code dim", pair=len(v))
         found = attend(codes, v, cv.mask)
         asked = rearrange(u, "pair dim -> pair 1 dim") / u.shape[-1] ** 0.5
@@ -90,20 +104,10 @@ class PolyCodes(nn.Module):
         return self.head(u, rearrange(y, "pair 1 dim -> pair dim"))
 
 
-def real_only(side: ChunkVectors) -> Float[Tensor, "pair chunk dim"]:
-    """The vectors with 0 where padded: whatever lies there, no gradient flows back to it."""
-    return side.vectors.masked_fill(~side.mask[..., None], 0)
-
-
-def mean_of(side: ChunkVectors) -> Float[Tensor, "pair dim"]:
-    """The mean of each document's chunk vectors."""
-    return real_only(side).sum(1) / side.mask.sum(1, keepdim=True)
-
-
 def real_at(side: ChunkVectors, place: Int[Tensor, " pair"]) -> Float[Tensor, "pair dim"]:
     """The chunk vector at a place among each document's real chunks, counted from 0."""
     counted = side.mask.cumsum(1) > place[:, None]
-    slot = counted.int().argmax(1)  # the first slot with so many real chunks before it
+    slot = counted.int().argmax(1)  # the first slot up to which there are place + 1 real chunks
     return side.vectors[torch.arange(len(slot), device=slot.device), slot]
 
 
@@ -112,12 +116,12 @@ def attend(
     source: Float[Tensor, "pair k dim"],
     mask: Bool[Tensor, "pair k"],
 ) -> Float[Tensor, "pair i dim"]:
-    """For each query the mean of the source, weighted by softmax over real k of query . source."""
+    """For each query, the mean of source weighted by the softmax over real k of query . source."""
     logits = einsum(query, source, "pair i dim, pair k dim -> pair i k")
     padded = rearrange(~mask, "pair k -> pair 1 k")
     return logits.masked_fill(padded, float("-inf")).softmax(-1) @ source
 
 
 def _number(document: str, seed: int) -> int:
-    """A whole number below 2**32 that hangs on the id and the seed alone."""
+    """An integer below 2**32 that depends on the id and the seed alone."""
     return int.from_bytes(hashlib.sha256(f"{seed} {document}".encode()).digest()[:4], "big")

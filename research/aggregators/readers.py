@@ -1,7 +1,7 @@
-"""Networks that read the chunk vectors of one document, then the match head.
+"""Scorers with a network that reads the chunk vectors of one document; the match head compares.
 
-What they read is added to the mean of the chunks through a matrix that starts as 0: an untrained
-reader is the head on mean vectors. Both sides are read by the same network.
+The output of the network is added to the mean of the chunks through a matrix that starts as 0, so
+an untrained reader is the match head on mean vectors. The same network reads both sides.
 """
 
 import torch
@@ -9,28 +9,34 @@ from einops import repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from jdcv_core.masking import masked_mean, real_only
 from jdcv_core.scoring import MatchHead
 from jdcv_core.types import ChunkVectors
-from research.aggregators.pooled import mean_of, real_at, real_only
+from research.aggregators.pooled import real_at
 
 
 class ParadeTransformer(nn.Module):
-    """PARADE-Transformer (Li et al. 2020, section 3.2): a learnt vector and the chunk vectors of a
-    document go through transformer layers, and the learnt vector's state stands for the document.
+    """PARADE-Transformer (Li et al. 2020, section 3.2): transformer layers read a learned vector
+    and the chunk vectors of a document; the state of the learned vector represents the document.
 
         y     = mean of the chunks + O state_0        state = layers([first, x_1, ..., x_n])
         logit = head(y(jd), y(cv))
 
-    The paper reads vectors of (query, passage) with layers taken from BERT; here each side is read
-    alone by new layers with the norm first, as in GPT-2 (see `chunk_attention.Attention`). No
-    positions, as in the paper: the order of chunks has no effect.
+    The paper reads vectors of (query, passage) with layers taken from BERT. Here new layers read
+    each side alone, with the norm first, as in GPT-2 (see `chunk_attention.Attention`). As in the
+    paper there are no positions, so the order of chunks has no effect.
 
     dim:     width of the chunk vectors
     layers, heads: of the transformer; dim must be a multiple of heads
     inner:   hidden width of its feed-forward layers
-    dropout: of attention weights, feed-forward layers and what they add, in training
+    dropout: of attention weights, feed-forward layers and residual additions, in training
 
-    Returns [pair]. Raises ValueError if dim is no multiple of heads.
+    Returns [pair]. Raises ValueError if dim is not a multiple of heads.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(4)[:2]}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(4)[:1]}, ["cv:1"])
+    >>> round(ParadeTransformer(4).eval()(jd, cv).item(), 2)  # untrained: of mean vectors
+    3.04
     """
 
     def __init__(
@@ -55,12 +61,12 @@ class ParadeTransformer(nn.Module):
         x = torch.cat([first, real_only(side)], 1)
         mask = torch.cat([torch.ones_like(side.mask[:, :1]), side.mask], 1)
         state = self.layers(x, src_key_padding_mask=~mask)[:, 0]
-        return mean_of(side) + self.out(state)
+        return masked_mean(side.vectors, side.mask) + self.out(state)
 
 
 class RecurrentReader(nn.Module):
     """RoBERT, "recurrence over BERT" (Pappagari et al. 2019): an LSTM reads the chunk vectors in
-    order, and its state after the last one stands for the document.
+    order, and its state after the last one represents the document.
 
         y     = mean of the chunks + O h_last        h = lstm(x_1, ..., x_n)
         logit = head(y(jd), y(cv))
@@ -69,10 +75,15 @@ class RecurrentReader(nn.Module):
     two documents.
 
     dim:    width of the chunk vectors
-    hidden: of the LSTM; 100 in the paper
+    hidden: width of the LSTM; 100 in the paper
 
-    Returns [pair]. It reads the order of chunks. Real chunks must stand before padded ones, as in
-    `ChunkVectors.pad`: what the LSTM reads after them is then not looked at.
+    Returns [pair]. The order of chunks has an effect. Real chunks must come before padding, as in
+    `ChunkVectors.pad`; the states after the last real chunk are not used.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
+    >>> round(RecurrentReader(2)(jd, cv).item(), 2)  # untrained: of mean vectors
+    3.04
     """
 
     def __init__(self, dim: int, hidden: int = 100) -> None:
@@ -87,7 +98,7 @@ class RecurrentReader(nn.Module):
     def _read(self, side: ChunkVectors) -> Float[Tensor, "pair dim"]:
         states, _ = self.lstm(real_only(side))
         last = real_at(ChunkVectors(side.ids, states, side.mask), side.mask.sum(1) - 1)
-        return mean_of(side) + self.out(last)
+        return masked_mean(side.vectors, side.mask) + self.out(last)
 
 
 def _starts_as_0(layer: nn.Linear) -> nn.Linear:

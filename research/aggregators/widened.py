@@ -1,13 +1,13 @@
-"""Equal numbers of parameters: a scorer with a layer in front that has those it lacks. Ours."""
+"""Equal numbers of parameters: a layer in front of a scorer adds those it lacks. Ours."""
 
 from dataclasses import replace
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from jdcv_core.masking import real_only
 from jdcv_core.scoring import pair_losses
 from jdcv_core.types import ChunkVectors
-from research.aggregators.pooled import real_only
 
 TOLERANCE = 0.05
 """Numbers of parameters that differ by no more than this share count as equal."""
@@ -16,16 +16,22 @@ TOLERANCE = 0.05
 class Widened(nn.Module):
     """scorer(f(jd), f(cv)) with f(x) = x + W2 gelu(W1 norm(x)) on every chunk vector x.
 
-    One residual layer for both sides, after Houlsby et al. 2019 (adapters). W2 starts as 0, so it
-    starts as the scorer itself. A row that beats a smaller one may do so by its number of weights;
-    with every row widened to the largest that is ruled out.
+    One residual layer for both sides, after Houlsby et al. 2019 (adapters). W2 starts as 0, so an
+    untrained Widened equals the scorer. A row may beat a smaller one only because it has more
+    weights; this is ruled out if every row is widened to the largest.
 
     scorer: of vectors of this width
     dim:    that width
     hidden: rows of W1, from `hidden_for`; the layer has 2 * dim * hidden parameters
 
-    Returns [pair]; padding and the order of chunks are for the scorer to say.
+    Returns [pair]. Padding never has an effect if it has none on the scorer.
     Raises ValueError for hidden below 1.
+
+    >>> import torch
+    >>> from research.aggregators.pairwise import MaxSim
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
+    >>> Widened(MaxSim(2), dim=2, hidden=3)(jd, jd).tolist()
+    [4.5]
     """
 
     def __init__(self, scorer: nn.Module, dim: int, hidden: int) -> None:
@@ -44,7 +50,7 @@ class Widened(nn.Module):
     def losses(
         self, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
     ) -> Float[Tensor, " pair"]:
-        """The scorer's own if it has them, else the squared error of its score (`pair_losses`)."""
+        """`pair_losses` of the scorer on the widened vectors."""
         return pair_losses(self.scorer, self._widen(jd), self._widen(cv), labels)
 
     def _widen(self, side: ChunkVectors) -> ChunkVectors:
@@ -57,10 +63,10 @@ def hidden_for(own: int, target: int, dim: int) -> int:
 
     own, target: numbers of parameters (`jdcv_core.scoring.count_parameters`)
     dim:         width of the chunk vectors
-    Returns the width; 0 where the scorer is nearest as it is, and needs no layer.
+    Returns the width; 0 if the scorer is nearest without a layer.
 
-    Raises ValueError where no width comes within 5% of the target: the scorer alone is above, or
-    the target is so small that one hidden unit (2 * dim parameters) is too much.
+    Raises ValueError if no width comes within 5% of the target: the scorer alone has more, or the
+    target is so small that one hidden unit (2 * dim parameters) is too much.
 
     >>> hidden_for(131_074, 1_330_178, dim=256)  # 131,074 + 2 * 256 * 2,342 = 1,330,178
     2342

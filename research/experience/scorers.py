@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from jdcv_core.errors import InputError, nearest
+from jdcv_core.masking import masked_mean, real_only
 from jdcv_core.scoring import MatchHead
 from jdcv_core.types import ChunkVectors
 from research.chunk_attention import ChunkAttention
@@ -103,15 +104,15 @@ class ExperienceWeighted(nn.Module):
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
         weight = self.months(cv)
-        u, v = (x.vectors.masked_fill(~x.mask[..., None], 0) for x in (jd, cv))
+        u, v = real_only(jd), real_only(cv)
         if self.combine == "vectors":
-            mean = (u.sum(1) / jd.mask.sum(1, keepdim=True)).to(u)
+            mean = masked_mean(jd.vectors, jd.mask)
             return self.head(mean, (weight[..., None] * v).sum(1) / weight.sum(1, keepdim=True))
         logits = self.head.all_pairs(u, v)
         every = rearrange(weight, "pair k -> pair 1 k")
         if self.combine == "mean":
             each = (logits.sigmoid() * every).sum(-1) / every.sum(-1)
-            score = (each * jd.mask).sum(-1) / jd.mask.sum(-1)
+            score = masked_mean(each, jd.mask)
         else:
             hazard = (softplus(logits + self.offset) * every).sum(-1)  # -log(1 - p), summed
             asked = self.asks(u)[..., 0].masked_fill(~jd.mask, float("-inf")).softmax(-1)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from jdcv_core.encoding.whitening import unit_rows as unit_rows
 from jdcv_core.environment import openblas_kernels
 from jdcv_core.errors import InputError, nearest
 from research.retrieval.order import k_best
@@ -54,16 +55,6 @@ def check_index_type(index_type: str) -> None:
 def use_threads(count: int) -> None:
     """Limit the threads of FAISS in this process. The default is one thread a core."""
     faiss.omp_set_num_threads(count)
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows [row, dim] divided by their lengths, float32: their inner products are cosines.
-
-    >>> unit_rows(np.array([[3.0, 4.0]])).tolist()
-    [[0.6000000238418579, 0.800000011920929]]
-    """
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.sqrt(np.einsum("rd,rd->r", vectors, vectors))[:, None]
 
 
 @runtime_checkable

@@ -32,6 +32,7 @@ from research.aggregators.pooled import PolyCodes, Pooled
 from research.aggregators.readers import ParadeTransformer, RecurrentReader
 from research.aggregators.widened import Widened, hidden_for
 from research.chunk_attention import ChunkAttention
+from research.falsifiers import RandomChunkAttention
 
 
 class Rival(NamedTuple):
@@ -419,7 +420,7 @@ def test_every_rival_is_brought_to_the_largest_within_5_percent(dim):
     makes = {n: make for n, make in WIDE.items() if n not in small}
     makes.update(parade=ParadeTransformer, lstm=RecurrentReader, poly=PolyCodes)
     makes.update(histogram=SimilarityHistogram, baseline=MeanPairs)
-    makes.update(random=partial(ChunkAttention, random_attention=True))
+    makes.update(random=RandomChunkAttention)
     scorers = {name: make(dim) for name, make in makes.items()}
     largest = max(map(count_parameters, scorers.values()))
     for name, scorer in scorers.items():

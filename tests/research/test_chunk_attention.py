@@ -22,7 +22,7 @@ from reference import scorers as slow
 
 from jdcv_core.losses import sigmoid_mse
 from jdcv_core.scoring import count_parameters
-from research.chunk_attention import Attention, ChunkAttention
+from research.chunk_attention import ChunkAttention
 
 TERMS = ("self_cv", "self_jd", "cross_cv", "cross_jd")
 COMBINATIONS = [dict(zip(TERMS, on, strict=True)) for on in product((False, True), repeat=4)]
@@ -198,18 +198,3 @@ def test_what_cannot_be_is_refused():
     jd, cv = (padded(side) for side in two_sides([(2, 2)], 0))
     with pytest.raises(ValueError, match="no term cross_jd"):
         ChunkAttention(DIM, cross_jd=False).cross_attention(jd, cv)
-
-
-def test_random_attention_stays_random_and_nothing_learns_through_its_weights():
-    """The falsifier: fixed rotations for queries and keys, no gradient through the weights."""
-    torch.manual_seed(0)
-    term = Attention(8, 2, 0.0, random=True)
-    for layer in (term.query, term.key):
-        assert not layer.weight.requires_grad
-        torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(8))
-        assert (layer.weight - torch.eye(8)).abs().max() > 0.1
-    x, source = (torch.randn(2, 3, 8, requires_grad=True) for _ in range(2))
-    mask = torch.ones(2, 3, dtype=torch.bool)
-    assert not term.weights(x, source, mask).requires_grad
-    assert Attention(8, 2, 0.0).weights(x, source, mask).requires_grad
-    assert term(x, source, mask).requires_grad

@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
+from random_chunks import padded, two_sides
 
 from research import falsifiers
+from research.chunk_attention import Attention, ChunkAttention
+from research.falsifiers import RandomAttention, RandomChunkAttention
 
 RNG = np.random.default_rng(0)
 MATRICES = {
@@ -69,3 +73,30 @@ def test_shuffled_months_are_the_same_months_on_other_dated_chunks():
         assert np.isnan(found[i][0, :2]).all()
         assert sorted(map(tuple, found[i][1:, :2])) == sorted(map(tuple, own[1:, :2]))
     assert any(not np.array_equal(found[i][1:, :2], facts[i][1:, :2]) for i in facts)
+
+
+def test_random_attention_stays_random_and_nothing_learns_through_its_weights():
+    """Fixed rotations for queries and keys, no gradient through the weights."""
+    torch.manual_seed(0)
+    term = RandomAttention(8, 2, 0.0)
+    for layer in (term.query, term.key):
+        assert not layer.weight.requires_grad
+        torch.testing.assert_close(layer.weight @ layer.weight.T, torch.eye(8))
+        assert (layer.weight - torch.eye(8)).abs().max() > 0.1
+    x, source = (torch.randn(2, 3, 8, requires_grad=True) for _ in range(2))
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    assert not term.weights(x, source, mask).requires_grad
+    assert Attention(8, 2, 0.0).weights(x, source, mask).requires_grad
+    assert term(x, source, mask).requires_grad
+
+
+def test_random_chunk_attention_is_chunk_attention_with_other_terms():
+    scorer, real = RandomChunkAttention(8, self_cv=False), ChunkAttention(8, self_cv=False)
+    assert scorer.terms.keys() == real.terms.keys()
+    assert all(type(term) is RandomAttention for term in scorer.terms.values())
+    lacks = {n for n in real.state_dict() if ".norm." in n}
+    assert scorer.state_dict().keys() == real.state_dict().keys() - lacks
+    jd, cv = (padded(side) for side in two_sides([(2, 3), (4, 1)], 0))
+    assert not torch.allclose(
+        scorer.cross_attention(jd, cv), real.eval().cross_attention(jd, cv), atol=1e-3
+    )
