@@ -137,7 +137,7 @@ def card(
         solid_capstyle="round",
     )
     text = "\n".join(textwrap.shorten(line, 52, placeholder=" …") for line in lines)
-    axis.text(left + 0.24, middle, text, fontsize=9, color=INK, va="center", linespacing=1.4)
+    axis.text(left + 0.24, middle, text, fontsize=8.6, color=INK, va="center", linespacing=1.4)
 
 
 def main() -> None:
