@@ -106,6 +106,7 @@ def test_the_cache_is_the_gradient_of_the_loss_and_must_fit_the_micro_batches():
         forward_backward(model.encode, [small.texts()[:5]], found, None)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradient_of_one_and_a_gather_without_gradients_does_not(tmp_path):
     gloo.run_two(WORKER, tmp_path)
     found = json.loads((tmp_path / "found.json").read_text())
