@@ -206,7 +206,7 @@ def predicted(
 
 
 def _clustered_error(slope: Tensor, left: Tensor, jds: np.ndarray, cvs: np.ndarray) -> float:
-    """Standard error of the first parameter."""
+    """Standard error of the first parameter; infinite where the data do not depend on it."""
     bread = torch.linalg.pinv(slope.T @ slope)
     scores = slope * left[:, None]
 
@@ -218,7 +218,7 @@ def _clustered_error(slope: Tensor, left: Tensor, jds: np.ndarray, cvs: np.ndarr
     by_jd, by_cv = meat(jds), meat(cvs)
     both = by_jd + by_cv - scores.T @ scores
     found = [float((bread @ m @ bread)[0, 0]) for m in (by_jd, by_cv, both)]
-    return math.sqrt(max(found))
+    return math.sqrt(max(found)) if max(found) > 0 else math.inf
 
 
 def _months(rate: float) -> float:

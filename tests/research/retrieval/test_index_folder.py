@@ -5,6 +5,7 @@ import random
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,39 @@ def test_put_replace_and_erase_keep_what_they_should(tmp_path, small_segments, k
         rows = search_all(index.chunks, own, 1, 10**4)[1][:, 0]
         if kind == "flat":
             assert rows.tolist() == list(range(index.starts[at], index.starts[at + 1]))
+
+
+def dated(name: str, seed: int = 0) -> Entry:
+    """The same with months of each chunk and a key in the vector store."""
+    own = entry(name, seed)
+    months = np.random.default_rng(seed).uniform(0, 90, (len(own.vectors), 4)).astype(np.float32)
+    months[0, 0] = np.nan
+    return replace(own, months=months, key=f"key of {name}, {seed}")
+
+
+def test_months_and_keys_come_back_through_changes_and_joins(tmp_path, small_segments):
+    index = made(tmp_path / "x", [dated(f"p{n:04d}") for n in range(50)])
+    for n in range(12):  # enough small segments that they are joined
+        index = index.put([dated(f"p{n:04d}", 1)])
+    index = index.erase(["p0030", "p0000"])
+    assert len(index) == 48
+    for number, name in enumerate(index.ids):
+        expected = dated(name, int(name < "p0012"))
+        assert index.entry(number).key == expected.key
+        for found in (index.months(number), index.entry(number).months):
+            np.testing.assert_array_equal(found, expected.months)
+
+
+def test_documents_with_and_without_months_are_not_mixed(tmp_path):
+    index = made(tmp_path / "x", [dated("a")])
+    with pytest.raises(InputError, match="document b: it has no months"):
+        index.put([entry("b")])
+    index = index.erase(["a"]).put([entry("b")])  # an empty index has no rule
+    assert index.months(0) is None
+    with pytest.raises(InputError, match="document a: it has months"):
+        index.put([dated("a")])
+    with pytest.raises(InputError, match=r"its months are \[1, 4\], not"):
+        made(tmp_path / "y", [replace(entry("p0000"), months=np.zeros((1, 4), np.float32))])
 
 
 def test_rows_are_those_of_the_documents_asked_for(tmp_path, small_segments):
