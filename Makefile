@@ -18,7 +18,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help run test test-slow check benchmark report find-links
+.PHONY: help run test test-slow check benchmark report docs figure find-links
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,12 @@ benchmark: $(STAMP) ## run benchmarks/BENCH.py; its last line is one JSON object
 report: $(VENV)-report/installed ## papers/report.pdf and report.md from papers/evidence (no torch, seconds)
 	$(VENV)-report/bin/python -m papers.build $(ARGS)
 
+docs: $(VENV)-docs/installed ## the documentation site in site/, strictly: a broken link is an error (seconds)
+	PATH="$(CURDIR)/$(VENV)-docs/bin:$$PATH" zensical build --strict --clean
+
+figure: $(STAMP) ## the README's picture: trains chunk attention on the demo corpus, draws one pair
+	$(BIN)/python docs/draw_attention.py $(ARGS)
+
 # uv does not read pip's settings, so the places of wheels that pip knows are handed on, in a shell
 # variable. pip takes the first of these that is set: the environment, the section install, the
 # section global. `pip config list` prints them quoted (`pip config get` reads one file only);
@@ -69,7 +75,13 @@ $(VENV)-report/installed: constraints.txt
 	$(VENV)-report/bin/python -m pip install --quiet -c constraints.txt jinja2 typst
 	@touch $@
 
-# Every step may be repeated, so that an interrupted install is mended by the next `make`. The
+# The site is built from Markdown and from docstrings that are read and not imported: no torch.
+$(VENV)-docs/installed: constraints.txt
+	$(firstword $(PYTHON) $(PYTHONS)) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet -c constraints.txt zensical 'mkdocstrings[python]' ruff
+	@touch $@
+
+# Every step may be repeated, so that the next `make` repairs an interrupted install. The
 # faiss of other EXTRAS goes first: two of them would share one folder.
 $(STAMP): pyproject.toml constraints.txt
 	@for name in $(or $(PYTHON),$(PYTHONS)); do \
