@@ -1,4 +1,4 @@
-"""What a row must be before it enters a dataset; of its faults the first one is told. Ours."""
+"""Validates the rows of a source and reports the first problem. Ours."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -321,10 +321,14 @@ def test_the_demo_configuration_lists_every_setting_with_its_default():
 
 
 def test_only_an_encoder_that_is_trained_here_takes_a_seed():
-    for name, anew in (("gpt2-mini", True), ("gpt2-micro", True), ("sentence-transformer", False)):
+    for name, trained_here in (
+        ("gpt2-mini", True),
+        ("gpt2-micro", True),
+        ("sentence-transformer", False),
+    ):
         with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
             config = compose("config", ["+exp=ablation", f"encoder={name}"])
-        assert validate.takes(config.encoder, "seed") == anew
+        assert validate.takes(config.encoder, "seed") == trained_here
 
 
 def test_a_variant_with_an_unknown_argument_is_refused():

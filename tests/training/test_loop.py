@@ -25,7 +25,7 @@ DIM = 32
 def planted(cvs: int, jds: int, seed: int, length: tuple[int, int] = (1, 8)) -> PairTensors:
     """Pairs whose label needs both documents whole.
 
-    Every document has one chunk that speaks of its topic, a direction of its own kind, among
+    Every document has one chunk that speaks of its topic, a direction of its kind, among
     chunks of noise. Good Fit: the topics are the same; No Fit: they are not. The more noise chunks
     a document has, the further averaging over chunk pairs is diluted.
     """

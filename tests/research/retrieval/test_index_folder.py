@@ -278,7 +278,7 @@ def test_a_whole_segment_of_another_index_is_refused_by_name(tmp_path):
 
 
 def test_an_erasure_takes_over_no_damage(tmp_path):
-    """It opens the folder without comparing all of it; what it writes anew it compares."""
+    """It opens the folder without comparing all of it; what it writes again it compares."""
     made(tmp_path / "x", entries(9))
     (path,) = (tmp_path / "x" / "segments").glob("*/vectors.npy")
     content = bytearray(path.read_bytes())
