@@ -69,10 +69,10 @@ endef
 find-links:
 	@$(call find_links,$(firstword $(PYTHON) $(PYTHONS))); echo "$$links"
 
-# The report needs typst alone, so it has a small environment of its own.
+# The report needs jinja2 and typst alone, so it has a small environment.
 $(VENV)-report/installed: constraints.txt
 	$(firstword $(PYTHON) $(PYTHONS)) -m venv $(VENV)-report
-	$(VENV)-report/bin/python -m pip install --quiet -c constraints.txt typst
+	$(VENV)-report/bin/python -m pip install --quiet -c constraints.txt jinja2 typst
 	@touch $@
 
 # The site is built from Markdown and from docstrings that are read and not imported: no torch.

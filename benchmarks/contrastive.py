@@ -5,7 +5,7 @@ that every rival reads the same text and the plain step fits 24 GiB. One batch, 
 in fp32, median of `--repeats` in turn after a small step of each, in one process. Last line: one
 JSON object, with
   memory_ratio      peak memory of a cached step on 4,096 documents over that on 256, each in a
-                    process of its own; memory_ratio_added leaves out what the process had before
+                    separate process; memory_ratio_added leaves out what the process had before
   cached_over_plain seconds, each document once, all weights trained; ..._lora: adapters only
   dedup_over_plain  seconds of the cached step, each document once, over those of the plain step on
                     the same pairs, each with its own two documents

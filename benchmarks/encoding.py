@@ -259,7 +259,7 @@ def library_model(encoder: Encoder, folder: Path, size: int) -> Any:
 
 
 def gemm(encoder: Encoder, size: int, repeats: int) -> dict[str, Any]:
-    """The share of its own matrix products' rate that a forward on long chunks reaches."""
+    """The share of the measured rate of matrix products that a forward on long chunks reaches."""
     rows = len(encoder.batches([encoder.network.window] * 64)[0])
     generator = np.random.default_rng(0)
     chunks = generator.integers(encoder.tokenizer.get_vocab_size(), size=(rows, size)).tolist()

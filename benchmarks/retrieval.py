@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def built(folder: Path, simulated: Simulated, options: argparse.Namespace) -> tuple[int, float]:
-    """Build in a process of its own; its peak memory in bytes, and seconds."""
+    """Build in a separate process; returns its peak memory in bytes, and seconds."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=build, args=(folder, simulated, options, sender))

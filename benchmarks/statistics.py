@@ -1,7 +1,7 @@
 """Whether the statistics of the table keep what they promise, where the truth is known.
 
 coverage: the share of simulated comparisons whose 95% interval holds the truth, in worlds with 1,
-    3, 5 and 10 seeds that test the same JDs or JDs of their own, and whose trainings differ not at
+    3, 5 and 10 seeds that test the same JDs or other JDs each, and whose trainings differ not at
     all, as much as, or three times as much as their JDs make them differ. To stay within 0.93 and
     0.97; with 3 seeds that vary it is less, see `paired_bootstrap`.
 false_positive_rate: the share of tables of scorers trained on simulated vectors in which a row that

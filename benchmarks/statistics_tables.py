@@ -5,7 +5,7 @@ to three chunks that say little; the label of a pair is the class of the cosine 
 documents are about, plus noise. Pairs are split by JD and scorers trained on the stored vectors, as
 the toolkit does, with five seeds.
 
-A row is `Evidence(weight)`: it gives the pair of evidence chunks a weight of its own in the mean
+A row is `Evidence(weight)`: it gives the pair of evidence chunks a separate weight in the mean
 over chunk pairs. With weight 0 it is the baseline, `MeanPairs`; initial weights with noise of their
 own and another order of training pairs make it a different training, and no better one. With a
 weight above 0 the effect is planted.

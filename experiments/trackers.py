@@ -164,8 +164,8 @@ class WandbRuns:
     `wandb sync` later. WANDB_MODE and `wandb offline` are respected.
 
     W&B drops what is logged at a step below its own counter, and an offline run loses up to its
-    last 15 seconds when the process is killed. So its counter is left alone: our step is a metric
-    of its own and the axis of the others. And a resumed run is filled from the local file: an
+    last 15 seconds when the process is killed. So its counter is left alone: our step is a
+    separate metric and the axis of the others. And a resumed run is filled from the local file: an
     offline one with everything (its run id is the same, so when it is sent it replaces the run of
     the killed process), an online one with what the server has not got.
     """
@@ -287,7 +287,9 @@ def _wandb_mode() -> tuple[str, str]:
         chosen = wandb.setup(wandb.Settings(silent=True)).settings.mode
     except ValueError as fault:
         what = " ".join(str(fault).splitlines()[1:3])
-        raise InputError("settings of wandb", what, "mend WANDB_MODE or its like") from fault
+        raise InputError(
+            "settings of wandb", what, "correct WANDB_MODE and similar variables"
+        ) from fault
     if chosen in ("offline", "dryrun"):
         return "offline", "as chosen"
     if chosen == "disabled":
@@ -338,7 +340,7 @@ def _named(path: Path, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        cure = "free space on the disk, or mend the rights of the folder"
+        cure = "free space on the disk, or correct the rights of the folder"
         raise InputError(str(path), f"cannot be {verb} ({fault.strerror})", cure) from fault
 
 

@@ -6,8 +6,9 @@ Names are imported when they are first used, so `import jdcv_core` is quick and 
 Nothing here imports `research` or `experiments`.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jdcv_core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from jdcv_core.chunking import TokenChunker as TokenChunker
@@ -56,13 +57,4 @@ _HOMES = {
     "ChunkVectors": "types",
 }
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -22,7 +22,7 @@ def check_faiss() -> None:
     and the mixture may crash, or search wrongly, only when it is used. Reads the metadata of the
     installed distributions and imports nothing.
 
-    Raises InputError naming what was found and the commands that mend it.
+    Raises InputError naming what was found and the commands that repair it.
     """
     names = {(found.name or "").lower().replace("_", "-") for found in metadata.distributions()}
     faiss = sorted(name for name in names if name.startswith(("faiss-cpu", "faiss-gpu")))

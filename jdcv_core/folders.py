@@ -27,7 +27,7 @@ from jdcv_core.progress import progress
 
 MANIFEST = "manifest.json"
 PIECE = 1 << 24  # bytes in one write or read: some systems refuse 2 GiB and more
-BIG = 2_000_000_000  # bytes from which on hashing takes longer than two seconds
+BIG = 2_000_000_000  # bytes; to hash them takes about two seconds
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 
 
@@ -165,10 +165,7 @@ def json_bytes(value: Any) -> bytes:
 @contextmanager
 def byte_progress(description: str, size: int) -> Iterator[Callable[[int], None]]:
     """Show a bar in MB if `size` bytes may take over two seconds; yields `advance(bytes)`."""
-    if size < BIG:
-        yield lambda count: None
-        return
-    with progress(f"{description}, MB", size // 10**6) as advance:
+    with progress(f"{description}, MB", size // 10**6, least=BIG // 10**6) as advance:
         yield lambda count: advance(count / 10**6)
 
 

@@ -105,7 +105,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         _list("Where it comes from", _provenance(facts)),
         f"## Licence\n{_license(facts)} for what the training made; base encoder: "
         f"{_text(facts.get('base_license'))}. The licences of base encoder and data hold, too.",
-        "This file is listed in manifest.json: to change it, set `matcher.card` and save anew.",
+        "This file is listed in manifest.json: to change it, set `matcher.card` and save it again.",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

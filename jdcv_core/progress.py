@@ -20,14 +20,20 @@ if not console.is_terminal:  # a log file has no width to keep to
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Any]:
-    """A bar; yields a function `advance(steps=1, note="")`. `total=None`: no end is known.
+def progress(description: str, total: int | None, least: int = 0) -> Iterator[Any]:
+    """Show a bar; yields a function `advance(steps=1, note="")`.
+
+    total: number of steps; None: no end is known
+    least: there is no bar for fewer steps than this, because they take less than two seconds
 
     On a terminal the bar is live. Elsewhere (a log file, CI) one line is printed at the end.
 
     >>> with progress("Encoding", total=3) as advance:  # doctest: +SKIP
     ...     advance(3, note="2 documents/s")
     """
+    if total is not None and total < least:
+        yield lambda steps=1, note=None: None
+        return
     columns = (
         TextColumn("{task.description:<28}"),
         BarColumn(bar_width=16),

@@ -21,9 +21,9 @@ TRAIN_ON = ("mean", "chunk_pairs")
 
 
 class Scorer(Protocol):
-    """What every scorer is: an nn.Module with this call.
+    """The interface of every scorer: an nn.Module with this call.
 
-    jd, cv: the two sides of the same pairs, ChunkVectors of equal length [pair, chunk, dim]
+    jd, cv: the two sides of the same pairs, ChunkVectors of the same number of documents
     Returns the logit of each pair, [pair]; its sigmoid is the score. Padding never changes it.
     A scorer may also have `losses(jd, cv, labels) -> [pair]` (see `pair_losses`).
     """
@@ -34,22 +34,24 @@ class Scorer(Protocol):
 class MatchHead(nn.Module):
     """Two vectors → logits: logit_k = scale_k * cos(A_k u, B_k v) + bias_k. Ours.
 
-    Every A and B starts as the identity and scales and biases at fixed values, so before any
-    training the logits rise with the cosine similarity of the two vectors, and training bends
-    that. With a few thousand pairs it matters: a head that starts at random (an MLP over u, v,
-    u * v, |u - v|) learnt the training pairs by heart and stayed at chance on new ones
-    (docs/LOG.md, 2026-11-23).
+    Every A and B starts as the identity, and scales and biases start at fixed values, so the logits
+    of an untrained head rise with the cosine similarity of the two vectors. With a few thousand
+    pairs this start is important: a head with a random start (an MLP over u, v, u * v, |u - v|)
+    memorised the training pairs and stayed at chance on new ones (docs/LOG.md, 2026-11-23).
 
     dim:     width of both vectors
-    outputs: logits per pair. One: scale 5, bias -0.5. Several: the biases start evenly from 0 down
-             to -1, as for ordered ranks; the scales rise evenly around 5, so that the expected
-             class rises with the cosine under a softmax, too
+    outputs: logits per pair. One: scale 5, bias -0.5. Several: the biases start evenly spaced from
+             0 down to -1, as for ordered ranks; the scales rise evenly around 5, so that the
+             expected class rises with the cosine under a softmax, too
     shared:  one A, B and scale for all outputs, which then differ by their biases alone. CORAL
-             needs it (Cao, Mirjalili & Raschka 2020, theorem 1): while the biases fall with k, so
-             do the logits, for every pair
+             needs it (Cao, Mirjalili & Raschka 2020, theorem 1): if the biases fall with k, the
+             logits of every pair do
 
     With outputs=1 the logits are [*pair], else [*pair outputs].
     Raises ValueError for less than one output.
+
+    >>> MatchHead(2)(torch.tensor([3.0, 0.0]), torch.tensor([1.0, 0.0])).item()
+    4.5
     """
 
     def __init__(self, dim: int, outputs: int = 1, shared: bool = False) -> None:
@@ -108,9 +110,9 @@ class MeanPairs(nn.Module):
     documents have one chunk. Source: the prototype's avg over i, j of score(JD_i, CV_j).
 
     dim:       width of the chunk vectors
-    objective: name in `losses.OBJECTIVES`: what the head gives out and how it is trained
-    train_on:  "mean": the squared error of the averaged score (objective mse alone has it).
-               "chunk_pairs": every chunk pair is trained on the pair's label, as the original did
+    objective: name in `losses.OBJECTIVES`: the outputs of the head and how it is trained
+    train_on:  "mean":        the squared error of the averaged score (with objective mse only)
+               "chunk_pairs": every chunk pair is trained on the pair's label, as in the prototype
 
     Raises InputError for an unknown name, and for train_on="mean" without objective="mse".
 
@@ -165,11 +167,11 @@ class MeanPairs(nn.Module):
 def pair_losses(
     scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
 ) -> Float[Tensor, " pair"]:
-    """What a scorer is trained by: its own `losses(jd, cv, labels)` if it has them, else the
-    squared error of its score, (sigmoid(scorer(jd, cv)) - target) ** 2.
+    """The training loss of each pair: `scorer.losses(jd, cv, labels)` if there is such a method,
+    else the squared error of the score, (sigmoid(scorer(jd, cv)) - target) ** 2.
 
-    A wrapper such as DistributedDataParallel hides the `losses` of the scorer inside, and would
-    silently train by another loss: wrap a module that calls this function instead.
+    A wrapper such as DistributedDataParallel hides the `losses` of the scorer in it, and would
+    silently train with another loss: wrap a module that calls this function instead.
     Raises TypeError for such a wrapper.
     """
     own = getattr(scorer, "losses", None)
@@ -194,7 +196,7 @@ def _check_names(objective: str, train_on: str) -> None:
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Numbers that training may change."""
+    """The number of trainable parameters."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 

@@ -22,7 +22,7 @@ class Note:
 
 
 def read_notes(folder: Path) -> list[Note]:
-    """Every page but README.md and report.md, by file name.
+    """Every page but README.md, the report and its template, by file name.
 
     A page is "# title", then lines "Rows: a; b" or "Data: name" where it is about some,
     "Source: …", an empty line, and paragraphs.
@@ -31,7 +31,7 @@ def read_notes(folder: Path) -> list[Note]:
     notes = [
         _note(path)
         for path in sorted(folder.glob("*.md"))
-        if path.name not in ("README.md", "report.md")
+        if path.name not in ("README.md", "report.md", "report.template.md")
     ]
     seen: dict[str, str] = {}
     for note in notes:

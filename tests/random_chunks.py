@@ -15,7 +15,7 @@ LENGTHS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, 
 
 
 def random_weights(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """The module with every parameter drawn anew, so that none is 0 or the identity."""
+    """The module with every parameter drawn at random, so that none is 0 or the identity."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -330,7 +330,7 @@ def test_wrong_names_are_refused_with_the_nearest(arguments, message):
 
 
 class LogitOnly(torch.nn.Module):
-    """A scorer that has no losses of its own."""
+    """A scorer without a method `losses`."""
 
     def __init__(self):
         super().__init__()
@@ -374,7 +374,7 @@ def test_the_gradient_reaches_every_parameter_from_the_start(objective, train_on
 
 @each_way
 def test_a_planted_order_is_learnt(objective, train_on):
-    """The label hangs on one axis that the cosine of whole vectors drowns in noise."""
+    """The label depends on one axis that the cosine of whole vectors drowns in noise."""
     rng = np.random.default_rng(0)
     labels = labels_of(240, 0)
     jds, cvs = two_sides([(2, 3)] * 240, 1)

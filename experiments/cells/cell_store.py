@@ -1,8 +1,8 @@
-"""Cells that were trained before, by what fixes them: a repeated experiment adds what is missing.
+"""The store of trained cells: a repeated experiment trains only those that are missing.
 
-A key holds the row with its settings, the pairs of each part of the split, the seed, the labels,
-the chunk vectors, the versions of the libraries, and the source text of everything that trains.
-Change one of them and it misses.
+The key of a cell depends on the row with its settings, the pairs of each part of the split, the
+seed, the labels, the chunk vectors, the versions of the libraries, and the source text of all
+modules that train. If one of them changes, the cell is not found.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ SOURCES = (
     "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.training",
     "jdcv_core.encoding", "jdcv_core.evaluation.classification",
 )  # fmt: skip
-"""Modules and packages whose code makes a cell, beside the package of its scorer."""
+"""Modules and packages whose code makes a cell, in addition to the package of its scorer."""
 
 
 class CellStore:
-    """Cells in a folder, a file each, found by key."""
+    """Cells in a folder, one file each, found by key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, key: str) -> Cell | None:
-        """The cell, or None where it is not there or was damaged."""
+        """The cell, or None if there is none or it is damaged."""
         try:
             with np.load(self._file(key), allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
@@ -51,7 +51,7 @@ class CellStore:
             return None
 
     def put(self, key: str, cell: Cell) -> None:
-        """Written whole or not at all."""
+        """Write a cell, the whole file or nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = {
             "name": cell.name,
@@ -82,7 +82,7 @@ def cell_key(**parts: Any) -> str:
 
 
 def vectors_hash(matrices: Mapping[str, np.ndarray]) -> str:
-    """Of the ids and the chunk vectors."""
+    """A hash of the ids and the chunk vectors."""
     found = hashlib.sha256()
     for document in sorted(matrices):
         found.update(f"{document} {matrices[document].shape} {matrices[document].dtype}".encode())
@@ -91,7 +91,7 @@ def vectors_hash(matrices: Mapping[str, np.ndarray]) -> str:
 
 
 def code_hash(targets: Iterable[str] = ()) -> str:
-    """Of the source text of SOURCES and of the top packages that targets (dotted names) lie in."""
+    """A hash of the source text of SOURCES and of the top packages of targets (dotted names)."""
     names = {*SOURCES, *(target.partition(".")[0] for target in targets)} - {"jdcv_core"}
     found = hashlib.sha256()
     for name in sorted(names):

@@ -21,10 +21,10 @@ EXPLAINED = 200
 
 
 def attention_examples(
-    model: OnVectors, dataset: Dataset, split: Split, count: int = 3
+    model: OnVectors, dataset: Dataset, split: Split
 ) -> list[tuple[str, np.ndarray]]:
-    """(title, [JD chunk, CV chunk]) of a few Good Fit test pairs with the most chunks; none for a
-    scorer without attention from JD to CV."""
+    """(title, [JD chunk, CV chunk]) of the 3 Good Fit test pairs, of different JDs, with the most
+    chunks; none for a scorer without attention from JD to CV."""
     scorer = model.scorer
     if not (isinstance(scorer, ChunkAttention) and "cross_jd" in scorer.terms):
         return []
@@ -36,7 +36,7 @@ def attention_examples(
     for i in good:
         largest.setdefault(dataset.pairs[i].jd, i)
     examples = []
-    for i in list(largest.values())[:count]:
+    for i in list(largest.values())[:3]:
         weights = scorer.cross_attention(*model.data.sides(torch.tensor([i])))[0]
         pair = dataset.pairs[i]
         examples.append((f"{pair.jd[:9]} reads {pair.cv[:9]}", weights.cpu().numpy()))

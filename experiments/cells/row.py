@@ -116,7 +116,7 @@ def make_scorer(row: Row, dim: int) -> nn.Module:
 def make(node: dict[str, Any], **arguments: Any) -> Any:
     """Call a `_target_` with its configured arguments and these.
 
-    The call is made here and not by Hydra, which would wrap an InputError in one of its own and
+    The call is made here and not by Hydra, which would wrap an InputError in another error and
     turn dataclasses among the arguments into configurations.
     """
     return instantiate(node, _partial_=True, _convert_="all")(**arguments)

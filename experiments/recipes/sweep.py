@@ -22,7 +22,7 @@ def run(composed: DictConfig) -> Path | None:
     """Run `recipes.match` at every point; returns the folder of the summary (None after an
     estimate).
 
-    Each point is an experiment of its own, `runs/<experiment>/<point>/`; what was trained before is
+    Each point is a separate experiment, `runs/<experiment>/<point>/`; what was trained before is
     found, so a sweep that was stopped goes on when it is repeated. The summary has sweep.json,
     with the table of every point, and sweep.png.
     Raises InputError for a key that is not there, before anything runs.

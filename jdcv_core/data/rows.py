@@ -1,4 +1,4 @@
-"""What a row must be before it enters a dataset; of its faults the first one is told. Ours."""
+"""Validates the rows of a source and reports the first problem. Ours."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -100,12 +100,12 @@ def text_fault(column: str, text: Any, max_characters: int) -> Fault | None:
     return None
 
 
-def hint(word: str, known: Iterable[str], shown: int = 8) -> str:
-    """The end of a message about an unknown word; of many known ones only the closest are named."""
+def hint(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the known ones, or the 8 closest of them."""
     names = sorted(known)
-    if len(names) <= shown:
+    if len(names) <= 8:
         return nearest(word, names)
-    close = get_close_matches(word, names, n=shown, cutoff=0.0)
+    close = get_close_matches(word, names, n=8, cutoff=0.0)
     return f"the closest of {len(names)} are {', '.join(close)}"
 
 

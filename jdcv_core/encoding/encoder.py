@@ -138,7 +138,7 @@ class Encoder:
         self._module = None
 
     def set_precision(self, precision: Precision) -> None:
-        """Change it. Out of bf16 the model is loaded anew, as its weights have lost bits."""
+        """Change the precision. A model in bf16 is loaded again, as its weights have lost bits."""
         if self.precision == "bf16" and precision != "bf16":
             self._module = None
         self.precision = precision

@@ -1,7 +1,7 @@
-"""gpt2-mini: a small GPT-2 that is trained here, on the corpus itself, in about a minute.
+"""gpt2-mini: a small GPT-2 that is trained on the corpus itself, in about a minute.
 
-Its text needs no labels, so it trains on every document that it is given, those of the test fold
-too: it learns how CVs and JDs are written, never which of them fit.
+Training needs no labels, so it uses every document, also those of the test fold: the model learns
+how CVs and JDs are written, never which of them fit.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ RECIPE = 1  # raise when the same settings would no longer give the same weights
 
 @dataclass(frozen=True)
 class MiniSettings:
-    """What gpt2-mini is and how it is trained; together with the texts it fixes the weights.
+    """Architecture and training of gpt2-mini; with the texts, they determine the weights.
 
     layers, width, heads: of the GPT-2 class
     context:       most tokens that it reads at once
     vocabulary:    most tokens of its byte-level BPE
-    train_tokens:  tokens it is trained on; a corpus with fewer is read several times. A budget of
-                   tokens and not of time, so that the same seed gives the same weights
+    train_tokens:  tokens that it is trained on; a corpus with fewer is read several times. The
+                   budget is of tokens, not of time, so that the same seed gives the same weights
     rows:          rows of `context` tokens in a step
     learning_rate: the highest, after a warm-up of 5% of the steps; it falls to 0 by a cosine
     weight_decay:  of the layers' matrices
@@ -84,12 +84,12 @@ def gpt2_mini(
     batch_tokens: int | None = None,
     **settings: Any,
 ) -> Encoder:
-    """A small GPT-2 trained on the documents by next-token prediction, or found trained before.
+    """A small GPT-2 trained on the documents by next-token prediction, unless the cache has it.
 
     documents: all of the corpus; only their texts are used, in any order
-    cache_dir: the folder that keeps trained models, each under a hash of texts and settings
+    cache_dir: the folder of trained models, each under a hash of texts and settings
     pooling, precision, device, batch_tokens: see `causal_lm`; fp32 by default, so that the vectors
-               do not hang on a measurement
+               do not depend on a measurement
     settings:  fields of `MiniSettings`
 
     The same texts and settings give the same weights on the same machine. Where the processor
@@ -157,7 +157,7 @@ def _train_into(folder: Path, texts: list[str], settings: MiniSettings, precisio
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> Tokenizer:
-    """A byte-level BPE with GPT-2's pre-tokenization, learnt from the texts."""
+    """A byte-level BPE with GPT-2's pre-tokenization, learned from the texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -179,7 +179,7 @@ def pack(texts: list[str], tokenizer: Tokenizer) -> torch.Tensor:
 
 
 def batches(stream: torch.Tensor, settings: MiniSettings) -> Iterator[torch.Tensor]:
-    """Endless batches [row, context + 1]: each pass cuts the stream anew from a random start."""
+    """Endless batches [row, context + 1]: each pass cuts the stream from a new random start."""
     numbers = torch.Generator().manual_seed(settings.seed)
     length = settings.context + 1
     if len(stream) < 2 * length:
@@ -221,7 +221,7 @@ def train_model(
 
 
 def new_model(vocabulary: int, settings: MiniSettings) -> Any:
-    """A GPT2LMHeadModel with random weights; the seed leaves torch's own generator alone."""
+    """A GPT2LMHeadModel with random weights; the global generator of torch is not changed."""
     from transformers import GPT2LMHeadModel
 
     with torch.random.fork_rng(devices=[]):
@@ -230,7 +230,7 @@ def new_model(vocabulary: int, settings: MiniSettings) -> Any:
 
 
 def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
-    """The GPT2Config, without dropout: it is trained for less than a pass or two."""
+    """The GPT2Config, without dropout, because training is shorter than a pass or two."""
     from transformers import GPT2Config
 
     return GPT2Config(
@@ -239,7 +239,7 @@ def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
         n_layer=settings.layers,
         n_embd=settings.width,
         n_head=settings.heads,
-        # GPT-2's own gelu_new is this function; the fused form is faster.
+        # The same function as GPT-2's gelu_new; the fused form is faster.
         activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
@@ -253,7 +253,7 @@ def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer
     """Muon for the matrices of the layers, AdamW for embeddings, biases and gains.
 
     In so few steps Muon learns far more than AdamW alone (docs/LOG.md). Its steps are scaled to
-    the size of AdamW's, so one learning rate serves both. Muon: Jordan et al. 2024; the scaling:
+    the size of AdamW's, so that both have one learning rate. Muon: Jordan et al. 2024; the scaling:
     Liu et al. 2025, "Muon is scalable for LLM training", equation 4.
     """
     matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
@@ -267,7 +267,7 @@ def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer
 
 
 def schedule(step: int, steps: int) -> float:
-    """Share of the highest learning rate: up over 5% of the steps, then a cosine down to 0."""
+    """Share of the highest learning rate: it rises over 5% of the steps, then falls by a cosine."""
     warm = max(1, round(0.05 * steps))
     if step < warm:
         return (step + 1) / warm

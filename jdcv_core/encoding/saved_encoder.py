@@ -96,8 +96,8 @@ def pretrained(
     """The encoder that a pretraining left, by `load_encoder`, to start from.
 
     init_from: its folder, such as runs/contrastive/<id>/encoders/seed-0
-    precision, device: see `Encoder`; fp32 by default, so that the vectors do not hang on a
-               measurement
+    precision, device: see `Encoder`; fp32 by default, so that the vectors do not
+               depend on a measurement
     documents: not used
     Raises InputError without a folder, and as `load_encoder`.
     """

@@ -61,7 +61,7 @@ def paired_bootstrap(
 
     The JD is the unit of resampling. One replicate draws the JDs with replacement; a drawn JD
     brings all its pairs, in every seed that tested it and for both variants. The metric is taken on
-    each seed, which may have tested JDs of its own, and averaged over the seeds. A seed whose draw
+    each seed, which may have tested other JDs, and averaged over the seeds. A seed whose draw
     leaves the metric undefined is left out of that average. What seeds add to the variance of these
     replicates, and the degrees of freedom: `Estimate.of`. The interval is difference ± t · se.
 

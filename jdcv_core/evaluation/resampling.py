@@ -56,8 +56,8 @@ def check_same_rows(a: Columns, b: Columns) -> None:
 
 
 def draw_counts(jds: int, replicates: int, random_seed: int) -> np.ndarray:
-    """How often each replicate draws each JD, [replicate jd]: with replacement, as many as there
-    are."""
+    """How often each replicate draws each JD, [replicate jd]: with replacement, in as many draws
+    as there are JDs."""
     rng = np.random.default_rng(random_seed)
     return rng.multinomial(jds, np.full(jds, 1 / jds), size=replicates)
 
@@ -122,7 +122,7 @@ def ndcg_cells(rows: Columns, k: int) -> np.ndarray:
     run: dict[str, dict[str, float]] = {}
     columns = [rows[name].tolist() for name in ("cv", "label", "score")]
     for seed, jd, cv, label, score in zip(s.tolist(), j.tolist(), *columns, strict=True):
-        query = f"{seed} {jd}"  # each (seed, JD) is a query of its own
+        query = f"{seed} {jd}"  # each (seed, JD) is a separate query
         qrels.setdefault(query, {})[str(cv)] = label
         run.setdefault(query, {})[str(cv)] = score
     cells = np.full(shape, np.nan)

@@ -45,7 +45,7 @@ def paired_permutation(
     systems' scores have two scales, so each is replaced by its rank within (seed, system) first;
     that changes neither system's own AUC. The ranks of a JD hang a little on the other JDs, so for
     the two AUCs exchangeability holds nearly and not exactly. Of an AUC the swapped difference is
-    linear in the swaps (see `_won_by_jd`); F1 and kappa are taken anew from each swapped confusion
+    linear in the swaps (see `_won_by_jd`); F1 and kappa are computed from each swapped confusion
     matrix.
 
     What it does not see: H0 is about JDs, for these trainings. Where seeds differ by more than

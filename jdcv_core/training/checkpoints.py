@@ -81,7 +81,7 @@ def save_checkpoint(
     folder = parent / f"checkpoint-{step:08d}"
     remove_leftovers(parent)
     newest = latest_checkpoint(parent)
-    if newest is not None and _step(newest) > step:
+    if newest is not None and step_of(newest) > step:
         what = f"there is a later checkpoint than step {step}"
         raise InputError(str(newest), what, "resume from it, or give another folder")
     if newest == folder:
@@ -98,6 +98,15 @@ def latest_checkpoint(parent: Path) -> Path | None:
     """The checkpoint of the highest step in a folder, or None. Its content is not checked."""
     found = _checkpoints(parent)
     return found[-1] if found else None
+
+
+def step_of(folder: Path) -> int:
+    """The step in a checkpoint's name.
+
+    >>> step_of(Path("checkpoint-00000120"))
+    120
+    """
+    return int(folder.name.rpartition("-")[2])
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -255,11 +264,9 @@ def _checkpoints(parent: Path) -> list[Path]:
     """The checkpoints in a folder, in order of step."""
     if not parent.is_dir():
         return []
-    return sorted((p for p in parent.iterdir() if NAME.fullmatch(p.name) and p.is_dir()), key=_step)
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])
+    return sorted(
+        (p for p in parent.iterdir() if NAME.fullmatch(p.name) and p.is_dir()), key=step_of
+    )
 
 
 def _same(expected: Any, found: Any, what: str) -> None:

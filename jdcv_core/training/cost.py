@@ -1,8 +1,8 @@
-"""What training will take, before anything runs: operations, memory, hours.
+"""Estimates of what training will need, before anything runs: operations, memory, hours.
 
-Operations are those of matrix products, two per multiplication and addition. Attention counts in
-full, though a causal kernel may skip the half that is masked: so do the papers that these figures
-are compared with (Chowdhery et al. 2022, "PaLM", appendix B).
+Operations are those of matrix products; a multiplication with its addition is two. Attention is
+counted in full, although a causal kernel may skip the masked half, because the papers that these
+figures are compared with count it so (Chowdhery et al. 2022, "PaLM", appendix B).
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ Kind = Literal["cpu", "cuda"]
 
 SHARE_HERE = 0.4
 """Part of `matmul_rate` that a training step reaches on a CPU. GPT-2 (124M, a row of 512 tokens,
-fp32, one thread of a busy two-core machine) reached 0.59 in full, 0.51 with LoRA, and 0.44 and 0.32
-with dropout, for which a CPU has no fused attention. AdamW is in these, once in 8 micro-batches."""
+fp32, one thread of a busy two-core machine) reached 0.59 in full tuning, 0.51 with LoRA, and 0.44
+and 0.32 with dropout, for which a CPU has no fused attention. These include AdamW, once in 8
+micro-batches."""
 SHARE_GPU = 0.18
-"""Part of a GPU's printed dense bf16 rate that a training step reaches. GPT-2 (124M, 8 chunks of
-1,024 tokens) on an H200, printed 989 TFLOP/s, reached 0.179 in full and 0.108 with LoRA
+"""Part of a GPU's nominal dense bf16 rate that a training step reaches. GPT-2 (124M, 8 chunks of
+1,024 tokens) on an H200, nominally 989 TFLOP/s, reached 0.179 in full tuning and 0.108 with LoRA
 (`benchmarks/training_step.py`). Large models that were trained well reached 0.21 to 0.46
 (Chowdhery et al. 2022, table 3); short chunks reach less."""
 IN_PASSING = 40
-"""Bytes a token and width that the backward of a layer with adapters needs besides what was kept:
-measured on GPT-2 of 4 and 12 layers, where they are 32 to 48."""
+"""Bytes a token and width that the backward of a layer with adapters needs in addition to the kept
+tensors; measured on GPT-2 of 4 and 12 layers, where it is 32 to 48."""
 SIDES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the matrices of `matmul_rate`: large enough for the full rate."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one row of an experiment will do, over all its seeds.
+    """The work of one row of an experiment, over all its seeds.
 
     tuning:        what is trained of the encoder
-    tokens:        that go through the encoder to train; frozen: those of each document once
-    eval_tokens:   that go through it forward only, for validation and test
+    tokens:        that the encoder processes in training; frozen: those of each document once
+    eval_tokens:   that it processes forward only, for validation and test
     row_tokens:    of a usual chunk, special tokens included
-    rows:          chunks that go through the encoder before a backward, and so lie in memory
-    parameters:    numbers in encoder, adapters and scorer
+    rows:          chunks that the encoder processes before a backward, and so are kept in memory
+    parameters:    of encoder, adapters and scorer
     trained:       how many of these are trained
     checkpointing: gradient checkpointing
     bf16:          autocast to bf16; the weights stay fp32 either way
@@ -68,8 +69,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """flops: of all the work; bytes: most that lie in memory at once; the gpu's are None if no
-    GPU was asked for."""
+    """flops: of all the work; bytes: the most that is in memory at once; the values of a GPU are
+    None if no GPU was given."""
 
     work: Work
     flops: float
@@ -81,7 +82,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Forward:
-    """Operations of one row forward: products with weights, and of activations with each other."""
+    """Operations of one row forward: products with weights, and products of activations."""
 
     weights: int
     attention: int
@@ -94,7 +95,7 @@ class Forward:
 def skeleton_of(
     encoder: Encoder, tuning: Tuning, rank: int = 8, alpha: float = 16.0, dropout: float = 0.0
 ) -> nn.Module:
-    """Like `tuning.trainable_module`, on the meta device: no weights are loaded.
+    """`lora_tuning.trainable_module` on the meta device, so that no weights are loaded.
 
     Raises InputError for an encoder whose module cannot be made without weights.
     """
@@ -119,14 +120,14 @@ def estimate(
 ) -> Estimate:
     """Operations, memory and hours of the work, on this machine and on a GPU.
 
-    skeleton:   of `skeleton_of`; only switched between `train()` and `eval()` here
+    skeleton:   of `skeleton_of`; only its mode, `train()` or `eval()`, is changed
     here:       rate of matrix products on this machine, FLOP/s, from `matmul_rate`
-    kind:       of the device here
-    gpu_tflops: dense bf16 TFLOP/s of a GPU, as its maker prints it (twice that is printed for
-                sparse matrices); there the work is taken to run in bf16
+    kind:       of the device of this machine
+    gpu_tflops: nominal dense bf16 TFLOP/s of a GPU (data sheets give twice that for sparse
+                matrices); on it the work is assumed to run in bf16
 
-    hours = flops / (rate * share) / 3600, with SHARE_HERE for a CPU. A GPU here reaches SHARE_GPU,
-    too. Loading, tokenizing and the scorer's own products are left out.
+    hours = flops / (rate * share) / 3600, where share is SHARE_HERE for a CPU and SHARE_GPU for a
+    GPU. Loading, tokenizing and the products of the scorer are not included.
     """
     flops = training_flops(work, skeleton)
     on_gpu = gpu_tflops is not None
@@ -143,11 +144,12 @@ def estimate(
 def training_flops(work: Work, skeleton: nn.Module) -> float:
     """Operations of the whole work.
 
-    Of one forward, with W products with trained weights, F with frozen ones, A of attention:
+    With W, F and A the operations of one forward with trained weights, with frozen weights and of
+    attention:
     frozen  F + A
     full    3 W + 3 A: the backward of a product is two products (Kaplan et al. 2020, section 2.1)
-    lora    3 W + 2 F + 3 A: a frozen weight gets no gradient, but what comes before it does
-    Checkpointing adds a forward. Validation and test go forward only.
+    lora    3 W + 2 F + 3 A: a frozen weight needs no gradient, but its input does
+    Checkpointing adds a forward. Validation and test are forward only.
     """
     forward = forward_flops(skeleton, work.row_tokens)
     per_row = float(forward.total)
@@ -165,7 +167,7 @@ def training_flops(work: Work, skeleton: nn.Module) -> float:
 def forward_flops(skeleton: nn.Module, tokens: int) -> Forward:
     """Operations of one row of so many tokens through a module on the meta device.
 
-    Equals, for GPT-2, 24 layers tokens width^2 and 4 layers tokens^2 width.
+    For GPT-2 these are 24 layers tokens width^2 and 4 layers tokens^2 width.
     """
     with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
         skeleton(**_inputs(1, tokens))
@@ -175,16 +177,17 @@ def forward_flops(skeleton: nn.Module, tokens: int) -> Forward:
 
 
 def memory(work: Work, skeleton: nn.Module, kind: Kind) -> float:
-    """Bytes that lie in memory at the fullest moment of a step.
+    """The most bytes that are in memory at once during a step.
 
-    Weights, and what AdamW keeps: 4 bytes a parameter; a trained one has 4 more of gradient and 8
-    of moments. To these comes the larger of
-    - what autograd keeps of a forward, see `kept_bytes`. With checkpointing only what goes into
-      each layer, in fp32, and one layer's (Chen et al. 2016) or the bf16 copies of what is trained.
-      With LoRA also IN_PASSING for gradients on their way; otherwise the gradients of weights that
-      are not there yet leave room for those
-    - on CUDA, one more copy of what is trained while AdamW updates all of it together
-    Frozen, nothing is kept, and one layer's stands for what a layer needs while it computes.
+    These are weights and the state of AdamW: 4 bytes a parameter, and for a trained one 4 more of
+    gradient and 8 of moments; plus the larger of
+    - what autograd keeps of a forward, see `kept_bytes`. With checkpointing, only the input of each
+      layer, in fp32, and what one layer keeps (Chen et al. 2016) or the bf16 copies of what is
+      trained. With LoRA also IN_PASSING for gradients of activations; otherwise these fit into the
+      room of weight gradients that do not exist yet
+    - on CUDA, one more copy of what is trained, while AdamW updates all of it together
+    If the encoder is frozen, nothing is kept, and what one layer would keep is the estimate of what
+    a layer needs while it computes.
     Within 30% of the peak of real steps (measured; tests/training/test_cost.py).
     """
     weights = 4.0 * work.parameters + 12.0 * work.trained
@@ -205,14 +208,14 @@ def memory(work: Work, skeleton: nn.Module, kind: Kind) -> float:
 def kept_bytes(skeleton: nn.Module, rows: int, tokens: int, bf16: bool, kind: Kind) -> int:
     """Bytes that autograd keeps of a forward [row token] until its backward.
 
-    Counted on tensors that have shapes but no memory, for any architecture; the copies in bf16 that
-    autocast makes of weights are part of it. On CUDA attention is fused and never keeps its
-    [token token] matrix. A CPU has no fused attention with dropout: where the model has any, the
-    matrix is kept, several times.
+    They are counted on tensors that have shapes but no memory, for any architecture, and include
+    the bf16 copies of weights that autocast makes. On CUDA, attention is fused and never keeps its
+    [token token] matrix. A CPU has no fused attention with dropout; if the model has dropout, the
+    matrix is kept several times.
 
-    For GPT-2 with fused attention, 36 bytes a layer, token and width: the 34 of Korthikanti et al.
-    2022 (equation 2 without its attention term) less 2 of dropout masks, and 4 more as autocast
-    leaves the residual stream in fp32.
+    For GPT-2 with fused attention it is 36 bytes a layer, token and width: the 34 of Korthikanti et
+    al. 2022 (equation 2 without its attention term) less 2 for dropout masks, plus 4 because
+    autocast leaves the residual stream in fp32.
     """
     from torch._subclasses import FakeTensorMode
 
@@ -234,12 +237,12 @@ def kept_bytes(skeleton: nn.Module, rows: int, tokens: int, bf16: bool, kind: Ki
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=bf16)
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
             states = functional_call(skeleton, state, (), _inputs(rows, tokens))
-    del states  # until here it holds what was kept, so no address can come twice
+    del states  # until here it holds what was kept, so no address is used twice
     return sum(size for storage, size in kept.items() if storage not in own)
 
 
 def matmul_rate(device: str, bf16: bool, seconds: float = 0.5) -> float:
-    """FLOP/s of square matrix products on a device: the fastest of those that fit the time."""
+    """FLOP/s of square matrix products on a device: the fastest of those made in `seconds`."""
     kind = torch.device(device).type
     side = SIDES.get(kind, SIDES["cuda"])
     matrix = torch.randn(side, side, dtype=torch.bfloat16 if bf16 else torch.float32, device=device)
@@ -248,7 +251,7 @@ def matmul_rate(device: str, bf16: bool, seconds: float = 0.5) -> float:
         start = time.perf_counter()
         _ = matrix @ matrix
         synchronize(device)
-        if turn:  # the first only warms up
+        if turn:  # the first one is a warm-up
             best = min(best, time.perf_counter() - start)
             if time.perf_counter() > end:
                 break
@@ -256,15 +259,15 @@ def matmul_rate(device: str, bf16: bool, seconds: float = 0.5) -> float:
 
 
 def synchronize(device: str) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def _inputs(rows: int, tokens: int) -> dict[str, object]:
-    """Ids, and a mask [row head query key] that spares the model from looking at their values.
+    """Ids, and a mask [row head query key] in a form that the model does not inspect.
 
-    Without a cache, as in training: it would copy keys and values.
+    There is no cache, as in training; it would copy keys and values.
     """
     return {
         "use_cache": False,

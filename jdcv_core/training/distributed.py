@@ -1,6 +1,6 @@
-"""Several processes that train one model: started by torchrun, each with a share of every batch.
+"""Training of one model by several processes, which torchrun starts; each has a share of a batch.
 
-With one process everything here does nothing, so the loop is the same for one and for sixteen.
+With one process all functions do nothing, so the loop is the same for one and for sixteen.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def rank() -> int:
 
 @contextmanager
 def processes() -> Iterator[None]:
-    """Join the other processes that torchrun started; nothing if it did not.
+    """Join the other processes that torchrun started; do nothing if there are none.
 
-    nccl on CUDA machines, each process on the device of its LOCAL_RANK; else gloo.
+    The backend is nccl on CUDA machines, with each process on the device of its LOCAL_RANK, and
+    gloo elsewhere.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
         yield
@@ -57,17 +58,18 @@ def processes() -> Iterator[None]:
         dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
-        wait()  # process 0 holds the store that the others still talk to
+        wait()  # process 0 holds the store that the others still use
     finally:
-        gc.collect()  # a wrapped model that is left over keeps threads of the group alive
+        gc.collect()  # a wrapped model that still exists keeps threads of the group alive
         dist.destroy_process_group()
 
 
 def wrap(model: nn.Module, sharded: bool) -> nn.Module:
-    """The model as all processes train it; the model itself with one process.
+    """The model in a wrapper for several processes; the model itself with one process.
 
-    sharded=False: DistributedDataParallel, each process holds all weights.
-    sharded=True:  FSDP2, each holds a part of every layer's (for gpt2-xl and its optimiser state).
+    sharded=False: DistributedDataParallel; each process holds all weights
+    sharded=True:  FSDP2; each process holds a part of every layer (for gpt2-xl and its optimiser
+                   state)
     """
     if world() == 1:
         return model
@@ -86,7 +88,7 @@ def wrap(model: nn.Module, sharded: bool) -> nn.Module:
 
 @contextmanager
 def gradients_later(model: nn.Module, later: bool) -> Iterator[None]:
-    """While `later`, a backward only adds to this process's gradients, without an exchange."""
+    """If `later`, a backward only adds to this process's gradients, without an exchange."""
     if world() == 1:
         yield
     elif isinstance(model, nn.parallel.DistributedDataParallel):
@@ -103,8 +105,8 @@ def gradients_later(model: nn.Module, later: bool) -> Iterator[None]:
 def share(index: Tensor) -> tuple[Tensor, bool]:
     """This process's part of a batch [pair], and whether it is real.
 
-    A batch smaller than the number of processes leaves some without: they take its first pair, to
-    keep step with the others, and must not count it.
+    If a batch has fewer pairs than there are processes, some have none. They take its first pair,
+    so that they make the same calls as the others, and must not count it.
     """
     mine = index[rank() :: world()]
     return (mine, True) if len(mine) else (index[:1], False)
@@ -131,12 +133,12 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(values: np.ndarray) -> np.ndarray:
-    """Arrays that hold figures in this process's rows and 0 elsewhere → all rows, everywhere."""
+    """The sum over all processes; each gives an array with its rows, and 0 in the others."""
     return np.array(total(values.tolist())) if world() > 1 else values
 
 
 def from_first(value: Any) -> Any:
-    """Process 0's value, plain JSON, on all of them."""
+    """The value of process 0, which JSON can hold, on all processes."""
     if world() == 1:
         return value
     import json
@@ -152,7 +154,7 @@ def from_first(value: Any) -> Any:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Process 0 does it first, then the others, who find what it left on disk."""
+    """Process 0 runs the block first, then the others, which find on disk what it has written."""
     if rank() > 0:
         wait()
     yield
@@ -161,15 +163,16 @@ def first_alone() -> Iterator[None]:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Wait until all processes are here."""
     total([0.0])
 
 
 def same_number(batches: list[list[int]], sharded: bool) -> list[list[int]]:
-    """As many batches on every process, where weights are sharded: each call is an exchange.
+    """The same number of batches on every process if weights are sharded, since each call is an
+    exchange between processes.
 
-    What is missing is made up by batches of the first chunk alone, at the end; what they give is
-    to be cut off.
+    Missing batches are replaced by batches of the first chunk alone, at the end; the caller must
+    drop their results.
     """
     if not sharded or world() == 1:
         return batches

@@ -1,9 +1,9 @@
 """The training loop. It can be killed at any instruction and ends in the same weights.
 
-What an update does follows from the seed, the step and the weights alone: its pairs are planned
-(`sampling`), its rates computed (`optimizer`), and its random numbers (dropout) seeded anew.
-So a checkpoint needs the weights, the optimiser's state and what validation has shown so far, and a
-resumed training begins at once where the checkpoint was made.
+An update depends on the seed, the step and the weights alone: its pairs are planned in advance
+(`sampling`), its rates are computed (`optimizer`), and its random numbers (dropout) get their own
+seed. So a checkpoint needs only the weights, the optimiser's state and the validation results so
+far, and a resumed training starts at once at the step of the checkpoint.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from jdcv_core.types import TARGETS
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM came during training; the checkpoint is written."""
+    """Raised when Ctrl-C or SIGTERM stopped training, after the checkpoint was written."""
 
 
 def train(
@@ -68,27 +68,28 @@ def train(
     report: Callable[[int, Mapping[str, float]], None] = lambda step, figures: None,
     advance: Callable[..., None] = lambda steps=1, note=None: None,
 ) -> Trained:
-    """Train; keep the weights that validate best.
+    """Train, and keep the weights with the best validation result.
 
-    model:             in place; afterwards it has the weights of the best look at validation and is
-                       in eval mode
+    model:             is trained in place; afterwards it has the best weights and is in eval mode
     train, validation: int [pair], indices into the model's pairs
     seed:              of the order of pairs and of dropout. The global generators are left as they
                        were
-    folder:            of checkpoints; where it holds one, training goes on from there. None: none
-    config:            written into each checkpoint; a checkpoint with another one is refused
-    start:             told the step at which training begins: 0, or that of the checkpoint
-    report:            told step and figures every `log_every` steps and at every look
-    advance:           told after each step, for a progress bar
+    folder:            of checkpoints; if it holds one, training resumes from there. None: no
+                       checkpoints
+    config:            is written into each checkpoint; a checkpoint with another config is refused
+    start:             callback, called once with the first step: 0, or the checkpoint's
+    report:            callback, called with step and figures every `log_every` steps and at every
+                       validation
+    advance:           callback, called after each step, for a progress bar
 
-    The best look is that of the highest weighted F1 on validation, with the cuts between classes
-    tuned on validation, too; of equal ones the earliest. The test pairs play no part.
+    The best weights are those with the highest weighted F1 on validation, with the cuts between
+    classes tuned on validation, too; among equal ones the earliest. The test pairs are not used.
 
-    Under several processes (`distributed.processes`) each takes its share of every batch, and the
-    losses are those of one process, to rounding, where there is no dropout.
+    Under several processes (`distributed.processes`) each takes its share of every batch. Without
+    dropout the losses equal those of one process, up to rounding.
 
     Raises InputError for settings out of range and for a checkpoint that is damaged or of another
-    training; Stopped, after a checkpoint, where SIGINT or SIGTERM came.
+    training; Stopped, after a checkpoint was written, on SIGINT or SIGTERM.
     """
     settings.check()
     if settings.batch < world():
@@ -149,7 +150,7 @@ def train(
 def make_plan(
     model: Trainable, train: np.ndarray, settings: TrainingSettings, seed: int
 ) -> list[np.ndarray]:
-    """The pairs of each update: a function of labels, settings and seed; see `sampling`."""
+    """The pairs of each update, by labels, settings and seed; see `sampling`."""
     size = settings.batch * settings.accumulation
     if settings.balance is None:
         return natural_plan(train, model.costs(), size, settings.steps, seed)
@@ -165,7 +166,7 @@ def make_plan(
 
 
 def batches_of(model: Trainable, index: np.ndarray, size: int) -> tuple[Tensor, ...]:
-    """The pairs of one update in batches of `size`, those that share much in one batch."""
+    """The pairs of one update in batches of `size`; pairs that share documents are in one batch."""
     pairs = torch.from_numpy(index)
     return pairs[model.arrange(pairs)].split(size)
 
@@ -174,7 +175,7 @@ def batches_of(model: Trainable, index: np.ndarray, size: int) -> tuple[Tensor, 
 def score_pairs(model: Trainable, index: Tensor) -> np.ndarray:
     """The scores in [0, 1] of the pairs at `index`, float64 [pair]. `model` stays in eval mode.
 
-    Under several processes each scores a part, and all get the whole.
+    Under several processes each scores a part, and all of them get all scores.
     """
     model.eval()
     order = model.arrange(index)
@@ -195,7 +196,7 @@ def _update(
 ) -> tuple[float, float, bool]:
     """One update by the mean loss of the pairs in all batches.
 
-    Returns that loss, the norm of the gradient before clipping, and whether a process is to stop.
+    Returns this loss, the norm of the gradient before clipping, and whether any process must stop.
     """
     whole.train()
     optimizer.zero_grad()
@@ -204,7 +205,7 @@ def _update(
         mine, real = share(batch)
         with gradients_later(whole, later=at + 1 < len(batches)):
             losses = whole(mine, model.labels[mine])  # [pair]
-            # Gradients are averaged over the processes: each sum counts `world` times.
+            # Gradients are averaged over the processes, so each sum is multiplied by `world`.
             (losses.sum() * (world() / pairs * real)).backward()
         loss += losses.detach().double().sum().item() * real
     norm: Any = nn.utils.clip_grad_norm_(whole.parameters(), settings.clip)
@@ -224,7 +225,7 @@ def _check_finite(loss: float, step: int) -> None:
 
 
 def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Trained) -> bool:
-    """Score the validation pairs and add a line to the course; whether it is the best so far."""
+    """Score the validation pairs and add a line to the course; returns whether it is the best."""
     scores = score_pairs(model, validation)
     labels = model.labels[validation].numpy()
     cuts = tune_thresholds(scores, labels)
@@ -245,13 +246,13 @@ def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Train
 
 
 def _step_seed(seed: int, step: int) -> int:
-    """Of the random numbers of one update in one process."""
+    """The seed of the random numbers of one update in one process."""
     return int(np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0])
 
 
 @contextmanager
 def _own_randomness() -> Iterator[None]:
-    """The global generators afterwards are as they were."""
+    """Restore the global generators at the end."""
     kept = checkpoints.random_state()
     try:
         yield
@@ -261,7 +262,7 @@ def _own_randomness() -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """A list that holds a signal once SIGINT or SIGTERM came; a second SIGINT interrupts."""
+    """Yield a list that gets the number of each SIGINT or SIGTERM; a second SIGINT interrupts."""
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield came

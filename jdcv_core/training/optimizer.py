@@ -14,12 +14,12 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict]:
-    """Up to four groups of what is trained: encoder or scorer, with weight decay or without.
+    """Up to four groups of the trained parameters: encoder or scorer, with weight decay or without.
 
-    The scorer (the match head among it) learns `head_factor` times as fast as the encoder, which
-    has much to lose. Matrices and embeddings decay; biases, gains of layer norms and single numbers
-    do not: decay would only pull them off the scale that the layer needs. Each group has a `name`
-    for messages and tests, and `highest`, its rate at the end of the warm-up.
+    The rate of the scorer, which includes the match head, is `head_factor` times that of the
+    pretrained encoder. Matrices and embeddings decay. Biases, gains of layer norms and single
+    numbers do not: decay would only move them away from the scale that the layer needs. Each group
+    has a `name` for messages and tests, and `highest`, its rate at the end of the warm-up.
     """
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
@@ -41,10 +41,10 @@ def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, step: int, settings: TrainingSettings) -> float:
-    """Give each group its rate for the update `step` (from 0); returns the first group's, which is
-    the encoder's where the encoder is trained.
+    """Give each group its rate for the update `step` (from 0); returns the rate of the first group,
+    which is the encoder's if the encoder is trained.
 
-    A function of the step alone, so that a resumed training needs no schedule to be restored.
+    The rates depend on the step alone, so a resumed training has no schedule to restore.
     """
     share = rate_share(step, settings)
     for group in optimizer.param_groups:
@@ -53,7 +53,7 @@ def set_rate(optimizer: torch.optim.Optimizer, step: int, settings: TrainingSett
 
 
 def rate_share(step: int, settings: TrainingSettings) -> float:
-    """The share of the highest rate: linearly up in the warm-up, then linearly down to 0.
+    """The share of the highest rate: it rises linearly in the warm-up, then falls linearly to 0.
 
     >>> s = TrainingSettings(steps=10, warmup=0.2)
     >>> [round(rate_share(i, s), 2) for i in range(10)]

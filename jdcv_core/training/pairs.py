@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jdcv_core.types import TARGETS, Chunk, ChunkVectors, Pair
+from jdcv_core.types import Chunk, ChunkVectors, Pair
 
 
 @dataclass(frozen=True)
 class PairTensors:
-    """What a scorer is trained and tested on.
+    """The data that a scorer is trained and tested on.
 
     jd, cv:             every document of a side once
     jd_index, cv_index: int [pair], rows of `jd` and `cv`
@@ -32,8 +32,8 @@ class PairTensors:
         matrices: Mapping[str, np.ndarray],
         months: Mapping[str, np.ndarray] | None = None,
     ) -> "PairTensors":
-        """matrices: document id → [chunk, dim]; a KeyError names a document without.
-        months: document id → [chunk, 4], see `ChunkVectors`."""
+        """matrices: document id → [chunk, dim]; KeyError names a document that has none
+        months:   document id → [chunk, 4], see `ChunkVectors`"""
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
@@ -49,7 +49,7 @@ class PairTensors:
         return replace(self, jd=self.jd.to(device), cv=self.cv.to(device))
 
     def chunk_counts(self) -> np.ndarray:
-        """Chunks of both sides together, int [pair]: what a pair costs."""
+        """Chunks of both sides together, int [pair]: the cost of a pair."""
         jd, cv = self.jd.mask.sum(1)[self.jd_index], self.cv.mask.sum(1)[self.cv_index]
         return (jd + cv).cpu().numpy()
 
@@ -57,17 +57,13 @@ class PairTensors:
         """The JD and the CV of each pair at `index`, for a scorer's call."""
         return self.jd.take(self.jd_index[index]), self.cv.take(self.cv_index[index])
 
-    def targets(self, index: Tensor) -> Tensor:
-        """0, 0.5 or 1 for each pair at `index`."""
-        return torch.tensor(TARGETS)[self.labels[index]]
-
 
 @dataclass(frozen=True)
 class PairTokens:
-    """What an encoder is trained and tested on: the tokens of each document's chunks.
+    """The data that an encoder is trained and tested on: the tokens of each document's chunks.
 
-    ids:                document ids; a *row* below counts in them
-    chunks:             per row its chunks, each the encoder's own token ids without special tokens
+    ids:                document ids; a *row* is an index into them
+    chunks:             for each row its chunks, as the encoder's token ids without special tokens
     jd_index, cv_index: int [pair], rows
     labels:             int [pair], into LABELS
     """
@@ -80,7 +76,7 @@ class PairTokens:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], chunks: Mapping[str, Sequence[Chunk]]) -> "PairTokens":
-        """chunks: document id → its chunks; a KeyError names a document without."""
+        """chunks: document id → its chunks; KeyError names a document that has none"""
         ids = tuple(sorted({i for p in pairs for i in (p.jd, p.cv)}))
         row = {document: at for at, document in enumerate(ids)}
         return cls(

@@ -1,7 +1,7 @@
-"""Which pairs each update sees: planned before the first one, so that no update needs the others.
+"""Sampling: which pairs each update sees, planned before the first update; balanced or natural.
 
-A plan is a function of the labels, the settings and the seed alone. A resumed training makes it
-anew and goes on at its step; there is no sampler whose state could be lost, and nothing to replay.
+A plan depends on the labels, the settings and the seed alone. A resumed training makes the same
+plan again and continues at its step, so there is no sampler state to save, and nothing to replay.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GOLDEN = (5**0.5 - 1) / 2
 def natural_plan(
     index: np.ndarray, lengths: np.ndarray, size: int, steps: int, seed: int
 ) -> list[np.ndarray]:
-    """The first `steps` of `endless_batches`: the classes as frequent as they are in the data."""
+    """The first `steps` of `endless_batches`: each class is as frequent as it is in the data."""
     batches = endless_batches(index, lengths, size, np.random.default_rng(seed))
     return [next(batches) for _ in range(steps)]
 
@@ -28,13 +28,17 @@ def natural_plan(
 def endless_batches(
     index: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Batches of `index`, pass after pass, each pass every pair once, in an order of `rng`.
+    """Batches of `index`, pass after pass; each pass has every pair once, in an order of `rng`.
 
-    Pairs of like length share a batch, so that less is padding: each pass is shuffled, every
-    BUCKET batches' worth of it is sorted by length and cut up, and all its batches are shuffled.
-    A pass's last batch may be smaller.
+    Pairs of similar length share a batch, so that there is less padding: each pass is shuffled, the
+    pairs of BUCKET batches at a time are sorted by length and cut into batches, and the batches of
+    the pass are shuffled. One batch of each pass may be smaller.
 
-    lengths: of every pair of the data, by which `index` counts
+    lengths: int [pair] of all pairs of the data, into which `index` points
+
+    >>> batches = endless_batches(np.arange(5), np.ones(5), 2, np.random.default_rng(0))
+    >>> sorted(pair for _ in range(3) for pair in next(batches).tolist())
+    [0, 1, 2, 3, 4]
     """
     while True:
         shuffled = rng.permutation(index)
@@ -56,20 +60,28 @@ def balanced_plan(
     target: Sequence[float],
     until: float = 1.0,
 ) -> list[np.ndarray]:
-    """Batches in which the classes' shares move from the natural ones to `target`.
+    """Balanced sampling: batches whose class shares move from the natural ones to `target`.
 
-    index:  pairs to draw from; `labels` int [pair] counts like it, over all pairs of the data
+    index:  the pairs to draw from, as indices into `labels`
+    labels: int [pair], of all pairs of the data
     size:   pairs in an update
     target: shares of the classes, in the order of LABELS; they sum to 1
-    until:  share of the steps after which the target is reached (the way there is linear)
+    until:  share of the steps after which the target is reached (the change is linear)
 
-    The classes of all draws are laid down first, by a golden-ratio sequence: draw g is of the class
-    in whose share frac(offset + g * 0.618...) falls. Such a sequence fills any stretch evenly, so
-    after n draws a class is off its schedule by O(log n) draws, not by the square root of n that
-    independent draws would give. Within its class each pair comes once before any comes again, in
-    an order that is new in each pass. Ours; the shares 50/25/25 to 40/30/30 are the prototype's.
+    The classes of all draws are chosen first, by a golden-ratio sequence: the class of draw g is
+    the one in whose share frac(offset + g * 0.618...) falls. Any part of such a sequence is evenly
+    spread, so after n draws the count of a class differs from its schedule by O(log n), not by the
+    square root of n as with independent draws. Within its class every pair is drawn once before any
+    is drawn again, in a new order in each pass. Ours; the shares 50/25/25 to 40/30/30 are the
+    prototype's.
 
-    Raises InputError for a target that is no distribution, or that wants a class without a pair.
+    Raises InputError for a target that is no distribution, or that has a share for a class without
+    a pair.
+
+    >>> labels = np.array([0, 0, 0, 0, 1, 2])
+    >>> plan = balanced_plan(np.arange(6), labels, 10, 30, 0, [0.4, 0.3, 0.3], until=0.0)
+    >>> (np.bincount(labels[np.concatenate(plan)]) / 300).round(1).tolist()
+    [0.4, 0.3, 0.3]
     """
     shares = scheduled_shares(labels[index], steps, target, until)
     rng = np.random.default_rng([seed, 1])

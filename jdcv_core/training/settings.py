@@ -9,26 +9,25 @@ from jdcv_core.errors import InputError
 
 @dataclass
 class TrainingSettings:
-    """Settings of the loop, in the order in which one meets them.
+    """Settings of the training loop.
 
     steps:         updates of the weights
-    token_budget:  tokens through the encoder in training; sets `steps` where it is given
-    batch:         pairs that go forward and backward together
+    token_budget:  tokens that the encoder processes in training; if given, it sets `steps`
+    batch:         pairs in one forward and backward pass
     accumulation:  batches in one update
-    balance:       shares of No, Potential, Good Fit that the draws end with; null: as in the data
-    balance_until: share of the steps after which they are reached
-    learning_rate: the highest, reached after `warmup` and falling linearly to 0; the encoder's, and
-                   the scorer's where the encoder is frozen and `head_factor` is 1
-    head_factor:   the scorer's rate is this many times as high
+    balance:       final shares of No, Potential and Good Fit among the draws; null: as in the data
+    balance_until: share of the steps after which these shares are reached
+    learning_rate: the highest rate of the encoder, reached after `warmup` and falling linearly to 0
+    head_factor:   the rate of the scorer is this many times as high
     warmup:        share of the steps
-    weight_decay:  AdamW's, of matrices only
+    weight_decay:  of AdamW, for matrices only
     clip:          the largest norm of the gradient
     precision:     of the encoder in training: fp32, bf16 (autocast) or auto (bf16 where it is fast)
     gradient_checkpointing: less memory for about a third more time
-    lora_rank, lora_alpha, lora_dropout: of the rows with `tuning: lora`
+    lora_rank, lora_alpha, lora_dropout: of rows with `tuning: lora`
     sharded:       FSDP2 instead of DDP under several processes
-    evaluate_every: steps between two looks at validation; the best one is kept
-    patience:      looks without a better one after which training stops; 0: never
+    evaluate_every: steps between two validations; the best weights are kept
+    patience:      validations without a better result after which training stops; 0: never
     log_every:     steps between two reports of loss, rate and speed
     checkpoint_every: steps between two checkpoints of a row whose encoder is trained
     """
@@ -56,7 +55,7 @@ class TrainingSettings:
     checkpoint_every: int = 30
 
     def check(self) -> None:
-        """Raises InputError that names a setting out of its range."""
+        """Raise InputError naming a setting that is out of its range."""
         least = {
             "steps": 1, "batch": 1, "accumulation": 1, "learning_rate": 0, "head_factor": 0,
             "warmup": 0, "weight_decay": 0, "clip": 0, "lora_rank": 1, "lora_alpha": 0,

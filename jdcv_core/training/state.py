@@ -1,4 +1,4 @@
-"""What a training is made of between two updates, and its way into a checkpoint and back."""
+"""The state of a training between two updates: how it is saved to a checkpoint and restored."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Weights = Mapping[str, Tensor]
 
 @dataclass
 class Trained:
-    """What training found so far, in plain values; a checkpoint holds it as it is.
+    """The results of training so far, in plain values; a checkpoint holds them unchanged.
 
     step:       updates done
-    thresholds: cuts between classes, tuned on validation at the best look
-    validation_weighted_f1, best_step: of the best look
-    looks_without_better: since then
+    thresholds: cuts between classes, tuned at the best validation
+    validation_weighted_f1, best_step: of the best validation
+    looks_without_better: validations since then
     course:     a line every `log_every` steps (step, train_loss: mean since the last line,
-                learning_rate, gradient_norm) and at every look (step, validation_loss: mean squared
-                error of the score, validation_weighted_f1)
+                learning_rate, gradient_norm) and at every validation (step, validation_loss: mean
+                squared error of the score, validation_weighted_f1)
     losses:     of the updates since the last line
-    work:       tokens (of each document once a batch), or pairs, that went through in training;
-                `unit` says which
-    seconds:    of training, kills and pauses not counted
+    work:       tokens (each document counted once a batch) or pairs that were processed in
+                training; `unit` says which
+    seconds:    of training, without interruptions
     """
 
     step: int = 0
@@ -61,14 +61,14 @@ class Trained:
 
 
 def trained_weights(whole: nn.Module) -> dict[str, Any]:
-    """A copy of what is trained, by name, whole and on the CPU; {} on all processes but 0."""
+    """A copy of the trained weights by name, whole and on the CPU; {} on all processes but 0."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     found = cast(dict[str, Tensor], get_model_state_dict(whole, options=options))
     return {name: weight.detach().clone() for name, weight in found.items()}
 
 
 def load_weights(whole: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Give all processes the weights that process 0 has; the others' argument is not looked at."""
+    """Load the weights of process 0 on all processes; the argument of the others is ignored."""
     options = StateDictOptions(full_state_dict=True, strict=False, broadcast_from_rank0=world() > 1)
     set_model_state_dict(whole, dict(weights), options=options)
 
@@ -81,9 +81,9 @@ def save_training(
     best: Weights,
     config: Mapping[str, Any],
 ) -> None:
-    """A checkpoint by process 0; the others wait for it. The best weights are linked if unchanged.
+    """Process 0 writes a checkpoint; the others wait for it. Unchanged best weights are linked.
 
-    Raises InputError where it cannot be written; the one before is whole then.
+    Raises InputError if it cannot be written; the previous checkpoint is whole then.
     """
     weights = trained_weights(whole)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -93,14 +93,14 @@ def save_training(
         before = checkpoints.latest_checkpoint(folder)
         files: dict[str, Weights] = {"weights": weights, "optimizer": tensors}
         unchanged = {}
-        if best and before is not None and trained.best_step <= _step_of(before):
+        if best and before is not None and trained.best_step <= checkpoints.step_of(before):
             unchanged["best"] = before / "best.safetensors"
         elif best:
             files["best"] = best
         facts = {
             "trained": asdict(trained),
             "optimizer": groups,
-            # Without the GPUs', which each update seeds: their number may be another one then.
+            # Without the GPUs' states: every update seeds them, and their number may change.
             "random": checkpoints.random_state() | {"cuda": []},
         }
         checkpoints.save_checkpoint(folder, trained.step, files, facts, config, unchanged)
@@ -114,7 +114,7 @@ def restore_training(
     optimizer: torch.optim.Optimizer,
     config: Mapping[str, Any],
 ) -> tuple[Trained, Weights]:
-    """Everything out of a verified checkpoint; InputError where it is of another training."""
+    """Restore everything from a verified checkpoint; InputError if it is of another training."""
     checkpoint = checkpoints.load_checkpoint(found)
     for key, value in config.items():
         if checkpoint.config.get(key) != value:
@@ -135,7 +135,3 @@ def restore_training(
     trained = Trained(**state["trained"])
     trained.thresholds = (trained.thresholds[0], trained.thresholds[1])
     return trained, checkpoint.tensors.get("best", {})
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])

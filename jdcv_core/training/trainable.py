@@ -1,7 +1,7 @@
-"""What the loop trains: modules that take pairs by their index and give logits, or losses.
+"""The modules that the loop trains: they take pairs by their index and return logits or losses.
 
-`OnVectors` reads stored chunk vectors and trains a scorer; `OnTokens` reads the chunks' tokens and
-trains the encoder with it. The loop treats them alike.
+`OnVectors` reads stored chunk vectors and trains a scorer. `OnTokens` reads the tokens of chunks
+and trains the encoder, too. The loop does not distinguish them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from jdcv_core.training.pairs import PairTensors, PairTokens
 from jdcv_core.types import ChunkVectors
 
 TOGETHER = 256
-"""Pairs that go through a scorer at once."""
+"""Pairs that a scorer sees at once."""
 
 
 class Trainable(nn.Module):
-    """A scorer and where its chunk vectors come from.
+    """A scorer and the source of its chunk vectors.
 
     scorer: turns the chunk vectors of both sides into one logit a pair
     labels: int [pair], of all pairs of the data
@@ -38,7 +38,7 @@ class Trainable(nn.Module):
 
     unit = "pairs"
     sharded = False
-    """Whether the weights are spread over processes (FSDP), which must then call them in step."""
+    """Whether the weights are spread over processes (FSDP), which then must make the same calls."""
 
     def __init__(self, scorer: nn.Module, labels: Tensor) -> None:
         super().__init__()
@@ -62,20 +62,20 @@ class Trainable(nn.Module):
         raise NotImplementedError
 
     def costs(self) -> np.ndarray:
-        """What each pair costs, int [pair], for batches of like length."""
+        """The cost of each pair, int [pair], for batches of similar length."""
         raise NotImplementedError
 
     def arrange(self, index: Tensor) -> Tensor:
-        """Positions in `index` in the order in which the pairs cost least together, [pair]."""
+        """Positions in `index`, [pair], in the order in which the pairs cost least in batches."""
         return torch.from_numpy(np.argsort(self.costs()[index.numpy()], kind="stable"))
 
     def work(self, index: Tensor) -> int:
-        """How many `unit`s the pairs at `index` are when they go through together."""
+        """The number of `unit`s of the pairs at `index` as one batch."""
         return len(index)
 
 
 class OnVectors(Trainable):
-    """A scorer on stored chunk vectors, which stay as they are."""
+    """A scorer on stored chunk vectors, which do not change."""
 
     def __init__(self, scorer: nn.Module, data: PairTensors, device: str = "cpu") -> None:
         super().__init__(scorer.to(device), data.labels)
@@ -89,19 +89,18 @@ class OnVectors(Trainable):
 
 
 class OnTokens(Trainable):
-    """An encoder and a scorer on the chunks' tokens; both may be trained.
+    """An encoder and a scorer on the tokens of chunks; both may be trained.
 
-    Each document of a call goes through the encoder once, however many of its pairs name it, in
-    micro-batches of like length. Chunk vectors are whitened with a mean and a matrix that were
-    fitted before training and stay fixed, so that training starts from just the scores that the
-    frozen encoder gives.
+    Each document of a call is encoded once, however many of its pairs have it, in micro-batches of
+    similar length. Chunk vectors are whitened with a mean and a matrix that were fitted before
+    training and stay fixed, so that training starts from exactly the scores of the frozen encoder.
 
-    module:    of the encoder, in fp32; what has `requires_grad` is trained
-    encoder:   says how its tokens become vectors, which device, how many tokens in a micro-batch
+    module:    of the encoder, in fp32; parameters with `requires_grad` are trained
+    encoder:   defines how tokens become vectors, the device, and the tokens of a micro-batch
     whitening: fitted on vectors of the untrained encoder
-    precision: "bf16" runs the encoder under autocast, weights stay fp32; "auto": bf16 on CUDA and
+    precision: "bf16" runs the encoder under autocast, with fp32 weights; "auto": bf16 on CUDA and
                on a processor with bf16 products
-    checkpointing: see `tuning.save_memory`
+    checkpointing: see `lora_tuning.save_memory`
     """
 
     unit = "tokens"
@@ -154,7 +153,7 @@ class OnTokens(Trainable):
                 found.append(network.vectors(self.module, ids, mask, own).float())
         order = [i for batch in batches for i in batch]
         vectors, added = torch.cat(found).tensor_split([len(chunks)])
-        vectors = vectors + 0.0 * added.sum()  # so that its backward runs wherever the others' does
+        vectors = vectors + 0.0 * added.sum()  # so that its backward runs on every process
         vectors = (vectors - self.mean) @ self.matrix  # in the batches' order
         place = torch.empty(len(chunks), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(chunks))
@@ -170,7 +169,7 @@ class OnTokens(Trainable):
         return self.tokens[self.data.jd_index.numpy()] + self.tokens[self.data.cv_index.numpy()]
 
     def arrange(self, index: Tensor) -> Tensor:
-        return torch.argsort(self.data.cv_index[index], stable=True)  # a CV's pairs side by side
+        return torch.argsort(self.data.cv_index[index], stable=True)  # pairs of one CV together
 
     def work(self, index: Tensor) -> int:
         documents = torch.unique(torch.cat([self.data.jd_index[index], self.data.cv_index[index]]))

@@ -19,7 +19,7 @@ and its logits are a matrix of micro-batch × batch (here tiles, see `losses`).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -27,7 +27,6 @@ from torch import Tensor
 
 from jdcv_core.training.distributed import world
 
-MicroBatch = TypeVar("MicroBatch")
 Encode = Callable[[Any], Tensor]
 """A micro-batch → its representations [row dim], with a graph where gradients are enabled."""
 
@@ -36,7 +35,6 @@ def cached_step(
     encode: Encode,
     micro_batches: Sequence[Any],
     loss_of: Callable[[Tensor], Tensor],
-    replay: bool = True,
 ) -> float:
     """Add the gradient of loss_of(all representations) to the parameters; return the loss.
 
@@ -45,7 +43,6 @@ def cached_step(
     loss_of:       [row dim] → scalar; rows in the order of the micro-batches, those of process 0
                    first under several processes. Its own parameters (a projection, a temperature)
                    get their gradient, too
-    replay:        False is wrong with dropout on: the negative control of the tests
 
     Equals encoding all micro-batches with a graph, then loss and backward, to rounding: the random
     numbers are drawn in the same order. Afterwards the generators are where a plain step leaves
@@ -56,7 +53,7 @@ def cached_step(
     representations, states = forward_no_grad(encode, micro_batches)
     after = random_state()
     loss, gradients = build_cache(loss_of, representations)
-    forward_backward(encode, micro_batches, gradients, states if replay else None)
+    forward_backward(encode, micro_batches, gradients, states)
     restore_random_state(after)
     return loss
 
@@ -88,16 +85,15 @@ def forward_backward(
     encode: Encode,
     micro_batches: Sequence[Any],
     gradients: Tensor,
-    states: Sequence[tuple[Tensor, ...]] | None,
+    states: Sequence[tuple[Tensor, ...]],
 ) -> None:
     """Step 3: each micro-batch again, backward from its rows of the cached gradient.
 
-    states: of `forward_no_grad`; None: the random numbers go on as they come
+    states: of `forward_no_grad`
     """
     start = 0
-    for at, micro_batch in enumerate(micro_batches):
-        if states is not None:
-            restore_random_state(states[at])
+    for micro_batch, state in zip(micro_batches, states, strict=True):
+        restore_random_state(state)
         rows = encode(micro_batch)
         rows.backward(gradients[start : start + len(rows)].to(rows.dtype))
         start += len(rows)

@@ -23,11 +23,11 @@ class PretrainSettings:
     documents:     in a batch, each once
     hard:          labelled No Fit CVs for each JD of the batch, where it has so many
     mined:         further CVs for each JD out of a window of its ranking, without its known fits
-                   (`mining.runner_ups`): bm25, or self: by the encoder's own vectors, ranked anew
+                   (`mining.runner_ups`): bm25, or self: by the encoder's own vectors, ranked again
                    at every look; none
     mined_each, mined_first, mined_last: how many, out of which ranks (0 is the best)
     dropout:       of the encoder while it is pretrained, wherever it has dropout layers
-    chunks:        drawn anew of each document in each step; null: all
+    chunks:        drawn from each document in each step; null: all
     steps:         updates
     temperature:   divides similarities; learned: it is trained, between 0.01 and 1
     width:         of the projection

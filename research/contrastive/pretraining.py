@@ -65,7 +65,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _model(encoder, settings)
-        if rank() > 0:  # the same weights, but dropout of its own
+        if rank() > 0:  # the same weights, but other dropout
             torch.manual_seed(seed + 1_000_003 * rank())
         weights = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(

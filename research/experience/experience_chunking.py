@@ -86,7 +86,7 @@ def chunk_by_experience(
     """As `jdcv_core.chunking.chunk_documents`, with boundaries at the segments of each CV.
 
     parsed:    document id → what was read of the CV, for every CV
-    tokenizer: as there
+    tokenizer: as of `chunk_documents`
     size:      most tokens in a chunk, a repeated header included
     overlap:   tokens that a chunk repeats of the one before it in its segment
 

@@ -361,7 +361,7 @@ def _experiences_among(
 
 
 _COLUMN = 10
-"""Fewer characters than this between two dates, and neither has a text of its own."""
+"""Fewer characters than this between two dates, and no text belongs to either."""
 
 
 def _without_columns(text: str, ranges: Sequence[DateRange]) -> list[DateRange]:

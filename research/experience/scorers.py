@@ -6,7 +6,7 @@ The `ChunkVectors` of the CV side carry the `Months` of each chunk. The weight o
 w_k = scale · f(d, a) / f(24, 0) · share for a chunk of a dated experience, and 1 · share for any
 other, where share is 1 / the number of chunks of its segment. So an experience counts once however
 long its text is; a current one of two years counts as much as a segment without dates, times a
-learnt scale; and a CV without dates is not weighted at all.
+learned scale; and a CV without dates is not weighted at all.
 """
 
 from __future__ import annotations
@@ -27,15 +27,20 @@ from research.experience.weights import PACE, Decay, make_f
 
 COMBINE = ("mean", "any", "vectors")
 LEAST = 1e-6
-"""Of a weight: a CV of nothing but very old experiences still has a score."""
+"""The smallest weight, so that a CV with very old experiences only has a score, too."""
 USUAL = (24.0, 0.0)
 """Months and recency of the experience whose f is the unit."""
 
 
 class MonthWeights(nn.Module):
-    """The weight of each CV chunk by its months; see the module.
+    """The weight of each CV chunk by its months, as in the formula of the module.
 
     f: a name in `weights.FAMILY`
+
+    >>> months = torch.tensor([[[24.0, 0.0, 1.0, 0.0], [float("nan"), float("nan"), 1.0, 0.0]]])
+    >>> cv = ChunkVectors(("cv:1",), torch.ones(1, 2, 8), torch.ones(1, 2).bool(), months)
+    >>> MonthWeights()(cv).tolist()  # two years until today, and a chunk without dates
+    [[1.0, 1.0]]
     """
 
     def __init__(self, f: str = "half_life") -> None:
@@ -60,7 +65,7 @@ class MonthWeights(nn.Module):
         return torch.where(dated, weight, torch.ones_like(weight)) * share * cv.mask
 
     def learnt(self) -> dict[str, float]:
-        """What training made of it: the scale, and the half-life in months where f has one."""
+        """The learned scale, and the learned half-life in months if f has one."""
         found = {"experience_scale": float((PACE * self.scale).exp())}
         if isinstance(self.f, Decay) and self.f.by != "duration":
             found["half_life"] = float(self.f.half_life)
@@ -68,7 +73,7 @@ class MonthWeights(nn.Module):
 
 
 class ExperienceWeighted(nn.Module):
-    """The baseline's match head, weighted by months; how experiences combine is a choice.
+    """The baseline's match head, weighted by months, with three ways to combine experiences.
 
         p_ik = sigmoid(head(jd_i, cv_k))
         mean:    score = mean over i of (sum over k of w_k p_ik / sum of w_k)
@@ -76,12 +81,20 @@ class ExperienceWeighted(nn.Module):
         vectors: score = sigmoid(head(mean jd_i, sum w_k cv_k / sum w_k))
 
     `mean` is the normalised weighted mean of scores; with f = uniform and one chunk a segment it
-    equals MeanPairs. `any` lets evidence add up and saturate, as months towards a requirement do:
-    w_k times -log(1 - p) is a hazard; v_i, a softmax over JD chunks, learns which chunk of a JD
-    asks for something. `vectors` is what an index of one vector a CV can hold.
+    equals MeanPairs. With `any`, evidence adds up and saturates, as months towards a requirement
+    do: w_k times -log(1 - p) is a hazard, and v_i, a softmax over JD chunks, learns which chunk of
+    a JD states a requirement. `vectors` works with an index of one vector a CV.
 
-    dim: width of the chunk vectors; f: a name in `weights.FAMILY`; combine: in COMBINE
-    Raises InputError for an unknown name.
+    dim:     width of the chunk vectors
+    f:       a name in `weights.FAMILY`
+    combine: a name in COMBINE
+
+    Returns [pair]. Raises InputError for an unknown name, ValueError for CVs without months.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)[:1]}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"], {"cv:1": [[24, 0, 1, 0]]})
+    >>> round(ExperienceWeighted(2)(jd, cv).item(), 3)  # one chunk a side: the match head's logit
+    4.5
     """
 
     def __init__(self, dim: int, f: str = "half_life", combine: str = "mean") -> None:
@@ -121,9 +134,21 @@ class ExperienceWeighted(nn.Module):
 
 
 class WeightedChunkAttention(ChunkAttention):
-    """Chunk attention whose attention to CV chunks, and whose pooling of them, has a bias, log w_k:
-    weights ∝ w_k · exp(logit). With f = uniform, one chunk a segment and scale 1 it is
-    `ChunkAttention`. f: a name in `weights.FAMILY`.
+    """Chunk attention that attends to CV chunks, and pools them, with the bias log w_k.
+
+        attention weight of k ∝ w_k · exp(logit)
+
+    With f = uniform, one chunk a segment and scale 1 it equals `ChunkAttention`.
+
+    dim: width of the chunk vectors
+    f:   a name in `weights.FAMILY`
+
+    Returns [pair]. Raises ValueError for CVs without months.
+
+    >>> jd = ChunkVectors.pad({"jd:1": torch.eye(8)[:1]}, ["jd:1"])
+    >>> cv = ChunkVectors.pad({"cv:1": torch.eye(8)[:1]}, ["cv:1"], {"cv:1": [[24, 0, 1, 0]]})
+    >>> round(WeightedChunkAttention(8).eval()(jd, cv).item(), 3)
+    4.5
     """
 
     def __init__(self, dim: int, f: str = "half_life") -> None:

@@ -5,8 +5,9 @@
 Names are imported when they are first used, so an import of this package loads no FAISS.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jdcv_core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from research.retrieval.evaluation import retrieval_metrics as retrieval_metrics
@@ -27,13 +28,4 @@ _HOMES = {
     "retrieval_metrics": "evaluation",
 }
 __all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -60,7 +60,7 @@ class Entry:
 
     @classmethod
     def of(cls, name: str, encoded: Encoded, vectors: np.ndarray | None = None) -> Entry:
-        """An encoded document under a name. vectors: whitened ones instead of its own."""
+        """An encoded document under a name. vectors: whitened ones instead of those that it has."""
         spans = [(chunk.start, chunk.end) for chunk in encoded.chunks]
         own = encoded.vectors if vectors is None else vectors
         return cls(name, own, encoded.document.text, spans, encoded.months, encoded.key)

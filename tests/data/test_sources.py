@@ -1,4 +1,4 @@
-"""From files to datasets: what is read, and what each bad input is told."""
+"""From files to datasets: what is read, and which message each bad input gets."""
 
 import csv
 import json
@@ -193,7 +193,7 @@ def test_the_counts_of_the_hub_are_checked():
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch):
-    """`datasets` offline, with an empty cache of its own."""
+    """`datasets` offline, with an empty cache."""
     import datasets
 
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")

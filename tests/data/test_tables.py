@@ -1,4 +1,4 @@
-"""Reading files: what was written comes back, and what is broken is told with its row."""
+"""Reading files: what was written comes back, and what is broken is reported with its row."""
 
 import csv
 import io

@@ -56,7 +56,7 @@ def two_variants(rng, seeds=3, jds=6, pairs=5, tested=None, accuracy=(0.5, 0.5),
 
 
 def copied_rows(table, seed, counts):
-    """The rows of a seed with JD j there counts[j] times, each time as a JD of its own."""
+    """The rows of a seed with JD j there counts[j] times, each time as a separate JD."""
     jds = np.unique(table["jd"])
     return [
         (f"{jd} {copy}", *(table[name][i] for name in ("cv", "label", "predicted", "score")))

@@ -49,7 +49,7 @@ def test_each_row_is_what_its_parts_say():
         adjusted = holm({name: found[name][metric]["p"] for name in ("0", "2")})
         assert {name: found[name][metric]["p_holm"] for name in ("0", "2")} == adjusted
         assert math.isnan(found["3"][metric]["p_holm"])
-    # Three hypotheses where all rows are; a row's own figures hang on no other row.
+    # Three hypotheses where all rows are; a row's own figures depend on no other row.
     every = compare(rows, "1", permutations=300, **settings)
     for metric in METRICS:
         adjusted = holm({name: every[name][metric]["p"] for name in every})

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiments import validate
 from experiments.cells.row import rows_of
+from experiments.recipes import match
 from experiments.schema import as_config
 from jdcv_core.data.demo.generate import DemoSettings
 from jdcv_core.errors import InputError
@@ -41,9 +42,9 @@ ALSO = {"chunk_attention": ("jobs=2",)}
 """Worker processes make the rows of one experiment."""
 
 
-def composed(name: str) -> DictConfig:
+def composed(name: str, *words: str) -> DictConfig:
     with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
-        return compose("config", [f"+exp={name}"])
+        return compose("config", [f"+exp={name}", *words])
 
 
 SLOW = (
@@ -97,7 +98,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     assert len(list((folder / "training").glob("*.jsonl"))) == splits * len(config.variants)
     check_the_json(folder, lines)
     if name == "chunk_attention":
-        check_the_second_time(run, folder, lines)
+        check_the_second_time(run, folder, lines, [((), 0)])
     if name == "experience":
         check_the_months(folder, lines)
     if name == "contrastive":
@@ -153,10 +154,10 @@ def check_what_was_pretrained(run, folder: Path) -> None:
         assert said in done.stderr
 
 
-def check_the_second_time(run, folder: Path, first: list[dict]) -> None:
-    """The encoder is never called, nothing is trained, and the figures are the same; trained anew,
+def check_the_second_time(run, folder: Path, first: list[dict], times: list) -> None:
+    """The encoder is never called, nothing is trained, and the figures are the same; trained again,
     they are the same, too."""
-    for words, made in (((), 0), (("reuse=false",), len(first))):
+    for words, made in times:
         before = set(folder.parent.iterdir())
         assert run("+exp=chunk_attention", *tiny("chunk_attention"), *words).returncode == 0
         (again,) = set(folder.parent.iterdir()) - before
@@ -189,12 +190,32 @@ def test_every_exp_file_composes_and_its_rows_can_be_made():
         validate.settings(config)
 
 
-def test_an_estimate_needs_no_weights_and_writes_nothing(run, tmp_path):
-    done = run("+exp=scaling", "rows=[gpt2]", "estimate=true", "gpu_tflops=990", *DATA)
-    assert done.returncode == 0, done.stderr
-    assert "gpt2" in done.stdout
-    assert "990 TFLOP/s" in done.stdout
+@pytest.mark.slow
+def test_trained_again_the_figures_are_the_same(run, tmp_path):
+    assert run("+exp=chunk_attention", *tiny("chunk_attention")).returncode == 0
+    (folder,) = (tmp_path / "runs" / "chunk_attention").iterdir()
+    lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    check_the_second_time(run, folder, lines, [(("reuse=false",), len(lines))])
+
+
+def test_an_estimate_needs_no_weights_and_writes_nothing(cache, tmp_path, capsys):
+    places = (f"runs_dir={tmp_path}/runs", f"cache_dir={cache}")
+    words = ("rows=[gpt2]", "estimate=true", "gpu_tflops=990", *DATA, *places)
+    assert match.run(composed("scaling", *words)) is None
+    printed = capsys.readouterr().out
+    assert "gpt2" in printed
+    assert "990 TFLOP/s" in printed
     assert not (tmp_path / "runs").exists()
+
+
+def test_encoders_of_several_widths_are_not_matched_before_anything_is_encoded(cache, tmp_path):
+    places = (f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache")
+    words = ("rows=[mini-1x64,mini-2x128]", "match_parameters=true", *DATA, *places)
+    with pytest.raises(
+        InputError, match=r"several widths \(64 of 'mini-1x64', 128 of 'mini-2x128'"
+    ):
+        match.run(composed("scaling_mini", *words))
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -300,10 +321,14 @@ def test_the_demo_configuration_lists_every_setting_with_its_default():
 
 
 def test_only_an_encoder_that_is_trained_here_takes_a_seed():
-    for name, anew in (("gpt2-mini", True), ("gpt2-micro", True), ("sentence-transformer", False)):
+    for name, trained_here in (
+        ("gpt2-mini", True),
+        ("gpt2-micro", True),
+        ("sentence-transformer", False),
+    ):
         with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
             config = compose("config", ["+exp=ablation", f"encoder={name}"])
-        assert validate.takes(config.encoder, "seed") == anew
+        assert validate.takes(config.encoder, "seed") == trained_here
 
 
 def test_a_variant_with_an_unknown_argument_is_refused():

@@ -152,7 +152,7 @@ def test_an_unknown_tracker_is_refused_with_the_nearest(tmp_path):
 
 
 class Broken:
-    """A mirror that keeps what it is told until it breaks."""
+    """A mirror that keeps what it gets until it breaks."""
 
     def __init__(self, at: str) -> None:
         self.at, self.told = at, []

@@ -1,7 +1,6 @@
 """The report says what the evidence says, and nothing else."""
 
 import copy
-import json
 import re
 import shutil
 import subprocess
@@ -14,14 +13,13 @@ from omegaconf import OmegaConf
 
 from experiments.cells.train_cell import FLOOR_NAMES
 from jdcv_core.evaluation.formats import difference, short, with_spread
-from papers import blocks, contents
-from papers.build import build
-from papers.evidence import EvidenceError, read_evidence
+from papers.build import HERE, TEMPLATE, blocks, build, fill, runs
+from papers.evidence import MAIN, RANKING, Ablation, EvidenceError, read_evidence
 from papers.notes import read_notes
 
 PAPERS = ROOT / "papers"
 EVIDENCE = PAPERS / "evidence"
-FOUND = read_evidence(EVIDENCE)
+FOUND, STATISTICS = read_evidence(EVIDENCE)
 NOTES = read_notes(PAPERS)
 
 
@@ -55,7 +53,7 @@ def test_the_same_evidence_gives_the_same_bytes(built, tmp_path):
 
 def test_every_figure_of_the_main_table_is_that_of_the_evidence(built):
     found = [t for t in tables_of((built / "report.md").read_text()) if "trained" in t[0]]
-    shown = [a for a in FOUND.ablations if not a.brief]
+    shown = [a for a in FOUND if not a.brief]
     assert len(found) == len(shown) > 0
     for ablation, (head, rows) in zip(shown, found, strict=True):
         headings = {m["heading"]: key for key, m in ablation.table["metrics"].items()}
@@ -69,7 +67,7 @@ def test_every_figure_of_the_main_table_is_that_of_the_evidence(built):
 
 def test_every_tie_of_the_evidence_is_called_a_tie(built):
     text = (built / "report.md").read_text()
-    for ablation in FOUND.ablations:
+    for ablation in FOUND:
         for row in ablation.table["rows"]:
             for found in (row["against"] or {}).get(ablation.table["main_split"], {}).values():
                 inside = found["difference"] is not None and found["low"] <= 0 <= found["high"]
@@ -78,34 +76,113 @@ def test_every_tie_of_the_evidence_is_called_a_tie(built):
                 assert said in text
 
 
-def test_changed_evidence_changes_the_report_and_its_summary():
-    evidence = copy.deepcopy(FOUND)
-    ablation = evidence.ablations[0]
-    split = ablation.table["main_split"]
-    before = blocks.markdown(contents.report(evidence, NOTES))
+def report(ablations=FOUND, notes=NOTES, template=None) -> str:
+    return fill(ablations, STATISTICS, notes, template)[0]
+
+
+def test_changed_evidence_changes_the_report_and_its_prose():
+    changed = copy.deepcopy(FOUND)
+    ablation = changed[0]
     row = next(r for r in ablation.table["rows"] if r["kind"] == "variant" and r["against"])
-    row["against"][split]["auc_good"] |= {
+    assert row["against"][ablation.main]["auc_good"]["verdict"] == "worse"
+    row["against"][ablation.main]["auc_good"] |= {
         "difference": 0.345, "low": 0.234, "high": 0.456, "verdict": "better", "p_holm": 0.0012,
     }  # fmt: skip
-    row["figures"][split]["weighted_f1"] |= {"mean": 0.0123, "sd": 0.0456}
-    after = blocks.markdown(contents.report(evidence, NOTES))
-    for said in ("+.345 [+.234, +.456] p .001", ".012±.05", "the largest difference in AUC that"):
+    row["figures"][ablation.main]["weighted_f1"] |= {"mean": 0.0123, "sd": 0.0456}
+    before, after = report(), report(changed)
+    for said in ("+.345 [+.234, +.456] p .001", ".012±.05", "that was seen is .345"):
         assert said in after
-    assert "+.345 [+.234, +.456] p .001" not in before
+        assert said not in before
+    counts = [re.search(r"AUC: (\d+) better, \d+ tie, (\d+) worse", t) for t in (before, after)]
+    (better, worse), (more, fewer) = (tuple(map(int, c.groups())) for c in counts)
+    assert (more, fewer) == (better + 1, worse - 1)
+
+
+def test_an_unknown_key_of_the_template_is_named():
+    whole = (HERE / TEMPLATE).read_text()
+    for key in ("statistics.tabels", "ablations[0].table.noise", "ablations[0].titel", "nobody"):
+        with pytest.raises(EvidenceError, match=f"{TEMPLATE}.*{key.rpartition('.')[2]}"):
+            report(template=f"{whole}\n{{{{ {key} }}}}\n")
+
+
+class Traced(dict):
+    """A dict that notes the path of every plain value that is read from it."""
+
+    def __init__(self, content: dict, path: tuple, read: set) -> None:
+        super().__init__()
+        self.path, self.read = path, read
+        for key, value in content.items():
+            super().__setitem__(key, traced(value, (*path, key), read))
+
+    def __getitem__(self, key):
+        value = super().__getitem__(key)
+        if not isinstance(value, dict | list):
+            self.read.add((*self.path, key))
+        return value
+
+    def get(self, key, default=None):
+        return self[key] if key in self.keys() else default  # noqa: SIM118, SIM401
+
+
+def traced(value, path: tuple, read: set):
+    if isinstance(value, dict):
+        return Traced(value, path, read)
+    if isinstance(value, list):
+        return [traced(item, (*path, at), read) for at, item in enumerate(value)]
+    return value
+
+
+@pytest.mark.parametrize("ablation", FOUND, ids=lambda a: a.name)
+def test_every_figure_of_the_evidence_is_read(ablation):
+    """Of every row: the figures of the main table and of ranking and calibration on the main split,
+    the means of the compared metrics on every split, differences with interval, p and verdict, and
+    attributions. An experiment that repeats others (`brief`) shows its differences alone."""
+    read: set = set()
+    table = traced(ablation.table, (), read)
+    fill([Ablation(ablation.name, table, ablation.facts)], STATISTICS, NOTES)
+    wanted = set()
+    for at, row in enumerate(ablation.table["rows"]):
+        compared, main = ablation.table["compared"], ablation.main
+        if row["against"] is not None:
+            keys = ("difference", "low", "high", "p_holm", "verdict")
+            wanted |= {("rows", at, "against", main, m, k) for m in compared for k in keys}
+        if not ablation.brief:
+            shown = (*MAIN, *RANKING)
+            wanted |= {("rows", at, "figures", main, m, "mean") for m in shown}
+            wanted |= {("rows", at, "figures", main, m, "sd") for m in shown if m != "k"}
+            splits = ablation.table["splits"]
+            wanted |= {("rows", at, "figures", s, m, "mean") for s in splits for m in compared}
+            for method, found in (row["faithfulness"] or {}).items():
+                wanted |= {
+                    ("rows", at, "faithfulness", method, k)
+                    for k in found
+                    if k in ("against_random", "low", "high")
+                }
+    missed = {p for p in wanted if _value(ablation.table, p) is not None} - read
+    undefined = {p for p in missed if p[-1] != "difference" and "against" in p and _value(
+        ablation.table, (*p[:-1], "difference")) is None}  # fmt: skip
+    assert not missed - undefined
+    assert len(wanted) > 100
+
+
+def _value(table, path):
+    for key in path:
+        table = table[key]
+    return table
 
 
 def test_a_row_without_notes_or_a_dataset_without_a_card_is_refused_by_name():
     row = "poly-codes"
     with pytest.raises(EvidenceError, match=re.escape(repr(row))):
-        contents.report(FOUND, [n for n in NOTES if row not in n.rows])
+        report(notes=[n for n in NOTES if row not in n.rows])
     with pytest.raises(EvidenceError, match="Data: "):
-        contents.report(FOUND, [n for n in NOTES if not n.data])
+        report(notes=[n for n in NOTES if not n.data])
 
 
 def test_evidence_that_is_missing_or_damaged_is_refused_by_name(tmp_path):
     with pytest.raises(EvidenceError, match=re.escape(str(tmp_path))):
         read_evidence(tmp_path)
-    shutil.copytree(EVIDENCE / FOUND.ablations[0].name, tmp_path / "one")
+    shutil.copytree(EVIDENCE / FOUND[0].name, tmp_path / "one")
     (tmp_path / "one" / "facts.json").write_text("{")
     with pytest.raises(EvidenceError, match="facts.json"):
         read_evidence(tmp_path)
@@ -134,12 +211,12 @@ def test_no_evidence_names_a_place_on_the_machine_that_made_it():
         assert "/work" not in text, path
         assert "/tmp" not in text, path
         assert "/root" not in text, path
-    for ablation in FOUND.ablations:
+    for ablation in FOUND:
         assert ablation.facts["git"]["dirty"] is False
         assert ablation.table["command"].startswith("python experiments/run.py +exp=ablation")
 
 
-def test_it_needs_nothing_but_typst(tmp_path):
+def test_it_needs_nothing_but_jinja2_and_typst(tmp_path):
     script = (
         "import sys; sys.argv = ['build', '--out', sys.argv[1]]\n"
         "from papers.build import main; main()\n"
@@ -174,14 +251,23 @@ def test_numbers_read_the_same_everywhere():
 
 
 def test_marked_words_become_runs():
-    assert blocks.runs("a **b** `c_d` e") == [
+    assert runs("a **b** `c_d` e") == [
         {"style": "plain", "text": "a "},
         {"style": "strong", "text": "b"},
         {"style": "plain", "text": " "},
         {"style": "code", "text": "c_d"},
         {"style": "plain", "text": " e"},
     ]
-    assert "".join(run["text"] for run in blocks.runs("no marks")) == "no marks"
-    with pytest.raises(ValueError, match="2 cells under 3 headings"):
-        blocks.table("caption", ["a", "b", "c"], [["1", "2"]])
-    assert json.dumps(blocks.as_runs(blocks.bullets(["x `y`"])))
+    assert "".join(run["text"] for run in runs("no marks")) == "no marks"
+
+
+def test_markdown_becomes_blocks():
+    text = "# T\n\nText.\n\n- a\n- b\n\n**C.**\n\n| h | i |\n| --- | --- |\n| 1 | **2** |\n"
+    kinds = [block["kind"] for block in blocks(text, {})]
+    assert kinds == ["heading", "paragraph", "list", "table"]
+    table = blocks(text, {})[-1]
+    assert table["head"] == ["h", "i"]
+    assert table["rows"] == [[runs("1"), runs("**2**")]]
+    assert table["caption"] == runs("**C.**")
+    drawing = {"kind": "figure", "name": "x"}
+    assert blocks("![C](figures/x.svg)\n\nC\n", {"x": drawing}) == [drawing]

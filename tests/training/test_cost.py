@@ -122,7 +122,10 @@ def test_a_forward_is_counted_as_a_real_one(config):
     assert forward_flops(meta_module(config), 50).total == counter.get_total_flops()
 
 
-@pytest.mark.parametrize("size", GPT2_SHAPES)
+@pytest.mark.parametrize(
+    "size",
+    ["gpt2", *(pytest.param(s, marks=pytest.mark.slow) for s in GPT2_SHAPES if s != "gpt2")],
+)
 def test_gpt2_costs_what_the_papers_say(size):
     layers, width, _ = GPT2_SHAPES[size]
     skeleton = meta_module(gpt2_config(size))

@@ -41,7 +41,7 @@ def auc(model, index) -> float:
     return roc_auc_score(model.labels[index] == 2, score_pairs(model, index))
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("tuning", [pytest.param("full", marks=pytest.mark.slow), "lora"])
 def test_synonyms_are_learnt_and_hold_on_new_documents(encoder, tuning):
     data = planted(0)
     row = {name: i for i, name in enumerate(data.ids)}

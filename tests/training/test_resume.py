@@ -28,7 +28,7 @@ class Killed(Exception):
 def run(
     encoder, folder: Path, stop_after: int | None = None, settings=tuned.SETTINGS, tuning="full"
 ) -> tuple[dict[str, torch.Tensor], Trained]:
-    """Train, or die right after the step `stop_after`; the model is made anew each time."""
+    """Train, or die right after the step `stop_after`; the model is made again each time."""
     data = tuned.tokens()
     model = tuned.model(encoder, data, tuning)
     done = -1 if stop_after is None else stop_after

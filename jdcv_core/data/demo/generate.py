@@ -176,7 +176,7 @@ def balanced_pairs(
 
     labels: int [cv, jd], -1 where a pair may not be taken
     Every CV draws how many pairs of each class it gets, `per_cv` in all, and every JD how many it
-    may get at most. Each class is then a bipartite graph of its own, and a maximum flow takes as
+    may get at most. Each class is then a separate bipartite graph, and a maximum flow takes as
     many of the CVs' pairs as the JDs allow. The numbers are drawn, not fixed: were they the same
     for each CV, a Good Fit in train would make one in test less likely, and a model that knew the
     CV by heart would do worse than chance.

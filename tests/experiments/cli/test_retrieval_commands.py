@@ -31,7 +31,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _inside(tmp_path, monkeypatch):
-    """Each test in a folder of its own, with the caches there."""
+    """Each test has a folder, with the caches in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for folder, texts in (("cvs", CVS), ("jds", {"j1": TEXTS[2], "j2": "Python developer."})):

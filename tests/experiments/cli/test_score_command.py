@@ -37,7 +37,7 @@ def scores(model) -> list[float]:
 
 @pytest.fixture(autouse=True)
 def _inside(tmp_path, monkeypatch):
-    """Each test in a folder of its own, with the caches there."""
+    """Each test has a folder, with the caches in it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
 

@@ -1,4 +1,4 @@
-"""The command, killed and gone on with; and a disk that takes no more."""
+"""The command is killed and resumed; and the disk is full."""
 
 import json
 import os

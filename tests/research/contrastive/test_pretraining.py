@@ -153,6 +153,7 @@ def test_what_cannot_be_is_refused(encoder):
         pretrain(encoder, short, train, test, replace(SETTINGS, objective="spans"), 0)
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_the_weights_of_one(tmp_path):
     folder = tiny_models.save_gpt2(tmp_path / "gpt2")
     gloo.run_two(WORKER, tmp_path)

@@ -13,7 +13,7 @@ SETTINGS = PretrainSettings(
     documents=24, steps=80, learning_rate=3e-3, look=20, precision="fp32", chunks=None
 )
 TOGETHER = replace(SETTINGS, steps=6, dropout=0.0)
-"""What two processes and one can do alike: each draws dropout of its own."""
+"""What two processes and one can do alike: each draws other dropout."""
 
 
 def corpus():

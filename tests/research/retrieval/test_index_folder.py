@@ -180,8 +180,15 @@ else:
 """
 
 
+EVERY_MOMENT = (0, 3, 8, 14, 20, 26, 32, 38, 44, 52, 60, 70, 80, 100, 1000)
+"""Calls of the operating system before the kill."""
+
+
 @pytest.mark.parametrize("erase", [True, False])
-def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments, erase):
+@pytest.mark.parametrize(
+    "moments", [(8, 26, 44, 1000), pytest.param(EVERY_MOMENT, marks=pytest.mark.slow)]
+)
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments, moments, erase):
     made(tmp_path / "start", entries(50))
     old = expected(entries(50))
     gone = {"p0003", "p0030"} if erase else {"p0003"}
@@ -190,7 +197,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments
         + ([] if erase else [entry("p0003", 9), entry("new", 1)])
     )
     seen = set()
-    for calls in (0, 3, 8, 14, 20, 26, 32, 38, 44, 52, 60, 70, 80, 100, 1000):
+    for calls in moments:
         folder = tmp_path / f"k{calls}"
         shutil.copytree(tmp_path / "start", folder)
         script = KILLED.format(
@@ -221,18 +228,24 @@ def refused(folder: Path) -> bool:
     return False
 
 
-def test_damaged_truncated_and_swapped_files_are_refused(tmp_path, small_segments):
-    """2,000 bit flips, 500 truncations, 100 swaps with the same file of another index."""
+@pytest.mark.parametrize(
+    ("flips", "cuts", "swaps"),
+    [(160, 40, 10), pytest.param(2000, 500, 100, marks=pytest.mark.slow)],
+)
+def test_damaged_truncated_and_swapped_files_are_refused(
+    tmp_path, small_segments, flips, cuts, swaps
+):
+    """Bit flips, truncations, and swaps with the same file of another index."""
     made(tmp_path / "a", entries(50), "ivf-rabitq")
     made(tmp_path / "b", entries(50, 20), "ivf-rabitq")
     draw = random.Random(0)
     files = all_files(tmp_path / "a")
     assert len(files) > 20
-    for number in range(2500):
-        path = files[number % len(files)] if number < 200 else draw.choice(files)
+    for number in range(flips + cuts):
+        path = files[number % len(files)] if number < 2 * len(files) else draw.choice(files)
         before = path.read_bytes()
         at = draw.randrange(len(before))
-        if number < 2000:
+        if number < flips:
             damaged = bytearray(before)
             damaged[at] ^= 1 << draw.randrange(8)
         else:
@@ -240,7 +253,7 @@ def test_damaged_truncated_and_swapped_files_are_refused(tmp_path, small_segment
         path.write_bytes(damaged)
         assert refused(tmp_path / "a"), (path, at)
         path.write_bytes(before)
-    for _ in range(100):
+    for _ in range(swaps):
         path = draw.choice(files)
         other = tmp_path / "b" / path.relative_to(tmp_path / "a")
         if not other.exists() or other.read_bytes() == path.read_bytes():
@@ -265,7 +278,7 @@ def test_a_whole_segment_of_another_index_is_refused_by_name(tmp_path):
 
 
 def test_an_erasure_takes_over_no_damage(tmp_path):
-    """It opens the folder without comparing all of it; what it writes anew it compares."""
+    """It opens the folder without comparing all of it; what it writes again it compares."""
     made(tmp_path / "x", entries(9))
     (path,) = (tmp_path / "x" / "segments").glob("*/vectors.npy")
     content = bytearray(path.read_bytes())
