@@ -49,7 +49,7 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         f"- {facts['cvs']} CVs, {facts['chunks']} chunks; judged CVs a JD: {pools[0]} to "
         f"{pools[-1]}, median {pools[len(pools) // 2]}. A CV without a judgement counts as no fit.",
         f"- Mean ± sample standard deviation over {seeds} seeds, on test JDs. MAP, MRR and recall: "
-        "Good Fits; nDCG: linear gain. A trained row scores the 200 best of MaxSim again; the others "
+        "Good Fits; nDCG: linear gain. A trained row orders the 200 best of MaxSim; the others "
         "are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
