@@ -8,6 +8,7 @@ numbers, classes, ids and the texts of chunks may differ.
 import contextlib
 import io
 import re
+import shlex
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 import tiny_models
 from conftest import ROOT
 
+from experiments import validate
 from jdcv_core import LABELS
 from jdcv_core.encoding.whitening import Whitening
 
@@ -129,6 +131,20 @@ def test_the_named_files_and_experiments_exist(page):
     known = {path.stem for path in (ROOT / "experiments" / "configs" / "exp").glob("*.yaml")}
     named = {*re.findall(r"\+exp=(\w+)", text), *re.findall(r"\bEXP=(\w+)", text)}
     assert named - {"NAME", "gated"} <= known
+
+
+def test_the_commands_of_experiments_compose():
+    commands = []
+    for page in WRITTEN:
+        text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+        for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S):
+            start = "python experiments/run.py +"
+            commands += [line for line in block.splitlines() if line.startswith(start)]
+    assert len(commands) > 20
+    for command in commands:
+        for left_open in ("…/", "<", ">"):
+            command = command.replace(left_open, "")
+        validate.overrides(shlex.split(command, comments=True)[2:])
 
 
 def test_the_tree_of_the_readme_exists():

@@ -359,9 +359,3 @@ def test_the_scorers_of_all_exp_files_are_made_for_any_width():
         for variant in config.variants.values():
             scorer = instantiate(variant.scorer, dim=48)
             assert sum(p.numel() for p in scorer.parameters()) > 0
-
-
-def test_the_readme_names_only_experiments_that_exist():
-    text = (ROOT / "README.md").read_text()
-    named = {part.split()[0].strip("`") for part in text.split("+exp=")[1:]}
-    assert {n for n in named if n not in ("NAME", "…")} <= set(EXPERIMENTS)
