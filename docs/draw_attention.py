@@ -30,10 +30,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from jdcv_core import LABELS, ChunkVectors, Encoded, Matcher, demo_corpus, make_split
 from jdcv_core.evaluation.classification import GOOD
+from jdcv_core.scoring import score_encoded
+from jdcv_core.types import SIDES
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "images" / "attention.png"
-ROWS = "rows=[mean over chunk pairs,self + cross attention]"
+ROWS = 'rows=["mean over chunk pairs","self + cross attention"]'
 COLOURS = ("#4f6bed", "#e0653a", "#1f9d74", "#a64ac9")
 INK, PALE = "#1f2430", "#8a91a3"
 JDS, CVS = (3, 4), (4, 6)
@@ -62,17 +64,16 @@ def choose(matcher: Matcher) -> tuple[Encoded, Encoded, np.ndarray, float]:
     test = [dataset.pairs[i] for i in make_split(dataset, "jd", seed=0).test]
     good = [pair for pair in test if pair.label == GOOD]
     texts = {i: dataset.documents[i].text for pair in good for i in (pair.cv, pair.jd)}
-    found = []
-    known = {}
-    for side in ("cv", "jd"):
+    known: dict[str, Encoded] = {}
+    for side in SIDES:
         ids = [i for i in texts if i.startswith(side)]
         known |= dict(zip(ids, matcher.encode([texts[i] for i in ids], side=side), strict=True))
-    for pair in good:
+    scores = score_encoded(matcher.scorer, [(pair.cv, pair.jd) for pair in good], known)
+    found = []
+    for pair, score in zip(good, scores.tolist(), strict=True):
         cv, jd = known[pair.cv], known[pair.jd]
-        if not (JDS[0] <= len(jd.chunks) <= JDS[1] and CVS[0] <= len(cv.chunks) <= CVS[1]):
-            continue
-        score = matcher.score(cv=cv.document.text, jd=jd.document.text)
-        if matcher.label(score) == LABELS[GOOD]:
+        fits = JDS[0] <= len(jd.chunks) <= JDS[1] and CVS[0] <= len(cv.chunks) <= CVS[1]
+        if fits and matcher.label(score) == LABELS[GOOD]:
             weights = attention(matcher, cv, jd)
             found.append((float(weights.max(1).mean()), jd, cv, weights, score))
     _, jd, cv, weights, score = max(found, key=lambda each: each[0])
@@ -137,7 +138,7 @@ def card(
         solid_capstyle="round",
     )
     text = "\n".join(textwrap.shorten(line, 52, placeholder=" …") for line in lines)
-    axis.text(left + 0.24, middle, text, fontsize=9, color=INK, va="center", linespacing=1.4)
+    axis.text(left + 0.24, middle, text, fontsize=8.6, color=INK, va="center", linespacing=1.4)
 
 
 def main() -> None:
