@@ -20,8 +20,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jdcv_core.atomic import atomic_folder, make_folders
-from jdcv_core.atomic import remove_folder as remove_folder
-from jdcv_core.atomic import remove_leftovers as remove_leftovers
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from jdcv_core import registry
+from jdcv_core.atomic import scratch_folder
 from jdcv_core.chunking import Chunker, check_window
 from jdcv_core.data.normalise import document_id
 from jdcv_core.data.rows import text_fault
@@ -261,10 +260,15 @@ class Matcher:
             WHITENING: safetensors.numpy.save(whitening),
             SCORER: safetensors.torch.save(state),
         }
-        with _beside(folder) as temporary:
-            encoder_files = save_encoder(self.encoder, Path(temporary))
-            files |= {f"encoder/{name}": path for name, path in encoder_files.items()}
-            return write_folder(folder, KIND, VERSION, files, settings)
+        try:
+            with scratch_folder(folder.parent) as temporary:
+                encoder_files = save_encoder(self.encoder, temporary)
+                files |= {f"encoder/{name}": path for name, path in encoder_files.items()}
+                return write_folder(folder, KIND, VERSION, files, settings)
+        except OSError as error:
+            what = f"it cannot be made ({error.strerror})"
+            cure = "choose another folder, or change its permissions"
+            raise InputError(str(folder), what, cure) from error
 
     @classmethod
     def from_pretrained(
@@ -361,17 +365,3 @@ def _check_settings(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     if not sound:
         raise InputError(str(path), "its settings are not those of a matcher", CURE)
     return settings
-
-
-def _beside(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder in the same parent, so that files can be linked instead of copied.
-
-    It has a name like those of `folders`, so that `remove_leftovers` finds it after a kill.
-    """
-    ending = f".{os.getpid()}.jdcv-tmp"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(ending, f".{folder.name}.encoder", folder.parent)
-    except OSError as error:
-        what = f"it cannot be made ({error.strerror})"
-        raise InputError(str(folder), what, "choose another folder, or free its rights") from error

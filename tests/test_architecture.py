@@ -136,6 +136,30 @@ def runs_code_on_loading(tree: ast.AST) -> list[str]:
     return found
 
 
+def edges(module: str) -> set[str]:
+    """Our modules that a module imports at run time, inside functions too."""
+    found = {name for i in IMPORTS[module] if not i.for_types for name in (i.full, i.module)}
+    return {name for name in found if name in PATHS and name != module}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a ring, the first one repeated at the end; [] for none."""
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in done:
+            return []
+        for other in sorted(graph[module]):
+            if ring := visit(other, [*path, module]):
+                return ring
+        done.add(module)
+        return []
+
+    return next((ring for module in sorted(graph) if (ring := visit(module, []))), [])
+
+
 def reached(start: str) -> dict[str, str]:
     """Our modules that importing or calling into `start` may load → the one that asked for it."""
     asked, waiting = {}, [(start, "")]
@@ -155,6 +179,36 @@ def reached(start: str) -> dict[str, str]:
 def test_the_packages_are_found():
     assert {name.partition(".")[0] for name in PATHS} == set(LAYERS)
     assert set(WITHOUT_TORCH) <= PATHS.keys()
+
+
+ROOMS = {
+    "jdcv_core": {"data", "encoding", "training", "evaluation"},
+    "research": {"aggregators", "contrastive", "experience", "retrieval"},
+    "experiments": {"recipes", "cells", "report", "figures", "cli", "configs"},
+}
+"""The folders of each package; a new room is written here and in docs/design.md."""
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_the_rooms_are_those_of_the_design(package):
+    folders = {p.name for p in (ROOT / package).iterdir() if p.is_dir() and p.name != "__pycache__"}
+    assert folders == ROOMS[package]
+    files = [p for p in (ROOT / "experiments").iterdir() if p.is_file()]
+    assert len(files) <= 8
+
+
+def test_no_file_name_stands_twice():
+    names = [path.name for path in PATHS.values() if path.name != "__init__.py"]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circle({module: edges(module) for module in PATHS}) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("module", PATHS)

@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jdcv_core.folders as folders
+from jdcv_core.atomic import remove_folder, remove_leftovers
 from jdcv_core.errors import InputError
 from jdcv_core.folders import (
     MANIFEST,
     json_bytes,
     read_listed,
     read_manifest,
-    remove_folder,
-    remove_leftovers,
     verify_folder,
     write_folder,
 )

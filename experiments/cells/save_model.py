@@ -8,12 +8,12 @@ from typing import Any
 from experiments.cells.cell import Cell, measure
 from experiments.cells.row import EncodedDataset, Row, make_trainable, spec_of
 from experiments.trackers import slug
+from jdcv_core.atomic import remove_leftovers
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.lora_tuning import trainable_module, with_module
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.evaluation.intervals import bootstrap
 from jdcv_core.evaluation.metrics import CARD
-from jdcv_core.folders import remove_leftovers
 from jdcv_core.matcher import Matcher
 from jdcv_core.model_card import model_card
 from jdcv_core.training.state import Weights

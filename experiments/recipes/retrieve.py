@@ -46,7 +46,7 @@ from research.retrieval.first_stage import first_stage
 from research.retrieval.fusion import rrf
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.lexical import bm25_search, tfidf_search
-from research.retrieval.match import Match, make_matches
+from research.retrieval.matches import Match, make_matches
 from research.retrieval.search import Candidate, Reranker, scorer_reranker, search_many
 from research.retrieval.segment import Entry
 from research.retrieval.simulated_vectors import Simulated

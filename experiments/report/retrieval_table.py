@@ -11,7 +11,7 @@ from rich.console import Console
 from jdcv_core.evaluation.formats import interval, short, with_spread
 from jdcv_core.evaluation.metrics import SEARCH
 from research.retrieval.compare_index_types import Measured
-from research.retrieval.match import Match, shorten
+from research.retrieval.matches import Match, shorten
 from research.retrieval.pareto import pareto, recommend
 
 AIM = 0.98

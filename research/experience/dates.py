@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from jdcv_core.months import month_of
-from research.experience.intervals import FIRST_YEAR, LAST_YEAR
+from research.experience.month_intervals import FIRST_YEAR, LAST_YEAR
 
 MONTHS = (
     "january jan januar jänner janvier janv enero ene ianuarie ian",

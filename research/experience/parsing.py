@@ -15,7 +15,7 @@ from itertools import islice
 
 from jdcv_core.months import month_of
 from research.experience.dates import DateRange, date_ranges
-from research.experience.intervals import Interval, fault, total_months
+from research.experience.month_intervals import Interval, fault, total_months
 
 KINDS = ("summary", "experience", "education", "skills", "other")
 """What a segment may be."""

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from research.retrieval.fusion import rrf as rrf
     from research.retrieval.lexical import bm25_search as bm25_search
     from research.retrieval.lexical import tfidf_search as tfidf_search
-    from research.retrieval.match import Match as Match
+    from research.retrieval.matches import Match as Match
     from research.retrieval.retriever import Retriever as Retriever
     from research.retrieval.search import Depth as Depth
 
 _HOMES = {
     "Retriever": "retriever",
-    "Match": "match",
+    "Match": "matches",
     "Depth": "search",
     "bm25_search": "lexical",
     "tfidf_search": "lexical",

@@ -15,7 +15,7 @@ from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 from jdcv_core.types import SIDES, Side
 from research.retrieval.index_folder import IndexFolder
-from research.retrieval.match import Match, make_matches
+from research.retrieval.matches import Match, make_matches
 from research.retrieval.search import Candidate, Depth, search_many
 from research.retrieval.segment import Entry
 from research.retrieval.text_reader import TextReader, store_path

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jdcv_core.months import as_text, month_from, month_of, year_and_month
-from research.experience.intervals import Interval, fault, total_months, union
+from research.experience.month_intervals import Interval, fault, total_months, union
 
 
 def histories(count):
