@@ -12,7 +12,7 @@ PYTHONS = python3.11 python3 python3.12 python3.13 python
 
 comma  := ,
 # One process a core, up to four; a file's tests stay together.
-WORKERS = -n auto --maxprocesses 4 --dist loadfile
+WORKERS = -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV   := .venv
 BIN    := $(VENV)/bin

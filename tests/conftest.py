@@ -19,6 +19,15 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
 
+LONGEST = ("tests/experiments/", "tests/data/test_demo.py", "tests/training/")
+"""Where whole experiments run: these begin first, so that no core waits for the last one."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = [*LONGEST, ""]
+    items.sort(key=lambda item: next(n for n, p in enumerate(places) if item.nodeid.startswith(p)))
+
+
 @pytest.fixture
 def shared_data() -> Path:
     """The folder of real documents, read only."""

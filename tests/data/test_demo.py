@@ -234,10 +234,13 @@ def test_pairs_are_allowed_distinct_and_no_more_than_asked(cvs, jds, most, balan
     assert max(Counter(cv for cv, _ in pairs).values(), default=0) <= most
 
 
-def test_half_of_a_documents_labels_says_nothing_about_the_other_half():
+@pytest.mark.parametrize(
+    ("seeds", "bound"), [(2, 0.25), pytest.param(6, 0.12, marks=pytest.mark.slow)]
+)
+def test_half_of_a_documents_labels_says_nothing_about_the_other_half(seeds, bound):
     """Neither may a Good Fit make another likelier, nor, as under a fixed balance, less likely."""
     found: dict[str, list[float]] = {"cv": [], "jd": []}
-    for seed in range(6):
+    for seed in range(seeds):
         data = demo_corpus(cvs=240, jds=240, seed=seed)
         half = np.random.default_rng(seed).random(len(data.pairs)) < 0.5
         for side, correlations in found.items():
@@ -247,7 +250,7 @@ def test_half_of_a_documents_labels_says_nothing_about_the_other_half():
             rates = [[np.mean(part) for part in parts] for parts in good.values() if all(parts)]
             correlations.append(np.corrcoef(np.array(rates).T)[0, 1])
     for correlations in found.values():  # exact balance within a document gives about -0.9
-        assert abs(np.mean(correlations)) < 0.12
+        assert abs(np.mean(correlations)) < bound
 
 
 def test_the_default_corpus_is_large_enough(demo):

@@ -38,8 +38,8 @@ def tiny(name: str) -> tuple[str, ...]:
     return (*TINY, *rows, *pretraining, *ALSO.get(name, ()), "training.token_budget=null")
 
 
-ALSO = {"chunk_attention": ("jobs=2",)}
-"""Worker processes make the rows of one experiment."""
+ALSO = {"ordinal": ("jobs=2",)}
+"""Worker processes train the rows of one experiment."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -64,7 +64,7 @@ SLOW = (
         if name not in ("scaling", "retrieval")
     ],
 )
-def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
+def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
     done = run(f"+exp={name}", *tiny(name))
     assert done.returncode == 0, done.stderr
     if composed(name).sweep:
@@ -98,7 +98,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, tmp_path):
     assert len(list((folder / "training").glob("*.jsonl"))) == splits * len(config.variants)
     check_the_json(folder, lines)
     if name == "chunk_attention":
-        check_the_second_time(run, folder, lines, [((), 0)])
+        check_the_second_time(cache, folder, lines)
     if name == "experience":
         check_the_months(folder, lines)
     if name == "contrastive":
@@ -154,24 +154,20 @@ def check_what_was_pretrained(run, folder: Path) -> None:
         assert said in done.stderr
 
 
-def check_the_second_time(run, folder: Path, first: list[dict], times: list) -> None:
-    """The encoder is never called, nothing is trained, and the figures are the same; trained again,
-    they are the same, too."""
-    for words, made in times:
-        before = set(folder.parent.iterdir())
-        assert run("+exp=chunk_attention", *tiny("chunk_attention"), *words).returncode == 0
-        (again,) = set(folder.parent.iterdir()) - before
-        second = [json.loads(line) for line in (again / "record.jsonl").read_text().splitlines()]
-        assert second[0]["encoder"]["encoder_calls"] == 0
-        assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
-        cells = json.loads((again / "facts.json").read_text())["cells"]
-        assert cells["made"] == (made and made - 1)  # the ceiling needs no making
-        courses = [
-            {p.name: p.read_text() for p in (f / "training").iterdir()} for f in (folder, again)
-        ]
-        assert courses[0].keys() == courses[1].keys()
-        kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
-        assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
+def check_the_second_time(cache: Path, folder: Path, first: list[dict], *words: str) -> None:
+    """The encoder is never called, nothing is trained, and the figures are the same. With
+    reuse=false everything is trained again, and the figures are the same, too."""
+    places = (f"runs_dir={folder.parents[1]}", f"cache_dir={cache}")
+    again = match.run(composed("chunk_attention", *tiny("chunk_attention"), *words, *places))
+    second = [json.loads(line) for line in (again / "record.jsonl").read_text().splitlines()]
+    assert second[0]["encoder"]["encoder_calls"] == 0
+    assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
+    cells = json.loads((again / "facts.json").read_text())["cells"]
+    assert cells["made"] == (len(first) - 1 if words else 0)  # the ceiling needs no making
+    courses = [{p.name: p.read_text() for p in (f / "training").iterdir()} for f in (folder, again)]
+    assert courses[0].keys() == courses[1].keys()
+    kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
+    assert [[a[k] for k in kept] for a in first] == [[b[k] for k in kept] for b in second]
 
 
 def check_the_sweep(folder: Path, grid: DictConfig) -> None:
@@ -191,11 +187,11 @@ def test_every_exp_file_composes_and_its_rows_can_be_made():
 
 
 @pytest.mark.slow
-def test_trained_again_the_figures_are_the_same(run, tmp_path):
+def test_trained_again_the_figures_are_the_same(run, cache, tmp_path):
     assert run("+exp=chunk_attention", *tiny("chunk_attention")).returncode == 0
     (folder,) = (tmp_path / "runs" / "chunk_attention").iterdir()
     lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
-    check_the_second_time(run, folder, lines, [(("reuse=false",), len(lines))])
+    check_the_second_time(cache, folder, lines, "reuse=false")
 
 
 def test_an_estimate_needs_no_weights_and_writes_nothing(cache, tmp_path, capsys):
