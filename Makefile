@@ -18,7 +18,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help run test test-slow check benchmark report docs figure find-links
+.PHONY: help run test test-slow test-thorough test-avx2 check benchmark report docs figure find-links
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,13 @@ test: $(STAMP) ## install what is missing, then run the tests (under 3 minutes o
 
 test-slow: $(STAMP) ## the tests that take longer or need optional weights
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-thorough: $(STAMP) ## all tests, with ten times as many examples of each property
+	JDCV_TESTS=thorough $(BIN)/python -m pytest $(WORKERS) -m "slow or not slow" $(ARGS)
+
+test-avx2: $(STAMP) ## the tests with the kernels of an older processor: other rounding, same results
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	FAISS_OPT_LEVEL=avx2 OPENBLAS_CORETYPE=Zen $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 check: $(STAMP) ## format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -90,7 +91,7 @@ def tokens_of(text: str, tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(TEXTS, st.sampled_from(sorted(TOKENIZERS)), st.integers(ROOM, 60))
 def test_chunks_tile_the_text_and_hold_every_token(text, kind, size):
     tokenizer = TOKENIZERS[kind]()
@@ -106,7 +107,7 @@ def test_chunks_tile_the_text_and_hold_every_token(text, kind, size):
     assert all(1 <= len(c.tokens) <= size and c.start < c.end for c in chunks)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(TEXTS, st.sampled_from([False, True]), st.integers(ROOM, 60), st.integers(0, ROOM - 1))
 def test_a_byte_level_chunk_decodes_to_its_own_text(text, trim, size, overlap):
     tokenizer = byte_level(trim)
@@ -115,7 +116,7 @@ def test_a_byte_level_chunk_decodes_to_its_own_text(text, trim, size, overlap):
         assert decoded == text[c.start : c.end]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     TEXTS.map(lambda text: "Ledger " + text),
     st.sampled_from(sorted(TOKENIZERS)),

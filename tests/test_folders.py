@@ -7,6 +7,7 @@ import os
 import re
 
 import pytest
+from conftest import examples
 from failing_os import FAULTS, error_of, failing_os, flip, watched_os
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -332,7 +333,7 @@ PLAIN = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(PLAIN)
 def test_plain_values_come_back_exactly(value):
     assert json.loads(json_bytes(value)) == value

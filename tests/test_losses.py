@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from conftest import examples
 from coral_pytorch.losses import coral_loss, corn_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ LOGITS_AND_TARGETS = st.lists(
 )
 NAMES = list(OBJECTIVES)
 each_objective = pytest.mark.parametrize("name", NAMES)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=examples(8), deadline=None)
 
 
 @st.composite

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import save_gpt2
@@ -179,7 +179,7 @@ def test_the_folder_alone_is_enough(model_folder, tmp_path):
     assert "not recorded" in (moved / "README.md").read_text()
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(st.sampled_from(range(len(PAIRS))), max_size=12))
 def test_other_pairs_order_and_repeats_change_no_score(trained, chosen):
     matcher = matcher_of(trained)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -46,7 +47,7 @@ def at_angle(cosines):
     return ChunkVectors(ids, 3 * jd, mask), ChunkVectors(ids, 0.5 * cv, mask)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(LENGTHS, SEEDS)
 def test_the_baseline_equals_plain_loops(lengths, seed):
     model = random_weights(MeanPairs(DIM), seed).double()
@@ -59,7 +60,7 @@ def test_the_baseline_equals_plain_loops(lengths, seed):
     np.testing.assert_allclose(torch.sigmoid(logits).detach(), expected, atol=1e-10)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(LENGTHS, SEEDS, st.integers(0, 3), st.integers(0, 3), SEEDS)
 def test_padding_never_changes_the_baseline(lengths, seed, more_jd, more_cv, noise):
     model = random_weights(MeanPairs(DIM), seed)
@@ -68,7 +69,7 @@ def test_padding_never_changes_the_baseline(lengths, seed, more_jd, more_cv, noi
     torch.testing.assert_close(spoilt, model(padded(jds), padded(cvs)), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(LENGTHS, SEEDS, st.randoms(use_true_random=False))
 def test_batches_and_the_order_of_chunks_never_change_the_baseline(lengths, seed, random):
     model = random_weights(MeanPairs(DIM), seed)
@@ -161,7 +162,7 @@ def test_without_an_output_there_is_no_head():
         MatchHead(DIM, outputs=0)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(6))
 @given(SEEDS)
 def test_shared_ranks_are_consistent_for_every_pair(seed):
     """Trained or not, as long as the biases fall: the logits differ by them alone."""
@@ -228,7 +229,7 @@ def test_the_sides_have_their_own_matrices():
     assert not torch.allclose(head(u, v), head(v, u), atol=1e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(LENGTHS, SEEDS, st.sampled_from(WAYS))
 def test_scores_and_losses_equal_plain_loops(lengths, seed, way):
     model = random_weights(MeanPairs(DIM, *way), seed).double()
@@ -246,7 +247,7 @@ def test_scores_and_losses_equal_plain_loops(lengths, seed, way):
     np.testing.assert_allclose(model.losses(*sides, labels).detach(), losses, atol=1e-10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(LENGTHS, SEEDS, st.sampled_from(WAYS), st.randoms(use_true_random=False))
 def test_each_pair_has_its_own_loss(lengths, seed, way, random):
     """Micro-batches, the order of pairs and how far they are padded change nothing."""

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -217,7 +218,7 @@ def test_labels_stand_in_the_asked_shares(balance):
     assert Counter(pair.cv for pair in data.pairs).most_common(1)[0][1] <= DemoSettings.pairs_per_cv
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(
     st.integers(2, 8),
     st.integers(4, 16),

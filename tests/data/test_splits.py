@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def in_part(dataset, split, part, side, groups):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(drawn=datasets(), seed=st.integers(0, 3))
 def test_parts_share_nothing_that_the_kind_promises_not_to_share(kind, drawn, seed):
     dataset, groups = drawn
@@ -88,7 +89,7 @@ def test_parts_share_nothing_that_the_kind_promises_not_to_share(kind, drawn, se
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(drawn=datasets(), data=st.data())
 def test_one_pair_moved_by_hand_is_refused(kind, drawn, data):
     """Copy a pair into a second part, or move one that has company in its own part."""
@@ -118,7 +119,7 @@ def test_one_pair_moved_by_hand_is_refused(kind, drawn, data):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(drawn=datasets())
 def test_the_leak_check_sees_near_duplicates_that_the_split_did_not_know(kind, drawn):
     """A split made without groups passes without groups, and fails when all CVs are one."""

@@ -4,6 +4,7 @@ import random
 from itertools import combinations
 
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def test_longest_first_and_equal_lengths_in_the_order_given(lengths, budget, cal
     assert order == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     st.lists(st.integers(1, 12), min_size=1, max_size=8), st.integers(12, 60), st.integers(0, 20)
 )

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +30,7 @@ def by_hand(states, mask, how):
     return torch.tensor(rows)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.data(), st.sampled_from(WEIGHTINGS), st.integers(0, 2**31))
 def test_pooling_equals_plain_loops_wherever_the_real_tokens_stand(data, how, seed):
     rows, length = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 7))
@@ -70,7 +71,7 @@ def test_a_row_without_a_token_and_an_unknown_name_are_refused():
         pool(torch.zeros(1, 2, 3), torch.ones(1, 2, dtype=torch.bool), "max")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(13))
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 2**31))
 def test_first_last_is_the_sum_of_two_mean_directions(counts, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -25,7 +26,7 @@ def matrix(seed, chunks=3, dim=8):
     return np.random.default_rng(seed).standard_normal((chunks, dim), dtype=np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(13), deadline=None)
 @given(st.dictionaries(st.text("0123456789abcdef", min_size=1, max_size=8), MATRICES, max_size=5))
 def test_the_store_returns_what_was_put(tmp_path_factory, matrices):
     path = tmp_path_factory.mktemp("store") / "vectors.db"

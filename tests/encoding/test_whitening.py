@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def assert_same(one, other, tolerance=1e-4):
         np.testing.assert_allclose(one[i], other[i], atol=tolerance)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(10))
 @given(SEEDS)
 def test_the_chunks_it_was_fitted_on_become_white(seed):
     matrices = corpus(seed)
@@ -51,7 +52,7 @@ def test_the_chunks_it_was_fitted_on_become_white(seed):
         np.testing.assert_allclose(left, variance / (variance + ridge * variance.mean()), atol=1e-3)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(10))
 @given(SEEDS)
 def test_documents_outside_the_fit_change_nothing_but_are_whitened_alike(seed):
     matrices = corpus(seed)
@@ -65,7 +66,7 @@ def test_documents_outside_the_fit_change_nothing_but_are_whitened_alike(seed):
     assert_same(whiten(matrices, fit_on[::-1]), result)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(10))
 @given(SEEDS)
 def test_a_shift_and_a_scale_vanish_and_a_rotation_stays(seed):
     matrices = corpus(seed)

@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import scipy.stats
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import significance as slow
@@ -185,7 +186,7 @@ def test_the_interval_of_one_variant_alone():
         bootstrap({name: np.concatenate([c, c]) for name, c in table.items()})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([None, 2]))
 def test_identical_variants_differ_by_exactly_nothing(data_seed, tested):
     table, _ = two_variants(np.random.default_rng(data_seed), tested=tested)
@@ -194,7 +195,7 @@ def test_identical_variants_differ_by_exactly_nothing(data_seed, tested):
         assert set(found.values()) in ({0.0}, {math.nan})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 10_000))
 def test_exchanging_the_variants_mirrors_the_interval_and_row_order_is_of_no_effect(data_seed):
     rng = np.random.default_rng(data_seed)

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import classification as slow
@@ -143,7 +144,7 @@ def test_figures_agree_with_scikit_learn(rows):
         assert found == pytest.approx([precision[k], recall[k], f1[k]], abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(16), deadline=None)
 @given(judged)
 def test_distances_of_classes_hang_together(rows):
     labels, predicted, scores = columns(rows)

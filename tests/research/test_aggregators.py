@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -108,7 +109,7 @@ def mean_head(model, jds, cvs):
 
 
 @every
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS)
 def test_every_rival_equals_plain_loops(name, lengths, seed):
     model = trained(name, seed).double()
@@ -121,7 +122,7 @@ def test_every_rival_equals_plain_loops(name, lengths, seed):
 
 
 @every
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS, st.sampled_from([float("nan"), float("inf"), 1e6, -1e6, 1.0]))
 def test_what_lies_in_padding_never_changes_a_logit(name, lengths, seed, value):
     model = trained(name, seed)
@@ -132,7 +133,7 @@ def test_what_lies_in_padding_never_changes_a_logit(name, lengths, seed, value):
 
 
 @every
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS)
 def test_the_batch_never_changes_a_logit(name, lengths, seed):
     model = trained(name, seed)
@@ -143,7 +144,7 @@ def test_the_batch_never_changes_a_logit(name, lengths, seed):
 
 
 @pytest.mark.parametrize("name", [n for n, r in RIVALS.items() if not r.ordered])
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS, st.randoms(use_true_random=False))
 def test_the_order_of_chunks_never_changes_a_logit_where_promised(name, lengths, seed, random):
     model = trained(name, seed)
@@ -163,7 +164,7 @@ def test_the_order_of_chunks_counts_for_those_that_read_it(name):
 
 
 @pytest.mark.parametrize("name", [n for n, r in RIVALS.items() if r.head_alone])
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.integers(1, 4), SEEDS)
 def test_with_one_chunk_a_side_they_are_the_match_head(name, count, seed):
     model = trained(name, seed)
@@ -312,7 +313,7 @@ def test_the_sum_grows_with_what_pairs_agree_on_and_not_with_their_number():
     assert max(spread) / min(spread) < 1.1
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS)
 def test_max_sim_is_symmetric(lengths, seed):
     model, swapped = trained("maxsim", seed), trained("maxsim", seed)
@@ -374,7 +375,7 @@ def test_widened_starts_as_its_scorer(name):
     )
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS)
 def test_widened_equals_plain_loops(lengths, seed):
     model = widened(Pooled(DIM), seed=seed).double()
@@ -429,7 +430,7 @@ def test_every_rival_is_brought_to_the_largest_within_5_percent(dim):
         assert abs(count_parameters(wide) / largest - 1) <= 0.05, name
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(66))
 @given(st.integers(1, 10**7), st.integers(1, 10**7), st.integers(1, 2000))
 def test_the_hidden_width_is_the_nearest_or_refused(own, target, dim):
     def off(hidden):

@@ -7,6 +7,7 @@ from itertools import product
 import jaxtyping
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_scorers import (
@@ -47,7 +48,7 @@ def found(scorer, jd, cv, method, **how):
     return by_pair(jd, cv, pair_weights(*asked, **how), *chunk_weights(*asked, **how))
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(LENGTHS, SEEDS)
 def test_the_terms_of_a_bilinear_scorer_are_found(lengths, seed):
     """By deleting if W is the same for all places (later chunks move up) and something is left."""
@@ -100,7 +101,7 @@ def test_the_gradient_is_how_the_logit_changes_when_chunks_are_stretched(scorer)
         close(pairs[:, i, k], mixed / (4 * h * h), **near)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(6))
 @given(LENGTHS, SEEDS)
 def test_attention_is_that_of_the_scorer_and_sums_to_1(lengths, seed):
     rows = found(attending(seed), *sides(lengths, seed), "attention")
@@ -113,7 +114,7 @@ def test_attention_is_that_of_the_scorer_and_sums_to_1(lengths, seed):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(LENGTHS, SEEDS, st.tuples(st.integers(0, 2), st.integers(0, 2)), st.integers(1, 7))
 def test_neither_batch_nor_padding_nor_at_most_changes_a_weight(method, lengths, seed, more, most):
     scorer, wide, read = attending(seed), sides(lengths, seed, more=more), []

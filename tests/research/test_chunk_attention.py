@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -48,7 +49,7 @@ def expected(model, jds, cvs, heads):
 
 @pytest.mark.parametrize("position", [False, True])
 @pytest.mark.parametrize("terms", COMBINATIONS, ids=lambda t: "+".join(n for n in t if t[n]) or "-")
-@settings(max_examples=6)
+@settings(max_examples=examples(6))
 @given(LENGTHS, SEEDS, st.sampled_from([1, 2, 4]))
 def test_every_combination_equals_plain_loops(terms, position, lengths, seed, heads):
     model = model_of(seed, heads, position, **terms).double()
@@ -61,7 +62,7 @@ def test_every_combination_equals_plain_loops(terms, position, lengths, seed, he
     np.testing.assert_allclose(logits, expected(model, jds, cvs, heads), atol=1e-9)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(8))
 @given(LENGTHS, SEEDS, st.booleans())
 def test_cross_attention_equals_plain_loops_and_its_rows_sum_to_1(lengths, seed, position):
     model = model_of(seed, 2, position).double()
@@ -75,7 +76,7 @@ def test_cross_attention_equals_plain_loops_and_its_rows_sum_to_1(lengths, seed,
         assert bool((maps[pair, :, len(cv) :] == 0).all())
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(8))
 @given(LENGTHS, SEEDS, st.integers(0, 3), st.integers(0, 3), SEEDS, st.booleans())
 def test_padding_never_changes_a_logit(lengths, seed, more_jd, more_cv, noise, position):
     model = model_of(seed, position=position)
@@ -84,7 +85,7 @@ def test_padding_never_changes_a_logit(lengths, seed, more_jd, more_cv, noise, p
     torch.testing.assert_close(spoilt, model(padded(jds), padded(cvs)), atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(8))
 @given(LENGTHS, SEEDS, st.booleans())
 def test_the_batch_never_changes_a_logit(lengths, seed, position):
     model = model_of(seed, position=position)
@@ -94,7 +95,7 @@ def test_the_batch_never_changes_a_logit(lengths, seed, position):
     torch.testing.assert_close(torch.cat(alone), whole, atol=1e-5, rtol=0)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(8))
 @given(LENGTHS, SEEDS, st.randoms(use_true_random=False))
 def test_without_positions_the_order_of_chunks_never_changes_a_logit(lengths, seed, random):
     model = model_of(seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ def labels_of(pairs: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.repeat([0, 1, 2], counts.astype(int)))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(6))
 @given(st.integers(0, 99), st.integers(20, 200), st.sampled_from([8, 64]), st.floats(0.1, 1))
 def test_the_shares_follow_the_schedule_to_within_a_percent(seed, steps, size, until):
     """In every stretch of 1,000 draws, not only over the whole."""
@@ -40,7 +41,7 @@ def test_the_schedule_starts_natural_and_ends_at_the_target():
     np.testing.assert_allclose(shares.sum(1), 1)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(6))
 @given(st.integers(0, 99), st.integers(1, 60))
 def test_within_a_class_every_pair_comes_before_any_comes_again(seed, steps):
     labels = labels_of(120, seed)

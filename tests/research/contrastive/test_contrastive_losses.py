@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
@@ -65,7 +66,7 @@ def gradient(loss, z, *arguments):
     return value.detach(), z.grad
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(SEEDS, st.integers(3, 14), st.integers(1, 20))
 def test_tiles_equal_the_whole_matrix_forward_and_backward(seed, rows, tile):
     rng = np.random.default_rng(seed)
@@ -76,7 +77,7 @@ def test_tiles_equal_the_whole_matrix_forward_and_backward(seed, rows, tile):
     torch.testing.assert_close(ours, to_z)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(SEEDS, st.integers(2, 8), st.integers(1, 9))
 def test_nt_xent_is_the_formula_term_by_term(seed, n, tile):
     z = torch.from_numpy(np.random.default_rng(seed).normal(size=(2 * n, 4)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ def together(pairs, groups, jd, cv):
     return max(same, default=None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     SEEDS,
     st.integers(1, 9),
@@ -69,7 +70,7 @@ def test_no_known_fit_is_a_negative_and_every_good_fit_of_the_batch_is_a_positiv
     assert contrast.excluded.tolist() == sorted(contrast.excluded.tolist())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(SEEDS, st.integers(1, 12), st.integers(1, 5))
 def test_no_views_of_one_document_are_negatives(seed, count, documents):
     rng = np.random.default_rng(seed)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,7 @@ from research.contrastive.views import dropout_views, two_spans
 JDS, CVS = [f"jd:{i}" for i in range(6)], [f"cv:{i:02}" for i in range(15)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(13), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 8), st.integers(1, 8), st.integers(1, 6))
 def test_they_are_of_the_window_and_no_known_fit(seed, first, width, count):
     rng = np.random.default_rng(seed)
@@ -53,7 +54,7 @@ def test_a_window_that_is_none_is_refused():
         runner_ups(np.zeros((6, 14)), JDS, CVS, PairGraph([]), 0, 3, 1, 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(1, 12), st.integers(0, 99))
 def test_two_spans_of_a_document_share_no_token_and_keep_their_order(lengths, least, seed):
     numbers = iter(range(1000))

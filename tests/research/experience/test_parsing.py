@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -276,7 +277,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(133), deadline=None)
 @given(st.one_of(st.lists(PIECES, max_size=60).map("".join), st.text(max_size=300)))
 def test_no_text_breaks_it_and_segments_cover_it(text):
     for reference in (None, NOW_TEXT):

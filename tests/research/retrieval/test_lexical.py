@@ -5,6 +5,7 @@ import re
 import unicodedata
 
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
@@ -50,7 +51,7 @@ def slow_tfidf(query, text, corpus):
     return sum(a[word] * b.get(word, 0.0) for word in a) / length if length else 0.0
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20))
 @given(st.dictionaries(ids, texts, max_size=4), corpora, st.integers(1, 10))
 @pytest.mark.parametrize(("search", "slow"), [(bm25_search, slow_bm25), (tfidf_search, slow_tfidf)])
 def test_a_search_equals_a_slow_loop(search, slow, queries, corpus, k):

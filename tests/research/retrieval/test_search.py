@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def index_of(folder, entries: list[Entry], kind: str = "flat") -> IndexFolder:
     return IndexFolder.create(folder, sample, len(entries), kind).put(entries)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(13), deadline=None)
 @given(seed=st.integers(0, 10**6), counts=st.lists(st.integers(1, 5), min_size=1, max_size=8))
 def test_maxsim_equals_loops_and_the_scorer_of_the_table(seed, counts):
     rng = np.random.default_rng(seed)

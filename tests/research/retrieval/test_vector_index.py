@@ -7,6 +7,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,7 +53,7 @@ def filled(kind: str, vectors: np.ndarray) -> FaissIndex:
     return index
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(
     rows=st.integers(1, 60),
     kept=st.integers(1, 8),
@@ -223,7 +224,7 @@ def test_training_on_few_is_no_reason_for_warnings(kind, capfd):
     assert written.out + written.err == ""
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_rounding_is_allowed_for_and_a_wrong_code_is_seen(seed):
     """Noise of 1e-6 on every score changes the order of near-ties, as another processor does."""
