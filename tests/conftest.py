@@ -10,19 +10,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 from hypothesis import settings
+from thorough import examples
 
-# The same examples every time, and no clock: a shared machine may be slow. `make test-thorough`
-# asks for ten times as many.
-THOROUGH = os.environ.get("JDCV_TESTS") == "thorough"
-settings.register_profile("quick", deadline=None, derandomize=True, max_examples=30)
-settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=300)
-settings.load_profile("thorough" if THOROUGH else "quick")
-
-
-def examples(number: int) -> int:
-    """How many examples a property gets that needs more or fewer than the others."""
-    return 10 * number if THOROUGH else number
-
+# The same examples every time, and no clock: a shared machine may be slow.
+settings.register_profile("here", deadline=None, derandomize=True, max_examples=examples(30))
+settings.load_profile("here")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"

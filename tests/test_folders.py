@@ -7,10 +7,10 @@ import os
 import re
 
 import pytest
-from conftest import examples
 from failing_os import FAULTS, error_of, failing_os, flip, watched_os
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 import jdcv_core.folders as folders
 from jdcv_core.atomic import remove_folder, remove_leftovers

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from conftest import examples
 from coral_pytorch.losses import coral_loss, corn_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import losses as slow
+from thorough import examples
 
 from jdcv_core.losses import OBJECTIVES, sigmoid_mse
 from jdcv_core.types import LABELS, TARGETS

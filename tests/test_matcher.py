@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, examples
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 from tiny_models import save_gpt2
 
 from jdcv_core.chunking import TokenChunker

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -18,6 +17,7 @@ from random_chunks import (
     weights_of,
 )
 from reference import scorers as slow
+from thorough import examples
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from jdcv_core.errors import InputError

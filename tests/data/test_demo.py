@@ -14,11 +14,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import roc_auc_score
+from thorough import examples
 
 from jdcv_core.data.demo import latent, text
 from jdcv_core.data.demo.generate import (

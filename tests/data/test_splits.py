@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.data.leaks import check_leaks
 from jdcv_core.data.near_duplicates import near_duplicate_groups

@@ -4,9 +4,9 @@ import random
 from itertools import combinations
 
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.encoding.batching import length_batches
 

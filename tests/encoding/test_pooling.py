@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.encoding.pooling import pool, pool_first_last
 

@@ -10,10 +10,10 @@ import time
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from thorough import examples
 
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
 from jdcv_core.errors import InputError

@@ -6,10 +6,10 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import scipy.stats
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import significance as slow
+from thorough import examples
 
 from jdcv_core.evaluation.classification import classification_metrics
 from jdcv_core.evaluation.intervals import (

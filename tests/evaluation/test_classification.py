@@ -5,12 +5,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import classification as slow
 from sklearn import metrics as sklearn_metrics
 from sklearn.exceptions import UndefinedMetricWarning
+from thorough import examples
 
 from jdcv_core.evaluation.classification import (
     ABOVE_ALL,

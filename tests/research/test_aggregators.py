@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -23,6 +22,7 @@ from random_chunks import (
 )
 from reference import aggregators as slow
 from reference import scorers as slow_scorers
+from thorough import examples
 
 from jdcv_core.errors import InputError
 from jdcv_core.losses import sigmoid_mse, squared_error

@@ -7,7 +7,6 @@ from itertools import product
 import jaxtyping
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_scorers import (
@@ -23,6 +22,7 @@ from known_scorers import (
 )
 from random_chunks import DIM, LENGTHS, SEEDS, random_weights, two_sides, weights_of
 from reference import scorers as slow
+from thorough import examples
 
 from jdcv_core.errors import InputError
 from jdcv_core.scoring import MeanPairs

@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_chunks import (
@@ -20,6 +19,7 @@ from random_chunks import (
     weights_of,
 )
 from reference import scorers as slow
+from thorough import examples
 
 from jdcv_core.losses import sigmoid_mse
 from jdcv_core.scoring import count_parameters

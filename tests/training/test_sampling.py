@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.errors import InputError
 from jdcv_core.training.sampling import balanced_plan, endless_batches, scheduled_shares

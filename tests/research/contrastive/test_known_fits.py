@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.types import Pair
 from research.contrastive.known_fits import Contrast, PairGraph, match_contrast, views_of

@@ -1,7 +1,7 @@
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.months import as_text
 from research.experience.dates import MONTHS, date_ranges

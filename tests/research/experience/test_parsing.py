@@ -3,9 +3,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.data.demo.generate import DemoSettings, draw_world, write_documents
 from jdcv_core.data.demo.latent import NOW

@@ -5,10 +5,10 @@ import re
 import unicodedata
 
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
+from thorough import examples
 
 from jdcv_core.errors import InputError
 from research.retrieval.fusion import rrf

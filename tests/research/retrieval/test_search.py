@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.types import ChunkVectors
 from research.aggregators.pairwise import MaxSim

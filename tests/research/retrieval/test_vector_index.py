@@ -7,9 +7,9 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from jdcv_core.errors import InputError
 from research.retrieval.vector_index import INDEX_TYPES, FaissIndex, joined, search_all

@@ -1,0 +1,10 @@
+"""How many examples of a property are tried: few by default, ten times as many on request."""
+
+import os
+
+THOROUGH = os.environ.get("JDCV_TESTS") == "thorough"
+
+
+def examples(number: int) -> int:
+    """`number` by default; ten times as many under `make test-thorough`."""
+    return 10 * number if THOROUGH else number
