@@ -115,6 +115,7 @@ def test_intervals_cover_the_truth_with_five_seeds(ratio):
     assert min(shares.values()) >= 0.9
 
 
+@pytest.mark.slow
 def test_a_planted_effect_is_found_and_its_absence_is_not():
     shares = statistics_tables.found_in_tables(range(4))["weighted_f1"]
     assert shares["false_positives"] == 0

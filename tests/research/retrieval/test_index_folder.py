@@ -20,6 +20,9 @@ from research.retrieval.vector_index import search_all, unit_rows
 
 DIM = 16
 
+TESTS = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+"""Where a new process finds this file and what it imports."""
+
 
 def entry(name: str, seed: int | None = None, mark: str = "") -> Entry:
     """A document of one to four chunks; the same name and seed give the same."""
@@ -155,7 +158,7 @@ def scan(folder: Path, who: Entry) -> set[str]:
 
 KILLED = """
 import os, sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 import jdcv_core.folders as folders
 from pathlib import Path
 from research.retrieval import segment
@@ -200,9 +203,7 @@ def test_a_kill_at_any_moment_leaves_the_old_or_the_new(tmp_path, small_segments
     for calls in moments:
         folder = tmp_path / f"k{calls}"
         shutil.copytree(tmp_path / "start", folder)
-        script = KILLED.format(
-            tests=str(Path(__file__).parent), folder=str(folder), calls=calls, erase=erase
-        )
+        script = KILLED.format(tests=TESTS, folder=str(folder), calls=calls, erase=erase)
         code = subprocess.run([sys.executable, "-c", script], capture_output=True).returncode
         assert code in (0, 9)
         index = IndexFolder(folder)

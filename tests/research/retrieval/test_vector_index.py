@@ -14,6 +14,9 @@ from thorough import examples
 from jdcv_core.errors import InputError
 from research.retrieval.vector_index import INDEX_TYPES, FaissIndex, joined, search_all
 
+TESTS = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+"""Where a new process finds this file and what it imports."""
+
 
 def unit(rows: int, dim: int, seed: int) -> np.ndarray:
     """Clustered unit vectors, so that lists have something to hold."""
@@ -76,7 +79,7 @@ import {first}
 import {second}
 import numpy as np
 import faiss, torch
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_vector_index import brute, filled, unit
 vectors, queries = unit(700, 32, 1), unit(5, 32, 2)
 vectors[350:] = vectors[:350]
@@ -95,7 +98,7 @@ print("same")
 
 @pytest.mark.parametrize(("first", "second"), [("torch", "faiss"), ("faiss", "torch")])
 def test_either_import_order_one_and_two_threads_a_hundred_times(first, second):
-    script = REPEATED.format(first=first, second=second, tests=str(Path(__file__).parent))
+    script = REPEATED.format(first=first, second=second, tests=TESTS)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
 
@@ -145,7 +148,7 @@ def test_joined_parts_answer_as_the_whole_does(kind):
 FULL_BLOCKS = """
 import sys
 import numpy as np
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_vector_index import FaissIndex, joined, same_answers, unit
 rows = {rows}
 vectors = unit(9 * rows, 64, 8)
@@ -167,7 +170,7 @@ print("same")
 @pytest.mark.parametrize("kind", ["RR64,IVF1,RaBitQfs", "RR64,IVF1,PQ32x4fs"])
 def test_joining_to_lists_of_full_blocks_leaves_memory_whole(kind):
     """512 bytes a block: FAISS itself writes outside at 512, 1024, ... rows in a list."""
-    script = FULL_BLOCKS.format(tests=str(Path(__file__).parent), kind=kind, rows=512)
+    script = FULL_BLOCKS.format(tests=TESTS, kind=kind, rows=512)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("same", 0), done.stderr
 
