@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.loaders import causal_lm, hide_progress, sentence_transformer
+from jdcv_core.encoding.model_files import weight_files
 from jdcv_core.encoding.pooling import POOLINGS
 from jdcv_core.errors import InputError
 from jdcv_core.types import Document
@@ -83,6 +85,7 @@ def load_encoder(
     if encoder.dim != note["dim"]:
         what = f"its vectors have {encoder.dim} dimensions, {NOTE} says {note['dim']}"
         raise InputError(str(folder), what, CURE)
+    _check_names(encoder, folder)
     encoder.name = note["name"]
     return encoder
 
@@ -105,6 +108,26 @@ def pretrained(
         cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders"
         raise InputError("encoder=pretrained", "there is no folder to start from", cure)
     return load_encoder(init_from, precision, device)
+
+
+def _check_names(encoder: Encoder, folder: Path) -> None:
+    """Refuse weights that the class does not have: transformers would leave them out silently.
+
+    Weights that are missing are refused when the model is loaded. Raises InputError naming one.
+    """
+    if encoder.network.skeleton is None:
+        return
+    known = encoder.network.skeleton().state_dict().keys()
+    for path in weight_files(folder):
+        if path.suffix != ".safetensors" or path.parent.name.startswith(tuple("123456789")):
+            continue  # a later module of a SentenceTransformer
+        with safe_open(path, framework="pt") as file:
+            strange = sorted(set(file.keys()) - known)
+        if strange:
+            what = (
+                f"it has {len(strange)} weights that its class does not have, such as {strange[0]}"
+            )
+            raise InputError(str(path), what, CURE)
 
 
 def _read_note(folder: Path) -> dict[str, Any]:

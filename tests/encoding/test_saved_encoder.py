@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_models import TEXTS, save_bert, save_gpt2, save_llama
 from transformers import AutoModel, AutoTokenizer
 
@@ -169,3 +169,15 @@ def test_a_sentence_transformer_folder_cannot_name_other_code(tmp_path):
     ) as caught:
         load_encoder(tmp_path / "saved")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_weights_that_the_class_does_not_have_are_refused(kind, tmp_path):
+    encoder = ENCODERS[kind](tmp_path / "from")
+    save_encoder(encoder, tmp_path / "saved")
+    assert load_encoder(tmp_path / "saved").dim == encoder.dim
+    path = tmp_path / "saved" / "model.safetensors"
+    weights = load_file(path)
+    save_file({**weights, "extra.weight": torch.zeros(3)}, path, {"format": "pt"})
+    with pytest.raises(InputError, match=r"1 weights that its class does not have, such as extra.weight"):
+        load_encoder(tmp_path / "saved")
