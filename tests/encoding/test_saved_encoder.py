@@ -179,5 +179,7 @@ def test_weights_that_the_class_does_not_have_are_refused(kind, tmp_path):
     path = tmp_path / "saved" / "model.safetensors"
     weights = load_file(path)
     save_file({**weights, "extra.weight": torch.zeros(3)}, path, {"format": "pt"})
-    with pytest.raises(InputError, match=r"1 weights that its class does not have, such as extra.weight"):
+    with pytest.raises(
+        InputError, match=r"1 weights that its class does not have, such as extra.weight"
+    ):
         load_encoder(tmp_path / "saved")

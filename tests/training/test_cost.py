@@ -206,11 +206,11 @@ def test_a_cpu_keeps_the_attention_matrix_when_there_is_dropout():
 @pytest.mark.parametrize(
     ("tuning", "checkpointing", "dropout"),
     [
-        ("full", False, 0.0),
+        pytest.param("full", False, 0.0, marks=pytest.mark.slow),
         ("full", False, 0.1),
-        ("full", True, 0.1),
-        ("lora", False, 0.0),
-        ("lora", True, 0.0),
+        pytest.param("full", True, 0.1, marks=pytest.mark.slow),
+        pytest.param("lora", False, 0.0, marks=pytest.mark.slow),
+        pytest.param("lora", True, 0.0, marks=pytest.mark.slow),
         ("lora", True, 0.1),
     ],
 )

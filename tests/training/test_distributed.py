@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     ("kind", "processes", "tunings"),
     [
-        ("ddp", 2, ("full",)),
+        pytest.param("ddp", 2, ("full",), marks=pytest.mark.slow),
         pytest.param("ddp", 3, ("full", "lora"), marks=pytest.mark.slow),
         pytest.param("fsdp", 2, ("full", "lora"), marks=pytest.mark.slow),
     ],

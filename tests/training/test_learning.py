@@ -50,7 +50,7 @@ def test_synonyms_are_learnt_and_hold_on_new_documents(encoder, tuning):
     old, new = torch.where(~new_cv & ~new_jd)[0], torch.where(new_cv & new_jd)[0]
     between = torch.where(new_cv ^ new_jd)[0]
     settings = TrainingSettings(
-        steps=300, batch=32, learning_rate=1e-2, precision="fp32", evaluate_every=100
+        steps=200, batch=32, learning_rate=1e-2, precision="fp32", evaluate_every=100
     )
     model = tuned.model(encoder, data, tuning, dropout=0.0, train_on="mean")
     untrained = auc(model, new)

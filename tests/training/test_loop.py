@@ -75,7 +75,7 @@ def test_sixteen_pairs_are_learnt_by_heart(kind):
     assert error.max() < 0.25
 
 
-@pytest.mark.parametrize("kind", [MeanPairs, ChunkAttention])
+@pytest.mark.parametrize("kind", [MeanPairs, pytest.param(ChunkAttention, marks=pytest.mark.slow)])
 def test_shuffled_labels_teach_nothing(kind):
     """With labels shuffled among the pairs, new JDs are ranked by chance."""
     data = planted(cvs=80, jds=80, seed=1)

@@ -60,6 +60,7 @@ def test_age_never_makes_the_fit_worse():
         assert found.loss <= found.loss_without_age + 1e-9
 
 
+@pytest.mark.slow
 def test_the_error_is_about_the_spread_of_the_estimates():
     """Its ratio to the standard deviation over 16 draws of the noise lies near 1."""
     found = [fit_half_life(planted(0.3, seed, pairs=300)) for seed in range(16)]
