@@ -106,7 +106,7 @@ def measure(
 
 
 def joined(columns: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The columns of several cells behind each other."""
+    """Concatenates the columns of several cells."""
     each = list(columns)
     return {name: np.concatenate([c[name] for c in each]) for name in each[0]}
 

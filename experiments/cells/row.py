@@ -1,4 +1,4 @@
-"""A row of the table: what the configuration says of it, and its training under one seed."""
+"""A row of the table: its configuration, and its training under one seed."""
 
 from __future__ import annotations
 

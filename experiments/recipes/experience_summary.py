@@ -1,5 +1,5 @@
-"""What an experiment on experiences leaves behind beside its table: the half-life that the words of
-the training pairs say, and a timeline."""
+"""Results of an experiment on experiences in addition to its table: the half-life estimated from the
+words of the training pairs, and a timeline."""
 
 from __future__ import annotations
 

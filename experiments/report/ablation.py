@@ -180,7 +180,7 @@ def conclusions(table: Table) -> list[str]:
 
 
 def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
-    """Every split beside the others: figures, and how they stand to the baseline's."""
+    """All splits side by side: figures, and whether they are above or below the baseline's."""
     shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
     head = ["", *(f"{METRICS[m].heading} {split}" for m in shown for split in table.splits)]
     rows = []

@@ -230,7 +230,7 @@ def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
 
 def _detectable(found: Sequence[Mapping[str, Any]]) -> float:
     """The median of the smallest detectable differences; rows in which nothing varies, for lack of
-    comparisons, know nothing of it."""
+    comparisons, are left out."""
     known = [f["detectable"] for f in found if f["se"] > 0]
     return float(np.median(known)) if known else np.nan
 

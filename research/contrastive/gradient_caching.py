@@ -113,7 +113,7 @@ def plain_step(
 def gather(rows: Tensor) -> Tensor:
     """The rows of all processes, process 0's first; gradients flow back to where a row came from.
 
-    The backward sums over processes what each process's loss says of a row. (A gather without
+    The backward sums over processes the gradients that each process's loss gives for a row. (A gather without
     gradients with the own rows put back in, as is often seen, loses what the others' losses say.)
     """
     if world() == 1:

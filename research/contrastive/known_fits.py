@@ -73,7 +73,7 @@ class Contrast:
 class PairGraph:
     """The labels of all known pairs, and the groups of documents that are the same.
 
-    pairs:  labelled pairs that training may know of. All positives among them count, those that are
+    pairs:  labelled pairs that training may use. All positives among them count, those that are
             not in the batch at hand, too
     groups: document id → its group, from `near_duplicates.near_duplicate_groups`: what holds of one
             document holds of its near-duplicates. None: each document is its own

@@ -18,7 +18,7 @@ class PretrainSettings:
                    symmetric: the mean of both; spans: two spans of one document look for each other
                    (NT-Xent), which needs no label; dropout: a chunk for itself under another
                    dropout (SimCSE), which needs `dropout` above 0
-    potential:     weight of a Potential Fit as a positive beside a Good Fit's 1; 0: it is neither
+    potential:     weight of a Potential Fit as a positive, where a Good Fit has 1; 0: it is neither
                    positive nor negative
     documents:     in a batch, each once
     hard:          labelled No Fit CVs for each JD of the batch, where it has so many
