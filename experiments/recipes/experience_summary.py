@@ -1,5 +1,5 @@
-"""Results of an experiment on experiences in addition to its table: the half-life estimated from the
-words of the training pairs, and a timeline."""
+"""Results of an experiment on experiences in addition to its table: the half-life that the words of
+the training pairs give, and a timeline."""
 
 from __future__ import annotations
 

@@ -113,8 +113,9 @@ def plain_step(
 def gather(rows: Tensor) -> Tensor:
     """The rows of all processes, process 0's first; gradients flow back to where a row came from.
 
-    The backward sums over processes the gradients that each process's loss gives for a row. (A gather without
-    gradients with the own rows put back in, as is often seen, loses what the others' losses say.)
+    The backward pass sums over processes the gradients that each process's loss gives for a row. A
+    gather without gradients, into which a process puts its own rows back, loses those of the
+    other processes' losses.
     """
     if world() == 1:
         return rows
