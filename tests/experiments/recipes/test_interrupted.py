@@ -72,7 +72,7 @@ def test_the_command_goes_on_and_ends_in_the_same_table(begin, number, tmp_path)
     assert last.wait(300) == 0, last.stderr.read()
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
     (model,) = (tmp_path / "killed").glob("baseline/*/models/full-[0-9a-f]*")
-    assert 0 < Matcher.from_pretrained(model).score("An accountant.", "We look for one.") < 1
+    assert 0 < Matcher.from_pretrained(model).score(cv="An accountant.", jd="We look for one.") < 1
 
 
 @pytest.mark.slow
