@@ -133,7 +133,12 @@ def test_an_ablation_that_was_killed_repeats_no_finished_cell(number, tmp_path):
     words += [w.replace("encoder.", "+encoder.") if w.startswith("encoder.") else w for w in tiny]
     command = [sys.executable, str(ROOT / "experiments" / "run.py"), *words]
     first = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Tests that were started in the background ignore SIGINT, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(2400):
         if len(cells_in(tmp_path / "cache")) >= 20 or first.poll() is not None:
