@@ -136,8 +136,8 @@ def test_the_rate_rises_over_a_twentieth_and_falls_by_a_cosine():
     ("settings", "message"),
     [
         ({"layer": 2}, "encoder.layer: there is no such setting. Did you mean 'layers'"),
-        ({"layers": 0}, "encoder.layers=0: that is too little"),
-        ({"heads": 3}, "encoder.width=16: its 3 heads cannot share it evenly"),
+        ({"layers": 0}, "encoder.layers=0: it is too small"),
+        ({"heads": 3}, "encoder.width=16: it cannot be divided evenly among 3 heads"),
         ({"vocabulary": 256}, "give 257 or more"),
     ],
 )

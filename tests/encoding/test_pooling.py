@@ -67,7 +67,7 @@ def test_bf16_states_are_pooled_in_fp32():
 def test_a_row_without_a_token_and_an_unknown_name_are_refused():
     with pytest.raises(ValueError, match="without a real token"):
         pool(torch.zeros(1, 2, 3), torch.zeros(1, 2, dtype=torch.bool), "mean")
-    with pytest.raises(ValueError, match="pooling 'max' is none of"):
+    with pytest.raises(ValueError, match="pooling 'max' is unknown"):
         pool(torch.zeros(1, 2, 3), torch.ones(1, 2, dtype=torch.bool), "max")
 
 

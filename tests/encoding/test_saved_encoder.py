@@ -152,7 +152,7 @@ def test_a_folder_that_was_changed_is_one_line(tmp_path):
     assert "it is missing" in refused()
     save_encoder(ENCODERS["gpt2"](tmp_path / "source"), tmp_path)
     note = json.loads((tmp_path / "encoder.json").read_text())
-    assert "no JSON" in refused("{")
+    assert "is not JSON" in refused("{")
     for wrong in ({"kind": "os.system"}, {"pooling": "all"}, {"name": 3}, {"dim": None}):
         assert "does not describe an encoder" in refused(json.dumps({**note, **wrong}))
     assert "its vectors have 32 dimensions" in refused(json.dumps({**note, "dim": 33}))
