@@ -166,7 +166,7 @@ def test_the_best_weights_are_linked_and_their_hash_is_that_of_then(tmp_path):
     folder = save(tmp_path, 4)
     with pytest.raises(InputError, match=r"checkpoint-00000004/best\.safetensors: it is altered"):
         load_checkpoint(folder)
-    with pytest.raises(InputError, match=r"other\.safetensors: it is no file of a checkpoint"):
+    with pytest.raises(InputError, match=r"other\.safetensors: it is not a checkpoint's file"):
         save_checkpoint(tmp_path, 5, {}, {}, {}, {"best": folder / "other.safetensors"})
     with pytest.raises(ValueError, match="best is given both"):
         save_checkpoint(tmp_path, 5, {"best": {}}, {}, {}, {"best": folder / "best.safetensors"})
@@ -343,17 +343,17 @@ def test_flattening_turns_back_exactly():
         (lambda held, now: held.update(x=held["head.bias.step"]), "tensor x is not expected"),
         (
             lambda held, now: held.update({"head.bias.exp_avg": torch.zeros(2)}),
-            r"head.bias.exp_avg has shape \(2,\), expected is \(1,\)",
+            r"head.bias.exp_avg has shape \(2,\), but \(1,\) is expected",
         ),
         (
             lambda held, now: held.update({"head.bias.step": torch.zeros(1)}),
-            r"head.bias.step has shape \(1,\), expected is \(\)",
+            r"head.bias.step has shape \(1,\), but \(\) is expected",
         ),
         (lambda held, now: now.pop("head.bias"), "parameter head.bias is not expected"),
         (lambda held, now: now.update(x=(1,)), "parameter x is missing"),
         (
             lambda held, now: now.update({"head.weight": (1, 4)}),
-            r"head.weight.exp_avg has shape \(1, 3\), expected is \(1, 4\)",
+            r"head.weight.exp_avg has shape \(1, 3\), but \(1, 4\) is expected",
         ),
     ],
 )
@@ -415,7 +415,7 @@ def test_random_states_of_other_gpus_are_refused_before_any_is_restored(monkeypa
     expected = draws()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     now = random_state()
-    with pytest.raises(InputError, match="they are of 2 GPUs, this process sees 1. Resume with"):
+    with pytest.raises(InputError, match="those of 2 GPUs, but this process sees 1. Resume"):
         restore_random_state(saved)
     assert random_state() == now
     restore_random_state({**saved, "cuda": []})
