@@ -1,6 +1,6 @@
-"""Figures as text, the same on the terminal, in table.md and in the report. No library is needed.
+"""Format figures in the same way on the terminal, in table.md and in the report.
 
-A figure that is undefined is nan, or None as in JSON, and reads n/a.
+An undefined figure is nan (or None, as in JSON) and is shown as n/a. No library is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def short(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 
 def with_spread(mean: float | None, deviation: float | None) -> str:
-    """.512±.03; the mean alone where one seed has no deviation."""
+    """.512±.03, or only the mean if there is one seed and thus no deviation."""
     if undefined(mean) or undefined(deviation):
         return short(mean)
     return f"{short(mean)}±{short(deviation, 2)}"
@@ -39,9 +39,9 @@ def interval(value: float | None, low: float | None, high: float | None) -> str:
 
 
 def difference(found: Mapping[str, Any]) -> str:
-    """+.034 [+.003, +.064] p .012, and the verdict where it is a tie.
+    """+.034 [+.003, +.064] p .012, followed by the verdict if it is a tie.
 
-    found: of one row and metric, from `evaluation.compare.compare`
+    found: the entry of one row and metric in the result of `evaluation.compare.compare`
     """
     if undefined(found["difference"]):
         return UNDEFINED
@@ -52,7 +52,7 @@ def difference(found: Mapping[str, Any]) -> str:
 
 
 def sign(found: Mapping[str, Any]) -> str:
-    """+ better, - worse, = tie; nothing where it is undefined."""
+    """+ for better, - for worse, = for a tie; an empty string if the verdict is undefined."""
     if undefined(found["difference"]):
         return ""
     return {"better": "+", "worse": "-"}.get(found["verdict"], "=")

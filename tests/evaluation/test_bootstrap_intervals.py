@@ -295,7 +295,7 @@ def test_wrong_input_is_refused():
         ({"seed": [0]}, "lacks the columns"),
         (fewer, "same rows"),
         (other, "'label' differ"),
-        (baseline | {"seed": [0]}, "one length"),
+        (baseline | {"seed": [0]}, "same length"),
         (baseline | {"score": np.full(len(baseline["score"]), np.nan)}, "nan"),
     ]:
         with pytest.raises(ValueError, match=message):
