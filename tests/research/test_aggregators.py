@@ -469,7 +469,7 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             make(DIM)
-    with pytest.raises(ValueError, match="dim 8 is no multiple of heads 3"):
+    with pytest.raises(ValueError, match="dim 8 is not a multiple of heads 3"):
         ParadeTransformer(8, heads=3)
     with pytest.raises(ValueError, match="at least 1 hidden unit, got 0"):
         Widened(MatchHead(DIM), DIM, 0)

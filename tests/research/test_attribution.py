@@ -192,6 +192,6 @@ def test_wrong_questions_are_refused(monkeypatch):
         refused(ValueError, "6 JDs for 2", ask, wrap("random"), of=cv.take(torch.arange(2)))
         refused(ValueError, "at_most .* at least 1", ask, wrap("random"), at_most=0)
     for ask, more in ((deletion_drop, [cv.vectors[..., 0]]), (faithfulness, [])):
-        refused(ValueError, "no side 'CV', only cv and jd", ask, *more, side="CV")
+        refused(ValueError, "side 'CV' is unknown: give cv or jd", ask, *more, side="CV")
     for name in ("draws", "replicates"):
         refused(ValueError, "must be at least 1, got .*0", faithfulness, **{name: 0})

@@ -194,7 +194,7 @@ def test_a_term_costs_four_matrices_and_a_norm():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="dim 8 is no multiple of heads 3"):
+    with pytest.raises(ValueError, match="dim 8 is not a multiple of heads 3"):
         ChunkAttention(8, heads=3)
     jd, cv = (padded(side) for side in two_sides([(2, 2)], 0))
     with pytest.raises(ValueError, match="no term cross_jd"):

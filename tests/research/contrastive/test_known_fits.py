@@ -97,7 +97,7 @@ def test_what_cannot_be_is_refused():
         match_contrast(PairGraph([]), ["jd:1", "jd:1"])
     with pytest.raises(ValueError, match="'jd' or 'cv'"):
         match_contrast(PairGraph([]), ["jd:1"], "both")
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="appears twice"):
         Contrast.of([0, 0], [1], [(0, 1)], [1.0])
     with pytest.raises(ValueError, match="to itself"):
         Contrast.of([0], [0, 1], [(0, 0)], [1.0])

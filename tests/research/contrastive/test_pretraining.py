@@ -141,10 +141,10 @@ def test_what_cannot_be_is_refused(encoder):
         ({"temperature": 2.0}, "less than 1"),
         ({"documents": 4, "hard": 3}, "its hard negatives are more"),
         ({"chunks": 0}, "or null"),
-        ({"objective": "dropout"}, "the two views of a chunk are one"),
+        ({"objective": "dropout"}, "the two views of a chunk are equal"),
         ({"dropout": 1.5}, "it is a share"),
         ({"mined": "bm52"}, "(?i)did you mean 'bm25'"),
-        ({"mined_first": 9, "mined_last": 9}, "no window"),
+        ({"mined_first": 9, "mined_last": 9}, "is not a window"),
     ):
         with pytest.raises(InputError, match=said):
             replace(SETTINGS, **wrong).check()
