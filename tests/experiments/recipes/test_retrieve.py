@@ -123,15 +123,15 @@ def test_whitening_sees_training_documents_alone():
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("scale=99.5", "scale=99.5: it is no number of CVs. Give 100 or more."),
-        ("scale=inf", "scale=inf: it is no number of CVs. Give 100 or more."),
+        ("scale=99.5", "scale=99.5: it is not a valid number. Give 100 or more."),
+        ("scale=inf", "scale=inf: it is not a valid number. Give 100 or more."),
         ("scale=many", "scale=many"),
-        ("scale=1e12", "CVs takes"),
+        ("scale=1e12", "CVs take"),
         ("index_types=[floppy]", "index type 'floppy': FAISS makes no index of it"),
         ("resume=auto", "this recipe has no key resume"),
         (
             "+variants.tuned={scorer:{_target_:jdcv_core.scoring.MeanPairs},tuning:lora}",
-            "variants.tuned: a reranker reads the vectors of the index as they are",
+            "variants.tuned: a reranker reads the unchanged vectors of the index",
         ),
     ],
 )

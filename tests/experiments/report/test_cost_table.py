@@ -33,7 +33,7 @@ def test_the_table_says_what_it_takes_and_what_is_assumed():
         "1.1M",
         "30.0 h",
         "30 min",
-        "taken to reach 18% of its 989",
+        "assumed to reach 18% of its 989",
         "0.16",
     ):
         assert expected in text
@@ -44,7 +44,7 @@ def test_the_table_says_what_it_takes_and_what_is_assumed():
 def test_a_row_that_does_not_fit_is_marked():
     text = shown()
     assert "31.1!" in text
-    assert "does not: more memory than there is here (25.0 GB)" in text
+    assert "does not: it needs more memory than this machine has (25.0 GB)" in text
     assert "fits: " not in text
     assert "2.0!" not in text
     assert available_memory("cpu") > 1e8
