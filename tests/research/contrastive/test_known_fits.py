@@ -99,7 +99,7 @@ def test_what_cannot_be_is_refused():
         match_contrast(PairGraph([]), ["jd:1"], "both")
     with pytest.raises(ValueError, match="appears twice"):
         Contrast.of([0, 0], [1], [(0, 1)], [1.0])
-    with pytest.raises(ValueError, match="to itself"):
+    with pytest.raises(ValueError, match="a positive of itself"):
         Contrast.of([0], [0, 1], [(0, 0)], [1.0])
     with pytest.raises(ValueError, match="2 groups for 3"):
         views_of(3, ["a", "b"])
