@@ -160,7 +160,7 @@ def digest(place: Path) -> str:
         total.update(path.name.encode() + sha256(path.read_bytes()).digest())
     state = json.loads((last / "state.json").read_text())
     del state["trained"]["seconds"]
-    state.pop("random")  # the process's random state at the save; every update seeds anew
+    state.pop("random")  # the process's random state at the save; every update seeds it
     total.update(json.dumps(state, sort_keys=True).encode())
     return total.hexdigest()
 

@@ -218,10 +218,10 @@ def _faithful(found: Mapping[str, float] | None) -> str:
 
 def _retrieved(line: Mapping[str, Any]) -> list[str]:
     against = line.get("against")
-    beside = (
+    difference_shown = (
         "" if against is None else interval(*(against[k] for k in ("difference", "low", "high")))
     )
-    return [line["encoder"], with_spread(line["recall"], line["sd"]), beside]
+    return [line["encoder"], with_spread(line["recall"], line["sd"]), difference_shown]
 
 
 def _second(table: Table, name: str, metric: str) -> str:

@@ -48,7 +48,7 @@ def test_it_learns_a_text_that_repeats(tmp_path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     train(tmp_path, [Document("cv:1", letters * 20)], train_tokens=16_000)
     facts = json.loads((only_folder(tmp_path) / "mini.json").read_text())
-    assert facts["loss_first"] > 5  # near log(300), the loss of a guess
+    assert facts["loss_first"] > 5  # near log(300), the loss of a uniform guess
     assert facts["loss_last"] < 1
     assert facts["settings"]["seed"] == 0
     assert facts["documents"] == 1
@@ -81,7 +81,7 @@ def test_other_texts_and_settings_are_other_models(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_training_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_training_leaves_no_folder(tmp_path, monkeypatch):
     def break_off(*arguments, **named):
         raise KeyboardInterrupt
 
@@ -91,7 +91,7 @@ def test_a_training_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_torchs_own_numbers_and_threads_stay_as_they_were(tmp_path):
+def test_torchs_generator_and_number_of_threads_are_unchanged(tmp_path):
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     train(tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -153,6 +153,6 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
         train(tmp_path / "file")
 
 
-def test_without_documents_there_is_nothing_to_learn(tmp_path):
+def test_a_corpus_without_documents_is_refused(tmp_path):
     with pytest.raises(InputError, match="no documents"):
         train(tmp_path, [])

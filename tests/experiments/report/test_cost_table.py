@@ -1,4 +1,4 @@
-"""What `estimate=true` prints, and the figure of quality against operations."""
+"""The output of `estimate=true`, and the figure of quality against operations."""
 
 import math
 from io import StringIO
@@ -25,7 +25,7 @@ def shown(gpu_tflops=None):
     return text.getvalue()
 
 
-def test_the_table_says_what_it_takes_and_what_is_assumed():
+def test_the_table_shows_the_cost_and_the_assumptions():
     text = shown(gpu_tflops=989)
     for expected in (
         "1.6B",
