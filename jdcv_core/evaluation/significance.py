@@ -48,9 +48,9 @@ def paired_permutation(
     linear in the swaps (see `_won_by_jd`); F1 and kappa are computed from each swapped confusion
     matrix.
 
-    Limit: H0 is about JDs, for the given trainings. If seeds differ by more than their JDs explain,
-    a variant may be better in these five trainings by chance; p is then small although new seeds
-    would show no difference. Therefore `compare` also requires that an interval over seeds and JDs
+    H0 is about JDs, for the given trainings. If seeds differ by more than their JDs explain, a
+    variant may be better in the given trainings by chance; p is then small although new seeds would
+    show no difference. Therefore `compare` also requires that an interval over seeds and JDs
     excludes 0.
 
     variant, baseline: tables with the same rows; see `paired_bootstrap`, also for the errors
