@@ -189,7 +189,8 @@ def blocks(text: str, drawings: dict[str, Block]) -> list[Block]:
 
 
 def runs(text: str) -> list[dict[str, str]]:
-    """
+    """Split a line into plain, bold and code parts.
+
     >>> runs("see `f`")
     [{'style': 'plain', 'text': 'see '}, {'style': 'code', 'text': 'f'}]
     """

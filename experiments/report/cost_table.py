@@ -92,7 +92,8 @@ def available_memory(kind: str) -> float:
 
 
 def duration(hours: float) -> str:
-    """
+    """Format a duration, given in hours.
+
     >>> [duration(h) for h in (0.001, 0.5, 30, 1000)]
     ['4 s', '30 min', '30.0 h', '41.7 days']
     """
@@ -104,7 +105,8 @@ def duration(hours: float) -> str:
 
 
 def short(count: int) -> str:
-    """
+    """Shorten a count with a letter for thousands, millions or billions.
+
     >>> [short(n) for n in (950, 3_160_000, 124_439_808, 1_557_611_200)]
     ['950', '3.2M', '124M', '1.6B']
     """

@@ -25,12 +25,12 @@ torchrun ends the others immediately."""
 
 
 def world() -> int:
-    """The number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0. Only process 0 writes files and prints."""
+    """Return this process's number, from 0. Only process 0 writes files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 

@@ -155,7 +155,7 @@ class SimilarityHistogram(nn.Module):
         return masked_mean(torch.log1p(frequency), mask)
 
     def _as_cosine(self) -> Float[Tensor, " bin"]:
-        """argmin over w of the sum of (w . h(c) - c)^2 over single cosines c from -1 to 1."""
+        """Find the w with the least sum of (w . h(c) - c)^2 over cosines c from -1 to 1."""
         single = torch.linspace(-1, 1, 201)[:, None, None]
         real = torch.ones_like(single, dtype=torch.bool)
         histogram = self._histogram(single, real, real[..., 0])

@@ -135,8 +135,8 @@ def traced(value, path: tuple, read: set):
 @pytest.mark.parametrize("ablation", FOUND, ids=lambda a: a.name)
 def test_every_figure_of_the_evidence_is_read(ablation):
     """The report reads these figures of every row: the main table, and ranking and calibration, on
-    the main split, the means of the compared metrics on every split, differences with interval, p and
-    verdict, and attributions. For an experiment that repeats others (`brief`) it reads only the
+    the main split, the means of the compared metrics on every split, differences with interval, p
+    and verdict, and attributions. For an experiment that repeats others (`brief`) it reads only the
     differences."""
     read: set = set()
     table = traced(ablation.table, (), read)
