@@ -16,12 +16,12 @@ from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
 WIDTH = 60
-"""Characters of a chunk that are printed."""
+"""Number of characters of a chunk that are printed."""
 
 
 @dataclass(frozen=True)
 class ChunkEffect:
-    """What a chunk does to the score of its pair.
+    """The effect of a chunk on the score of its pair.
 
     side, index: which chunk it is
     start, end:  its characters in the document's text; `text` is those characters
@@ -70,7 +70,7 @@ def explain_pair(
     """Score a pair with each chunk left out in turn. Ours.
 
     cv, jd: with whitened vectors
-    label:  the class of a score
+    label:  a function from a score to its class
 
     It costs one call of the scorer for each chunk; the encoder is not called again.
     """

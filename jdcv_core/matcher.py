@@ -1,4 +1,4 @@
-"""A trained model in use: two texts in, a score out. One folder holds everything that it needs."""
+"""A trained model that scores two texts. One folder holds everything that it needs."""
 
 from __future__ import annotations
 
@@ -67,9 +67,8 @@ class Matcher:
     chunker:     how documents are cut; every default is settled
     card:        the text of README.md, see `model_card`
 
-    Texts are read as the data layer reads them: as they are, and nothing is cut off. Encoder and
-    scorer are in evaluation mode after a call. Each call encodes each text once, in however many
-    pairs it is.
+    Texts are read as in the data layer: unchanged and whole. Encoder and scorer are in evaluation
+    mode after a call. Each call encodes each text once, even if it is in several pairs.
 
     >>> matcher = Matcher.from_pretrained("FOLDER")                       # doctest: +SKIP
     >>> matcher.score(cv="Python developer, ten years.", jd="Developer")  # doctest: +SKIP
@@ -209,7 +208,7 @@ class Matcher:
     def _encode(
         self, named: Mapping[tuple[Side, str], str], store: VectorStore | None
     ) -> dict[tuple[Side, str], Encoded]:
-        """Each (side, text) once. named: → its place, for messages."""
+        """Encode each (side, text) once. named: (side, text) → its place, for messages."""
         if not named:
             return {}
         documents: dict[str, Document] = {}
@@ -335,7 +334,7 @@ def chunker_spec(chunker: Chunker) -> dict[str, Any]:
 def _check_spec(
     scorer: nn.Module, spec: Mapping[str, Any], state: Mapping[str, torch.Tensor]
 ) -> None:
-    """Refuse to save what could not be read again."""
+    """Refuse to save a scorer that could not be loaded again."""
     try:
         again = registry.make("scorers", json.loads(json.dumps(spec)), "scorer_spec")
         again.load_state_dict(state)
@@ -346,7 +345,7 @@ def _check_spec(
 
 
 def _check_text(text: Any, side: Side, where: str) -> None:
-    """As the data layer does, but without an upper limit: a long text has more chunks."""
+    """Check a text as the data layer does, but without a limit: a long text has more chunks."""
     if fault := text_fault(f"the {side.upper()}", text, sys.maxsize):
         raise InputError(where, fault[1], fault[2])
 

@@ -33,9 +33,9 @@ from research.aggregators.widened import Widened, hidden_for
 
 @dataclass(frozen=True)
 class Row:
-    """A `schema.RowConfig` with its name, and with the experiment's settings filled in.
+    """A `schema.RowConfig` with its name and with the experiment's settings filled in.
 
-    parameters: how many its scorer is widened to; None: it stays as it is
+    parameters: number of parameters to which its scorer is widened; None means no widening
     """
 
     name: str
@@ -52,12 +52,12 @@ class Row:
 
 @dataclass(eq=False)
 class EncodedDataset:
-    """An encoder and what it made of the documents before any training.
+    """An encoder and the documents that it encoded before any training.
 
-    documents: by document id; their vectors are not whitened
-    matrices:  the same vectors, [chunk, dim] by document id
-    months:    [chunk, 4] by document id, where experiences were read
-    vectors_hash, months_hash: of their content
+    documents: document id → `Encoded`; the vectors are not whitened
+    matrices:  document id → the same vectors, [chunk, dim]
+    months:    document id → [chunk, 4], if documents were cut by experience
+    vectors_hash, months_hash: hashes of `matrices` and `months`
     source:    the folder of a pretrained encoder
     """
 
@@ -74,12 +74,12 @@ class EncodedDataset:
 
     @property
     def chunks(self) -> dict[str, tuple[Chunk, ...]]:
-        """The chunks of each document by its id."""
+        """Map each document id to its chunks."""
         return {i: own.chunks for i, own in self.documents.items()}
 
 
 def rows_of(config: Config) -> list[Row]:
-    """The rows that `config.rows` names, in the order of the configuration."""
+    """Return the rows that `config.rows` names, in the order of the configuration."""
     return [
         Row(
             name,
@@ -99,13 +99,13 @@ def rows_of(config: Config) -> list[Row]:
 
 
 def with_equal_parameters(rows: Sequence[Row], dim: int) -> list[Row]:
-    """The rows, each to be widened to the parameters of the largest scorer at this width."""
+    """Set each row to be widened to the parameters of the largest scorer at this width."""
     most = max(count_parameters(make(row.scorer, dim=dim)) for row in rows)
     return [replace(row, parameters=most) for row in rows]
 
 
 def make_scorer(row: Row, dim: int) -> nn.Module:
-    """The scorer of a row, widened where the row says so."""
+    """Make the scorer of a row, widened if the row requires it."""
     scorer = make(row.scorer, dim=dim)
     if row.parameters is None:
         return scorer
@@ -114,18 +114,18 @@ def make_scorer(row: Row, dim: int) -> nn.Module:
 
 
 def make(node: dict[str, Any], **arguments: Any) -> Any:
-    """Call a `_target_` with its configured arguments and these.
+    """Call a `_target_` with its configured arguments and with `arguments`.
 
-    The call is made here and not by Hydra, which would wrap an InputError in another error and
-    turn dataclasses among the arguments into configurations.
+    Hydra does not make the call, because it would wrap an InputError in another error and turn
+    dataclasses among the arguments into configurations.
     """
     return instantiate(node, _partial_=True, _convert_="all")(**arguments)
 
 
 def spec_of(row: Row, dim: int) -> dict[str, Any]:
-    """The scorer of a row for a saved model: its name in the registry and its arguments.
+    """Describe the scorer of a row for a saved model: its name in the registry and its arguments.
 
-    Raises InputError for a scorer without a name there.
+    Raises InputError for a scorer that is not in the registry.
     """
     arguments = {k: v for k, v in row.scorer.items() if k != "_target_"}
     spec = scorer_spec(get_object(row.scorer["_target_"]), {"dim": dim, **arguments})
@@ -138,9 +138,9 @@ def spec_of(row: Row, dim: int) -> dict[str, Any]:
 def encode(
     config: Config, node: dict[str, Any], documents: list[Document], reference: str | None = None
 ) -> EncodedDataset:
-    """The encoder of a node and all documents as `Encoded`.
+    """Make the encoder of a configuration node and encode all documents with it.
 
-    reference: the month that "current" means, where the configuration names none
+    reference: the month to which "current" refers, if the configuration does not name one
     """
     encoder = make(node, documents=documents)
     arguments = {"size": config.chunking.size, "overlap": config.chunking.overlap}
@@ -154,14 +154,14 @@ def encode(
 
 
 def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
-    """The ids of the documents of some pairs."""
+    """List the ids of the documents of the pairs at `index`."""
     return sorted({i for at in index for i in (dataset.pairs[at].cv, dataset.pairs[at].jd)})
 
 
 def train_whitening(
     dataset: Dataset, matrices: Mapping[str, np.ndarray], split: Split
 ) -> Whitening:
-    """Fitted on the documents of the split's training pairs; no other touches it."""
+    """Fit a whitening on the documents of the split's training pairs only."""
     return Whitening.fit(matrices, documents_of(dataset, split.train))
 
 
@@ -173,8 +173,12 @@ def on_vectors(
     seed: int,
     months: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
-    """The module that the loop trains on stored, whitened chunk vectors; its random start is drawn
-    from the seed. months: [chunk, 4] by document id, where experiences were read."""
+    """Make the module that the loop trains on stored, whitened chunk vectors.
+
+    Its initial weights are drawn with the seed.
+
+    months: document id → [chunk, 4], if documents were cut by experience
+    """
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
     if row.months is not None and months is not None:
@@ -188,7 +192,7 @@ def on_vectors(
 def on_tokens(
     row: Row, dataset: Dataset, encoded: EncodedDataset, whitening: Whitening, seed: int
 ) -> OnTokens:
-    """The same for a row that trains the encoder, too."""
+    """Make the module that the loop trains if the row trains its encoder, too."""
     settings = row.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -214,7 +218,7 @@ def on_tokens(
 def make_trainable(
     row: Row, encoded: EncodedDataset, dataset: Dataset, whitening: Whitening, seed: int
 ) -> Trainable:
-    """`on_vectors` or `on_tokens`, as the row says."""
+    """Call `on_vectors` if the row's encoder is frozen, otherwise `on_tokens`."""
     if row.tuning == "frozen":
         matrices = whitening(encoded.matrices)
         return on_vectors(row, dataset, matrices, encoded.encoder.device, seed, encoded.months)
@@ -224,9 +228,10 @@ def make_trainable(
 def with_budget(
     settings: TrainingSettings, model: Trainable, train: np.ndarray
 ) -> TrainingSettings:
-    """The settings with the `steps` that use up `token_budget`; as they are without a budget.
+    """Set `steps` so that training uses up `token_budget`; without a budget, change nothing.
 
-    By the mean work of the first 50 updates of seed 0, so that it is the same for every seed.
+    The steps are computed from the mean work of the first 50 updates of seed 0, so that they are
+    the same for every seed.
     """
     if settings.token_budget is None or model.unit != "tokens":
         return settings

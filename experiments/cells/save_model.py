@@ -1,4 +1,4 @@
-"""A trained row as a folder that `jdcv score` and `Matcher.from_pretrained` read."""
+"""Save a trained row as a folder that `jdcv score` and `Matcher.from_pretrained` read."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def save_model(
 ) -> None:
     """Write `folder/models/<row>`: weights, tokenizer, cuts between classes, and a model card.
 
-    weights:  trained; adapters are merged here
-    baseline: the record's line of the row to compare with, under the same seed
+    weights:  trained weights; this function merges adapters
+    baseline: the record's line of the baseline row with the same seed
     """
     target = model_folder(folder, row.name)
     model = make_trainable(row, encoded, dataset, whitening, seed)
     model.load_state_dict(weights, strict=False)
     remove_leftovers(target.parent)
-    if target.exists():  # an interrupted experiment had come so far
+    if target.exists():  # an interrupted experiment saved it
         return
     encoder = encoded.encoder
     module = model.module if isinstance(model, OnTokens) else trainable_module(encoder, "frozen")
@@ -87,5 +87,5 @@ def save_model(
 
 
 def model_folder(folder: Path, name: str) -> Path:
-    """Where the model of a row is kept in the folder of an experiment."""
+    """Return the folder of a row's model within the folder of an experiment."""
     return folder / "models" / slug(name)

@@ -1,5 +1,7 @@
-"""The work on stored vectors: floors, and rows that leave the encoder alone; in this process or in
-several with one thread each."""
+"""Make cells from stored vectors: floors, and rows whose encoder is frozen.
+
+The work runs in this process or in several worker processes with one thread each.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,11 @@ FLOOR_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A cell that is to be made.
+    """A cell to be made.
 
-    row:     None for a floor, which `floor` names
-    vectors: which chunk vectors, a key of `Bench.vectors`
-    key:     under which the cell is stored
+    row:     the row; None for a floor, which `floor` names
+    vectors: key of its chunk vectors in `Bench.vectors`
+    key:     key under which the cell is stored
     """
 
     name: str
@@ -60,20 +62,19 @@ class Task:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Row name, split and seed: no other task of an experiment has the same."""
+        """Row name, split and seed, which identify a task within an experiment."""
         return self.name, self.split, self.seed
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every task may need. It travels to other processes.
+    """The data that tasks need; it is sent to the worker processes.
 
-    splits:      by kind and seed
-    vectors:     chunk vectors by document id, not whitened, by their hash
-    months:      the months of chunks by document id, by the same hash, where they were read
-    attribution: the kind of split on which to say how faithful attributions of a row's scores are;
-                 "" for none
-    store:       folder of the cells
+    splits:      (kind, seed) → split
+    vectors:     hash → document id → chunk vectors, not whitened
+    months:      the same hash → document id → months of chunks, if documents were cut by experience
+    attribution: kind of split on which the faithfulness of attributions is measured; "" for none
+    store:       folder of the stored cells
     """
 
     dataset: Dataset
@@ -85,14 +86,14 @@ class Bench:
     months: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
-        """The vectors of a task, whitened by its training documents."""
+        """Return the vectors of a task, whitened by its training documents."""
         vectors = self.vectors[task.vectors]
         split = self.splits[task.split, task.seed]
         return train_whitening(self.dataset, vectors, split)(vectors)
 
 
 def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[Cell, Any]:
-    """The cell of a task, and its trained model (None for a floor); the cell is stored.
+    """Make and store the cell of a task; return it and its trained model (None for a floor).
 
     hooks: `start`, `report` and `advance` of `training.loop.train`
     """
@@ -105,7 +106,7 @@ def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[C
 
 
 def floor_cell(bench: Bench, task: Task) -> Cell:
-    """A floor; the probes read the whitened vectors of the untrained encoder."""
+    """Make the cell of a floor; the probes read the whitened vectors of the untrained encoder."""
     dataset, train = bench.dataset, bench.splits[task.split, task.seed].train
     pairs, documents = dataset.pairs, dataset.documents
     if task.floor == "majority":
@@ -127,9 +128,9 @@ def trained_cell(
     settings: TrainingSettings,
     **options: Any,
 ) -> tuple[Cell, Any]:
-    """Train, score the validation and test pairs; the cell, and how training went.
+    """Train a row and score the validation and test pairs; return the cell and the `Trained`.
 
-    options: of `training.loop.train`
+    options: options of `training.loop.train`
     """
     index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
     trained = train(model, index["train"], index["validation"], settings, task.seed, **options)
@@ -164,14 +165,17 @@ def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[C
 
 @contextmanager
 def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]]]:
-    """Worker processes; yields a function that hands them a task. They end with this process,
-    however it ends, and leave Ctrl-C to it."""
+    """Start worker processes; yield a function that submits a task to them.
+
+    Workers end when this process ends, also if it is killed, and they ignore Ctrl-C, which this
+    process handles.
+    """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(bench,))
     try:
         yield lambda task: pool.submit(_work, task)
     except BaseException:
-        workers = list((pool._processes or {}).values())  # shutdown forgets them
+        workers = list((pool._processes or {}).values())  # shutdown clears this list
         pool.shutdown(wait=False, cancel_futures=True)
         for process in workers:
             process.terminate()
@@ -181,7 +185,7 @@ def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]
 
 
 _bench: list[Bench] = []
-"""Of a worker process."""
+"""The bench of a worker process."""
 
 
 def _begin(bench: Bench) -> None:
@@ -204,5 +208,5 @@ def _work(task: Task) -> Cell:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

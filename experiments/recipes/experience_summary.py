@@ -1,5 +1,7 @@
-"""Results of an experiment on experiences in addition to its table: the half-life that the words of
-the training pairs give, and a timeline."""
+"""Additional results of an experiment on experiences: a half-life and a timeline.
+
+The half-life is estimated from the words of the training pairs.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,11 @@ def facts_of(
     folder: Path,
     lines: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`half_life`, fitted on the training pairs of the first seed; and a timeline of the
-    last row that weighs by months. {} where documents are not cut by experience."""
+    """Fit `half_life` on the training pairs of the first seed, and draw a timeline.
+
+    The timeline shows a test pair of the last row that weights by months. Returns {} if documents
+    are not cut by experience.
+    """
     if config.chunking.by == "tokens":
         return {}
     reference = encoded.report.experiences["reference"]
@@ -40,7 +45,7 @@ def facts_of(
         try:
             evidence = career_evidence(dataset.documents, train, reference)
         except InputError:
-            return {}  # a corpus without dates has none
+            return {}  # a corpus without dates has no half-life
         found = fit_half_life(evidence)
     return {
         "half_life": {
@@ -58,8 +63,10 @@ def facts_of(
 def draw(
     dataset: Dataset, reference: int, folder: Path, lines: Sequence[Mapping[str, Any]]
 ) -> None:
-    """The figure and the JSON of the example that was kept with the first row that learns a
-    half-life; weights as shares of the experiences' sum."""
+    """Write the figure and the JSON of the timeline of the first row that learns a half-life.
+
+    Weights are shown as shares of their sum over the experiences.
+    """
     shown = [line for line in lines if line.get("timeline") and line["kind"] == "variant"]
     if not shown:
         return

@@ -1,4 +1,4 @@
-"""What every recipe needs before the first training: checked splits, and encoded documents."""
+"""Make what every recipe needs before the first training: checked splits and encoded documents."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ from jdcv_core.types import Dataset
 
 PRETRAINED = {"_target_": "jdcv_core.encoding.saved_encoder.pretrained"}
 Splits = dict[tuple[str, int], Split]
-"""By kind and seed."""
+"""(kind, seed) → split."""
 
 
 def make_splits(
     config: Config, dataset: Dataset
 ) -> tuple[Splits, dict[str, dict[str, dict[str, Any]]]]:
-    """The split of each kind and seed, checked for leaks; and a summary of each for the reader, by
-    kind and seed."""
+    """Make the split of each kind and seed, and check it for leaks.
+
+    Returns the splits, and a summary of each for the reader, by kind and seed.
+    """
     groups = near_duplicate_groups(dataset.documents.values())
     splits: Splits = {}
     about: dict[str, dict[str, dict[str, Any]]] = {}
@@ -61,7 +63,7 @@ def check_widths(rows: Iterable[Row], dataset: Dataset) -> None:
 def encode_rows(
     rows: Sequence[Row], config: MatchConfig, dataset: Dataset, splits: Mapping
 ) -> dict[tuple[str, int], EncodedDataset]:
-    """The encoded documents of each row name and seed; rows with the same encoder share one."""
+    """Encode the documents for each row name and seed; rows with the same encoder share them."""
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     reference = dataset.facts.get("reference")
     groups = {}
@@ -72,7 +74,7 @@ def encode_rows(
     def encoded(node: dict[str, Any]) -> EncodedDataset:
         key = repr(node)
         if key not in made:
-            with first_alone():  # it trains or fetches the encoder and fills the store
+            with first_alone():  # process 0 trains or downloads the encoder and fills the store
                 made[key] = encode(config, node, documents, reference)
         return made[key]
 

@@ -14,7 +14,7 @@ from jdcv_core.types import Chunk, ChunkVectors, Pair
 class PairTensors:
     """The data that a scorer is trained and tested on.
 
-    jd, cv:             every document of a side once
+    jd, cv:             chunk vectors of the documents of each side, each document once
     jd_index, cv_index: int [pair], rows of `jd` and `cv`
     labels:             int [pair], into LABELS
     """
@@ -32,8 +32,11 @@ class PairTensors:
         matrices: Mapping[str, np.ndarray],
         months: Mapping[str, np.ndarray] | None = None,
     ) -> "PairTensors":
-        """matrices: document id → [chunk, dim]; KeyError names a document that has none
-        months:   document id → [chunk, 4], see `ChunkVectors`"""
+        """Gather the chunk vectors of the documents of `pairs`.
+
+        matrices: document id → [chunk, dim]; a missing document raises KeyError
+        months:   document id → [chunk, 4], see `ChunkVectors`
+        """
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
@@ -45,16 +48,16 @@ class PairTensors:
         )
 
     def to(self, device: str) -> "PairTensors":
-        """The same with its chunk vectors on a device; indices and labels stay where they are."""
+        """Copy the chunk vectors to a device; indices and labels stay on the CPU."""
         return replace(self, jd=self.jd.to(device), cv=self.cv.to(device))
 
     def chunk_counts(self) -> np.ndarray:
-        """Chunks of both sides together, int [pair]: the cost of a pair."""
+        """Count the chunks of both sides of each pair, int [pair]: the cost of a pair."""
         jd, cv = self.jd.mask.sum(1)[self.jd_index], self.cv.mask.sum(1)[self.cv_index]
         return (jd + cv).cpu().numpy()
 
     def sides(self, index: Tensor) -> tuple[ChunkVectors, ChunkVectors]:
-        """The JD and the CV of each pair at `index`, for a scorer's call."""
+        """Return the JDs and the CVs of the pairs at `index`, as arguments of a scorer."""
         return self.jd.take(self.jd_index[index]), self.cv.take(self.cv_index[index])
 
 
@@ -63,7 +66,7 @@ class PairTokens:
     """The data that an encoder is trained and tested on: the tokens of each document's chunks.
 
     ids:                document ids; a *row* is an index into them
-    chunks:             for each row its chunks, as the encoder's token ids without special tokens
+    chunks:             the chunks of each row, as the encoder's token ids without special tokens
     jd_index, cv_index: int [pair], rows
     labels:             int [pair], into LABELS
     """
@@ -76,7 +79,10 @@ class PairTokens:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], chunks: Mapping[str, Sequence[Chunk]]) -> "PairTokens":
-        """chunks: document id → its chunks; KeyError names a document that has none"""
+        """Gather the tokens of the documents of `pairs`.
+
+        chunks: document id → its chunks; a missing document raises KeyError
+        """
         ids = tuple(sorted({i for p in pairs for i in (p.jd, p.cv)}))
         row = {document: at for at, document in enumerate(ids)}
         return cls(
