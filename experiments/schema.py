@@ -34,6 +34,7 @@ class RowConfig:
     tuning:     what of the encoder is trained: frozen (nothing), lora or full
     training:   settings that differ from the experiment's
     encoder:    another encoder than the experiment's
+    chunking:   keys of `Chunking` that differ from the experiment's
     pretrained: whether the encoder is first pretrained by contrast on the training pairs of the
                 split, for each seed
     view:       the dotted name of a function in research/falsifiers.py through which the row sees
@@ -46,6 +47,7 @@ class RowConfig:
     tuning: str = "frozen"
     training: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] | None = None
+    chunking: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     view: str | None = None
     months: str | None = None
@@ -69,9 +71,11 @@ class Splitting:
 class Chunking:
     """How documents are cut.
 
-    by:        tokens, or experience: CVs are also cut where an experience begins, and scorers that
-               weigh by months can be rows
-    size:      most tokens in a chunk; null: as many as the encoder can read, at most 1,024
+    by:        tokens; experience: CVs are also cut where an experience begins, and scorers that
+               weigh by months can be rows; requirement: JDs and CVs are cut at their lines, and
+               CVs have months, too
+    size:      most tokens in a chunk; null: as many as the encoder can read, at most 1,024 (64 by
+               requirement)
     overlap:   tokens that a chunk repeats of the one before
     reference: the month that "current" means, as 2024-06; null: the data's own where it has one,
                else the newest that a CV names

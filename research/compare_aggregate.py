@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.masking import masked_mean, real_only
+from jdcv_core.masking import real_only
 from jdcv_core.types import ChunkVectors
 from research.experience.experience_chunking import DURATION, PLACE, RECENCY
 from research.experience.weights import PACE, Decay
@@ -121,7 +121,7 @@ class CompareAggregate(nn.Module):
 
         asked = torch.zeros_like(u[..., 0]) if self.importance is None else u @ self.importance()
         importance = asked.masked_fill(~jd.mask, -torch.inf).softmax(1)  # [pair i]
-        level = u.new_zeros(len(u)) if self.level is None else self.level(jd, cv)
+        level = u.new_zeros(len(u)) if self.level is None else self.level(u, v)
         chunk = s.masked_fill(~cv.mask[:, None], -torch.inf).argmax(2)  # [pair i]
         return Evidence(importance, covered.masked_fill(~jd.mask, 0), chunk, level)
 
@@ -177,22 +177,26 @@ class MonthCoverage(nn.Module):
 
 
 class LevelGap(nn.Module):
-    """level = step · relu(asked . t_jd - has . t_cv + margin); t is the mean of the title chunks.
+    """level = step · relu(sum_n asked_n . u_n - sum_n has_n . v_n + margin), over title chunks n.
 
-    t: of the first TITLE_CHUNKS chunks of a side. `asked` and `has` start as 0.
+    The title chunks are the first TITLE_CHUNKS of each side, in order. `asked` and `has`, the
+    readings of a level from each of them, start as 0.
     """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.asked, self.has = zeros(dim), zeros(dim)
+        self.asked, self.has = zeros(TITLE_CHUNKS, dim), zeros(TITLE_CHUNKS, dim)
         self.step, self.margin = number(1.0), number(0.3)
 
-    def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        t_jd, t_cv = (
-            masked_mean(side.vectors[:, :TITLE_CHUNKS], side.mask[:, :TITLE_CHUNKS])
-            for side in (jd, cv)
+    def forward(
+        self, u: Float[Tensor, "pair i dim"], v: Float[Tensor, "pair k dim"]
+    ) -> Float[Tensor, " pair"]:
+        """u, v: chunk vectors, 0 where padded."""
+        asked, has = (
+            einsum(x[:, :TITLE_CHUNKS], reading()[: x.shape[1]], "pair n dim, n dim -> pair")
+            for x, reading in ((u, self.asked), (v, self.has))
         )
-        return self.step() * relu(t_jd @ self.asked() - t_cv @ self.has() + self.margin())
+        return self.step() * relu(asked - has + self.margin())
 
 
 def places_of(cv: ChunkVectors) -> Int[Tensor, "pair k"]:
@@ -258,6 +262,6 @@ def number(start: float) -> Fast:
     return Fast(torch.tensor(start), PACE)
 
 
-def zeros(dim: int) -> Fast:
-    """A vector of zeros."""
-    return Fast(torch.zeros(dim), VECTOR_PACE)
+def zeros(*shape: int) -> Fast:
+    """A vector of zeros, or several."""
+    return Fast(torch.zeros(shape), VECTOR_PACE)

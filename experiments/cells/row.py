@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 
 from experiments.cells.cell_store import vectors_hash
-from experiments.schema import Config
+from experiments.schema import Chunking, Config
 from jdcv_core import registry
 from jdcv_core.data.splits import Split
 from jdcv_core.encoding.encode import EncodeReport, encode_documents, months_of, vectors_of
@@ -43,6 +43,7 @@ class Row:
     tuning: Tuning
     training: TrainingSettings
     encoder: dict[str, Any]
+    chunking: Chunking = field(default_factory=Chunking)
     kind: str = "variant"
     view: str | None = None
     parameters: int | None = None
@@ -87,6 +88,7 @@ def rows_of(config: Config) -> list[Row]:
             row.tuning,  # type: ignore[arg-type]  # checked by `validate`
             replace(config.training, **row.training),
             row.encoder or config.encoder,
+            replace(config.chunking, **row.chunking),
             row.kind,
             row.view,
             None,
@@ -136,18 +138,22 @@ def spec_of(row: Row, dim: int) -> dict[str, Any]:
 
 
 def encode(
-    config: Config, node: dict[str, Any], documents: list[Document], reference: str | None = None
+    node: dict[str, Any],
+    chunking: Chunking,
+    documents: list[Document],
+    cache_dir: str,
+    reference: str | None = None,
 ) -> EncodedDataset:
     """The encoder of a node and all documents as `Encoded`.
 
-    reference: the month that "current" means, where the configuration names none
+    reference: the month that "current" means, where `chunking` names none
     """
     encoder = make(node, documents=documents)
-    arguments = {"size": config.chunking.size, "overlap": config.chunking.overlap}
-    if config.chunking.by != "tokens":
-        arguments["reference"] = config.chunking.reference or reference  # type: ignore[assignment]
-    chunker = registry.make("chunkers", {"name": config.chunking.by, "arguments": arguments})
-    store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
+    arguments: dict[str, Any] = {"size": chunking.size, "overlap": chunking.overlap}
+    if chunking.by != "tokens":
+        arguments["reference"] = chunking.reference or reference
+    chunker = registry.make("chunkers", {"name": chunking.by, "arguments": arguments})
+    store = VectorStore(Path(cache_dir) / "vectors.sqlite")
     encoded, report = encode_documents(documents, encoder, store, chunker)
     encoder.release()
     return EncodedDataset(encoder, encoded, report)
