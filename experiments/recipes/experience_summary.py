@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.row import EncodedDataset
 from experiments.figures import timeline_figure
 from experiments.schema import Config
 from jdcv_core import records
@@ -21,7 +20,7 @@ from research.experience.timeline import timeline
 
 
 def facts_of(
-    encoded: EncodedDataset,
+    reference: int | None,
     dataset: Dataset,
     splits: Mapping[tuple[str, int], Split],
     config: Config,
@@ -29,10 +28,9 @@ def facts_of(
     lines: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """`half_life`, fitted on the training pairs of the first seed; and a timeline of the
-    last row that weighs by months. {} where documents are not cut by experience."""
-    if config.chunking.by == "tokens":
+    last row that weighs by months. {} without a reference: no experiences were read."""
+    if reference is None:
         return {}
-    reference = encoded.report.experiences["reference"]
     draw(dataset, reference, folder, lines)
     seed = config.seeds[0]
     train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]

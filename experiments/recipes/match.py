@@ -86,7 +86,7 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
         "encodings": [e.report.summary() for e in dict.fromkeys(encoded.values())],
-        "experiences": next(iter(encoded.values())).report.experiences,
+        "experiences": next((x for e in encoded.values() if (x := e.report.experiences)), {}),
         "splits": about_splits,
         **({"sweep": dict(point)} if point else {}),
     }
@@ -143,7 +143,12 @@ def conclude(experiment: Experiment) -> Path:
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= _pretrained_facts(experiment)
     facts |= experience_summary.facts_of(
-        experiment.first, experiment.dataset, experiment.splits, config, folder, experiment.lines
+        facts["experiences"].get("reference"),
+        experiment.dataset,
+        experiment.splits,
+        config,
+        folder,
+        experiment.lines,
     )
     encoder = experiment.first.encoder
     with progress("Intervals", None):
