@@ -204,6 +204,8 @@ def _check_row(where: str, row: RowConfig, config: Config) -> None:
             raise InputError(where, "only frozen rows know months", "remove tuning")
         if row.view is not None:
             raise InputError(where, "a view takes the months away", "remove view, or give months")
+    if row.scorer.get("words") and not frozen:
+        raise InputError(where, "only frozen rows know words", "remove tuning")
     try:
         instantiate(row.scorer, _partial_=True, _convert_="all")(dim=TRIAL)
     except InputError:

@@ -47,10 +47,10 @@ class Evidence(NamedTuple):
 class CompareAggregate(nn.Module):
     """Compare each JD chunk with the CV chunks that answer it, then add up over JD chunks. Ours.
 
-        s_ik  = cos(A u_i, B v_k)                              attend
-        p_ik  = sigmoid(scale (s_ik - threshold))              compare
+        s_ik  = cos(A u_i, B v_k) + weight · cos(words_i, words_k)    attend
+        p_ik  = sigmoid(scale (s_ik - threshold))                     compare
         c_i   = max_k p_ik, or `MonthCoverage` with months
-        logit = gain sum_i a_i c_i + bias - level              aggregate
+        logit = gain sum_i a_i c_i + bias - level                     aggregate
 
     a is a softmax over the JD chunks of w . u_i, and level a `LevelGap`. A and B start as the
     identity and w as 0, so an untrained logit rises with the best cosine of each JD chunk.
@@ -61,6 +61,7 @@ class CompareAggregate(nn.Module):
     maximum:    "hard": max; "soft": the mean of p_ik weighted by a softmax of temperature · s_ik
     months:     add up the months of the experiences that answer a JD chunk
     level:      subtract the level that the CV lacks; without it, 0
+    words:      compare the words of the chunks, too (`encoding.term_weights`); without it, weight 0
 
     Returns [pair]. Padding never changes it; the order of chunks has no effect, except that `level`
     reads the first ones. Raises InputError for an unknown maximum and for months without
@@ -81,6 +82,7 @@ class CompareAggregate(nn.Module):
         maximum: str = "hard",
         months: bool = False,
         level: bool = False,
+        words: bool = False,
     ) -> None:
         super().__init__()
         if maximum not in MAXIMUM:
@@ -97,6 +99,8 @@ class CompareAggregate(nn.Module):
         self.importance = zeros(dim) if importance else None
         self.months = MonthCoverage(dim) if months else None
         self.level = LevelGap(dim) if level else None
+        self.reads_words = words
+        self.word_weight = number(0.5) if words else None
         self.gain, self.bias = number(4.0), number(-2.0)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
@@ -108,6 +112,8 @@ class CompareAggregate(nn.Module):
         u, v = real_only(jd), real_only(cv)  # [pair i dim], [pair k dim]
         a, b = normalize(self.jd(u), dim=-1), normalize(self.cv(v), dim=-1)
         s = einsum(a, b, "pair i dim, pair k dim -> pair i k")
+        if self.word_weight is not None:
+            s = s + self.word_weight() * word_cosines(jd, cv)
         p = self.squash(s)
 
         temperature = None if self.temperature is None else self.temperature()
@@ -234,9 +240,33 @@ def strongest(
         p = p.masked_fill(padded, -torch.inf)
         found = empty.scatter_reduce(2, at, p, "amax", include_self=False)
         return found.masked_fill(found.isneginf(), 0)
-    share = (temperature * (s - 1)).exp().masked_fill(padded, 0)  # a cosine is at most 1
+    top = s.detach().masked_fill(padded, -torch.inf).amax(2, keepdim=True)
+    share = (temperature * (s - top).clamp_max(0)).exp().masked_fill(padded, 0)
     total = empty.scatter_add(2, at, share)
     return empty.scatter_add(2, at, share * p) / total.masked_fill(total == 0, 1)
+
+
+@torch.no_grad()
+def word_cosines(jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"]:
+    """The cosine of the weighted words of every (JD chunk, CV chunk); 0 where there are none.
+
+    Raises ValueError without words.
+    """
+    if jd.words is None or cv.words is None:
+        raise ValueError("this scorer reads words, and the chunk vectors have none")
+    found = jd.vectors.new_zeros(len(jd.ids), jd.words.shape[1], cv.words.shape[1])
+    for pair, (own, other) in enumerate(zip(jd.words, cv.words, strict=True)):
+        i, here = own[..., 1].nonzero(as_tuple=True)
+        k, there = other[..., 1].nonzero(as_tuple=True)
+        (asked, w), (said, v) = own[i, here].T, other[k, there].T  # tokens and weights
+        known, column = asked.unique(return_inverse=True)
+        table = found.new_zeros(len(known), found.shape[1])  # [token, i]
+        table[column, i] = w.to(table.dtype)
+        at = torch.searchsorted(known, said.contiguous()).clamp_max(len(known) - 1)
+        common = known[at] == said
+        weighted = table[at[common]] * v[common, None].to(table.dtype)
+        found[pair] = found[pair].T.index_add(0, k[common], weighted).T
+    return found
 
 
 class Fast(nn.Module):

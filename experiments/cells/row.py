@@ -16,9 +16,16 @@ from experiments.cells.cell_store import vectors_hash
 from experiments.schema import Chunking, Config
 from jdcv_core import registry
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.encode import EncodeReport, encode_documents, months_of, vectors_of
+from jdcv_core.encoding.encode import (
+    EncodeReport,
+    encode_documents,
+    months_of,
+    tokens_of,
+    vectors_of,
+)
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.lora_tuning import Tuning, trainable_module
+from jdcv_core.encoding.term_weights import TermWeights, Tokens
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import scorer_spec
@@ -58,6 +65,7 @@ class EncodedDataset:
     documents: by document id; their vectors are not whitened
     matrices:  the same vectors, [chunk, dim] by document id
     months:    [chunk, 4] by document id, where experiences were read
+    tokens:    token ids of each chunk by document id
     vectors_hash, months_hash: of their content
     source:    the folder of a pretrained encoder
     """
@@ -70,6 +78,7 @@ class EncodedDataset:
     def __post_init__(self) -> None:
         self.matrices = vectors_of(self.documents)
         self.months = months_of(self.documents)
+        self.tokens = tokens_of(self.documents)
         self.vectors_hash = vectors_hash(self.matrices)
         self.months_hash = vectors_hash(self.months) if self.months else ""
 
@@ -171,6 +180,16 @@ def train_whitening(
     return Whitening.fit(matrices, documents_of(dataset, split.train))
 
 
+def train_terms(dataset: Dataset, tokens: Mapping[str, Tokens], split: Split) -> TermWeights:
+    """Counted in the documents of the split's training pairs; no other touches it."""
+    return TermWeights.fit(tokens, documents_of(dataset, split.train))
+
+
+def reads_words(row: Row) -> bool:
+    """Whether the scorer of the row reads the words of chunks."""
+    return bool(row.scorer.get("words"))
+
+
 def on_vectors(
     row: Row,
     dataset: Dataset,
@@ -178,17 +197,23 @@ def on_vectors(
     device: str,
     seed: int,
     months: Mapping[str, np.ndarray] | None = None,
+    words: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
     """The module that the loop trains on stored, whitened chunk vectors; its random start is drawn
-    from the seed. months: [chunk, 4] by document id, where experiences were read."""
+    from the seed.
+
+    months: [chunk, 4] by document id, where experiences were read
+    words:  [chunk, term, 2] by document id, for a row that `reads_words`
+    """
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
+        words = words and get_object(row.view)(words, seed)
     if row.months is not None and months is not None:
         months = get_object(row.months)(months, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
-    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months), device)
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months, words), device)
 
 
 def on_tokens(
@@ -218,12 +243,19 @@ def on_tokens(
 
 
 def make_trainable(
-    row: Row, encoded: EncodedDataset, dataset: Dataset, whitening: Whitening, seed: int
+    row: Row,
+    encoded: EncodedDataset,
+    dataset: Dataset,
+    whitening: Whitening,
+    seed: int,
+    terms: TermWeights | None = None,
 ) -> Trainable:
     """`on_vectors` or `on_tokens`, as the row says."""
     if row.tuning == "frozen":
         matrices = whitening(encoded.matrices)
-        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed, encoded.months)
+        words = terms(encoded.tokens) if terms is not None and reads_words(row) else None
+        device, months = encoded.encoder.device, encoded.months
+        return on_vectors(row, dataset, matrices, device, seed, months, words)
     return on_tokens(row, dataset, encoded, whitening, seed)
 
 

@@ -128,6 +128,11 @@ def vectors_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
     return {i: own.vectors for i, own in encoded.items()}
 
 
+def tokens_of(encoded: Mapping[str, Encoded]) -> dict[str, list[tuple[int, ...]]]:
+    """Document id → the token ids of each of its chunks."""
+    return {i: [chunk.tokens for chunk in own.chunks] for i, own in encoded.items()}
+
+
 def months_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
     """Document id → the months of its chunks, float32 [chunk, 4], for documents that have any."""
     found = {i: own.months for i, own in encoded.items()}
