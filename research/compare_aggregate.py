@@ -240,8 +240,9 @@ def strongest(
         p = p.masked_fill(padded, -torch.inf)
         found = empty.scatter_reduce(2, at, p, "amax", include_self=False)
         return found.masked_fill(found.isneginf(), 0)
-    top = s.detach().masked_fill(padded, -torch.inf).amax(2, keepdim=True)
-    share = (temperature * (s - top).clamp_max(0)).exp().masked_fill(padded, 0)
+    real = s.detach().masked_fill(padded, -torch.inf)
+    top = empty.scatter_reduce(2, at, real, "amax", include_self=False).gather(2, at)
+    share = (temperature * (s - top).masked_fill(padded, 0)).exp().masked_fill(padded, 0)
     total = empty.scatter_add(2, at, share)
     return empty.scatter_add(2, at, share * p) / total.masked_fill(total == 0, 1)
 
