@@ -14,7 +14,7 @@ import torch
 from einops import einsum, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize, relu
+from torch.nn.functional import normalize, softplus
 
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.masking import real_only
@@ -24,7 +24,8 @@ from research.experience.weights import PACE, Decay
 
 MAXIMUM = ("hard", "soft")
 VECTOR_PACE = 10.0
-"""Vectors learn this many times as fast as a matrix; single numbers `PACE` times."""
+LEVEL_PACE = 2.0
+"""Vectors learn this many times as fast as a matrix; single numbers learn `PACE` times as fast."""
 TITLE_CHUNKS = 3
 """The first chunks of a document, in which its title stands."""
 
@@ -52,8 +53,9 @@ class CompareAggregate(nn.Module):
         c_i   = max_k p_ik, or `MonthCoverage` with months
         logit = gain sum_i a_i c_i + bias - level                     aggregate
 
-    a is a softmax over the JD chunks of w . u_i, and level a `LevelGap`. A and B start as the
-    identity and w as 0, so an untrained logit rises with the best cosine of each JD chunk.
+    a_i = sigmoid(w . u_i) / sum_i sigmoid(w . u_i), and level a `LevelGap`. A and B start as the
+    identity and w as 0, so an untrained logit rises with the best cosine of each JD chunk. A gate
+    and not a softmax, so that all requirements can have the same weight, and all other lines none.
 
     dim:        width of the chunk vectors
     saturate:   without it, p_ik = s_ik
@@ -125,8 +127,10 @@ class CompareAggregate(nn.Module):
             best = strongest(s, p, cv.mask, place, temperature)  # [pair i e]
             covered = self.months(u, best, cv, place)  # [pair i]
 
-        asked = torch.zeros_like(u[..., 0]) if self.importance is None else u @ self.importance()
-        importance = asked.masked_fill(~jd.mask, -torch.inf).softmax(1)  # [pair i]
+        asked = jd.mask.to(u.dtype)
+        if self.importance is not None:
+            asked = asked * (u @ self.importance()).sigmoid()
+        importance = asked / asked.sum(1, keepdim=True)  # [pair i]
         level = u.new_zeros(len(u)) if self.level is None else self.level(u, v)
         chunk = s.masked_fill(~cv.mask[:, None], -torch.inf).argmax(2)  # [pair i]
         return Evidence(importance, covered.masked_fill(~jd.mask, 0), chunk, level)
@@ -183,15 +187,16 @@ class MonthCoverage(nn.Module):
 
 
 class LevelGap(nn.Module):
-    """level = step · relu(sum_n asked_n . u_n - sum_n has_n . v_n + margin), over title chunks n.
+    """level = step · softplus(sum_n asked_n . u_n - sum_n has_n . v_n + margin), over title chunks n.
 
     The title chunks are the first TITLE_CHUNKS of each side, in order. `asked` and `has`, the
-    readings of a level from each of them, start as 0.
+    readings of a level from each of them, start as 0. A document has one level, so these learn
+    from few examples and more slowly than other vectors.
     """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.asked, self.has = zeros(TITLE_CHUNKS, dim), zeros(TITLE_CHUNKS, dim)
+        self.asked, self.has = (Fast(torch.zeros(TITLE_CHUNKS, dim), LEVEL_PACE) for _ in range(2))
         self.step, self.margin = number(1.0), number(0.3)
 
     def forward(
@@ -202,7 +207,7 @@ class LevelGap(nn.Module):
             einsum(x[:, :TITLE_CHUNKS], reading()[: x.shape[1]], "pair n dim, n dim -> pair")
             for x, reading in ((u, self.asked), (v, self.has))
         )
-        return self.step() * relu(asked - has + self.margin())
+        return self.step() * softplus(asked - has + self.margin())
 
 
 def places_of(cv: ChunkVectors) -> Int[Tensor, "pair k"]:
@@ -293,6 +298,6 @@ def number(start: float) -> Fast:
     return Fast(torch.tensor(start), PACE)
 
 
-def zeros(*shape: int) -> Fast:
-    """A vector of zeros, or several."""
-    return Fast(torch.zeros(shape), VECTOR_PACE)
+def zeros(dim: int) -> Fast:
+    """A vector of zeros."""
+    return Fast(torch.zeros(dim), VECTOR_PACE)

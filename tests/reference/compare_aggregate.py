@@ -43,9 +43,9 @@ def logit(model, jd, cv, saturate, importance, months, level, words, maximum):
         covered = strongest(s, p, range(len(v)), maximum, model)
         if months:
             covered = month_coverage(model.months, u[i], s, p, cv["months"], maximum, model)
-        asked.append((dot(u[i], value(model.importance)) if importance else 0.0, covered))
-    for share, (_, covered) in zip(softmax([w for w, _ in asked]), asked, strict=True):
-        total += share * covered
+        asked.append((sigmoid(dot(u[i], value(model.importance))) if importance else 1.0, covered))
+    for gate, covered in asked:
+        total += gate / sum(g for g, _ in asked) * covered
     return value(model.gain) * total + value(model.bias) - (level_gap(model, u, v) if level else 0)
 
 
@@ -78,4 +78,4 @@ def level_gap(model, u, v):
         return sum(dot(x, w) for x, w in zip(chunks[:TITLE_CHUNKS], weights, strict=False))
 
     gap = reading(u, value(model.level.asked)) - reading(v, value(model.level.has))
-    return value(model.level.step) * max(0.0, gap + value(model.level.margin))
+    return value(model.level.step) * math.log1p(math.exp(gap + value(model.level.margin)))
