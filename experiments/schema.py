@@ -35,6 +35,7 @@ class RowConfig:
     tuning:     which weights of the encoder are trained: frozen (none), lora or full
     training:   settings that differ from the experiment's
     encoder:    an encoder that replaces the experiment's
+    chunking:   keys of `Chunking` that differ from the experiment's
     pretrained: whether the encoder is first pretrained by contrast on the training pairs of the
                 split, for each seed
     view:       dotted name of a function in research/falsifiers.py that transforms the chunk
@@ -47,6 +48,7 @@ class RowConfig:
     tuning: str = "frozen"
     training: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] | None = None
+    chunking: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     view: str | None = None
     months: str | None = None
@@ -70,10 +72,11 @@ class Splitting:
 class Chunking:
     """How documents are cut into chunks.
 
-    by:        tokens; or experience, which also cuts CVs where an experience begins and allows rows
-               whose scorers weight by months
+    by:        tokens; experience, which also cuts CVs where an experience begins and allows rows
+               whose scorers weight by months; or requirement, which cuts JDs and CVs at their lines
+               and allows such rows, too
     size:      largest number of tokens in a chunk; null means as many as the encoder can read, at
-               most 1,024
+               most 1,024 (64 by requirement)
     overlap:   number of tokens that a chunk repeats from the previous chunk
     reference: month to which "current" refers, such as 2024-06; null means the data's reference if
                it has one, otherwise the latest month that a CV names

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,12 +121,7 @@ def check(config: Config) -> None:
         raise InputError("configuration", what, "give both in the exp file")
     for kind in config.split.also:
         _known_name("split.also", kind, list(SPLITS))
-    _known_name("chunking.by", config.chunking.by, registry.names("chunkers"))
-    if config.chunking.reference is not None:
-        try:
-            month_from(config.chunking.reference)
-        except ValueError as fault:
-            raise InputError("chunking.reference", str(fault), "write it as 2024-06") from fault
+    _check_chunking("chunking", config.chunking)
     for name, row in rows.items():
         _check_row(f"variants.{name}", row, config)
     if isinstance(config, MatchConfig):
@@ -172,12 +168,25 @@ def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> No
         raise InputError("split.also", "retrieval uses only one kind of split", "leave it out")
 
 
+def _check_chunking(where: str, chunking: Chunking) -> None:
+    _known_name(f"{where}.by", chunking.by, registry.names("chunkers"))
+    if chunking.reference is not None:
+        try:
+            month_from(chunking.reference)
+        except ValueError as fault:
+            raise InputError(f"{where}.reference", str(fault), "write it as 2024-06") from fault
+
+
 def _check_row(where: str, row: RowConfig, config: Config) -> None:
     """Refuse unknown names, a scorer that cannot be made, and months that chunks do not have."""
     _known_name(f"{where}.tuning", row.tuning, list(TUNINGS))
     _known_name(f"{where}.kind", row.kind, list(KINDS))
     for key in row.training:
         _known_name(f"{where}.training", key, list(TrainingSettings.__dataclass_fields__))
+    for key in row.chunking:
+        _known_name(f"{where}.chunking", key, list(Chunking.__dataclass_fields__))
+    chunking = replace(config.chunking, **row.chunking)
+    _check_chunking(f"{where}.chunking", chunking)
     frozen = row.tuning == "frozen"
     for key, name in (("view", row.view), ("months", row.months)):
         if name is None:
@@ -190,14 +199,16 @@ def _check_row(where: str, row: RowConfig, config: Config) -> None:
             get_object(name)
         except Exception as fault:  # get_object raises whatever the import raises
             raise InputError(f"{where}.{key}", _first_line(fault), "check the name") from fault
-    if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS):
-        if config.chunking.by != "experience":
+    if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS) or row.scorer.get("months"):
+        if chunking.by == "tokens":
             what = "it weights by months, but chunks have no months"
-            raise InputError(where, what, "give chunking.by=experience")
+            raise InputError(where, what, "give chunking.by=experience, or requirement")
         if not frozen:
             raise InputError(where, "only rows with a frozen encoder have months", "remove tuning")
         if row.view is not None:
             raise InputError(where, "a view removes the months", "remove view, or give months")
+    if row.scorer.get("words") and not frozen:
+        raise InputError(where, "only rows with a frozen encoder read words", "remove tuning")
     try:
         instantiate(row.scorer, _partial_=True, _convert_="all")(dim=TRIAL)
     except InputError:

@@ -102,7 +102,8 @@ def explain_pair(
 
 def _without(own: Encoded, at: int) -> Encoded:
     chunks = (*own.chunks[:at], *own.chunks[at + 1 :])
-    return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0))
+    words = None if own.words is None else np.delete(own.words, at, axis=0)
+    return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0), words=words)
 
 
 def _shortened(text: str) -> str:

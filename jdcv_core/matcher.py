@@ -21,9 +21,10 @@ from jdcv_core.atomic import scratch_folder
 from jdcv_core.chunking import Chunker, check_window
 from jdcv_core.data.normalise import document_id
 from jdcv_core.data.rows import text_fault
-from jdcv_core.encoding.encode import encode_documents
+from jdcv_core.encoding.encode import encode_documents, tokens_of
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.saved_encoder import load_encoder, save_encoder
+from jdcv_core.encoding.term_weights import TermWeights
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
@@ -37,6 +38,7 @@ from jdcv_core.types import LABELS, Document, Encoded, Side
 
 KIND, VERSION = "matcher", 2
 SCORER, WHITENING, CARD = "scorer.safetensors", "whitening.safetensors", "README.md"
+WORDS = "words.safetensors"
 CURE = "give a folder that Matcher.save_pretrained wrote, and the version of jdcv that wrote it"
 
 
@@ -65,6 +67,7 @@ class Matcher:
                  in JSON's own types
     cuts:        scores from which a pair is a Potential Fit and a Good Fit, low <= high
     chunker:     how documents are cut; every default is settled
+    terms:       the weights of words, for a scorer that `reads_words`; else None
     card:        the text of README.md, see `model_card`
 
     Texts are read as in the data layer: unchanged and whole. Encoder and scorer are in evaluation
@@ -82,6 +85,7 @@ class Matcher:
     cuts: tuple[float, float]
     chunker: Chunker
     card: str = ""
+    terms: TermWeights | None = None
 
     def __post_init__(self) -> None:
         encoder, chunker = self.encoder, self.chunker
@@ -94,6 +98,8 @@ class Matcher:
             raise ValueError(
                 f"the whitening is {self.whitening.matrix.shape}, vectors have {encoder.dim}"
             )
+        if getattr(self.scorer, "reads_words", False) and self.terms is None:
+            raise ValueError("the scorer reads words, and the matcher has no weights for them")
 
     def score(self, *, cv: str, jd: str) -> float:
         """The score of one pair, in [0, 1]; for many pairs `score_pairs` is faster.
@@ -222,8 +228,9 @@ class Matcher:
             self.encoder.module.eval()
         found, _ = encode_documents(documents.values(), self.encoder, store, self.chunker)
         white = self.whitening({i: e.vectors for i, e in found.items()})
+        words = {} if self.terms is None else self.terms(tokens_of(found))
         return {
-            key: replace(found[name], vectors=white[name])
+            key: replace(found[name], vectors=white[name], words=words.get(name))
             for key, name in zip(named, documents, strict=True)
         }
 
@@ -234,9 +241,10 @@ class Matcher:
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write all that `from_pretrained` needs into a new folder; returns the folder.
 
-        README.md, whitening.safetensors, scorer.safetensors, encoder/ and manifest.json, which has
-        the settings and every file's SHA-256. The folder is whole or not there, see `write_folder`.
-        To change a file (the card, too), change the Matcher and save it again.
+        README.md, whitening.safetensors, scorer.safetensors, words.safetensors where the scorer
+        reads words, encoder/ and manifest.json, which has the settings and every file's SHA-256.
+        The folder is whole or not there, see `write_folder`. To change a file (the card, too),
+        change the Matcher and save it again.
         Raises InputError if the folder exists or cannot be written, ValueError where scorer_spec
         does not describe the scorer, the chunker has no name in the registry, or the encoder cannot
         be saved.
@@ -259,6 +267,10 @@ class Matcher:
             WHITENING: safetensors.numpy.save(whitening),
             SCORER: safetensors.torch.save(state),
         }
+        if self.terms is not None:
+            files[WORDS] = safetensors.numpy.save(
+                {"idf": self.terms.idf, "unseen": np.array([self.terms.unseen])}
+            )
         try:
             with scratch_folder(folder.parent) as temporary:
                 encoder_files = save_encoder(self.encoder, temporary)
@@ -301,6 +313,7 @@ class Matcher:
                 tuple(settings["cuts"]),
                 chunker,
                 (folder / CARD).read_text(encoding="utf-8"),
+                _read_terms(folder / WORDS),
             )
         except (RuntimeError, TypeError, ValueError, KeyError, SafetensorError) as error:
             if isinstance(error, InputError):
@@ -308,6 +321,14 @@ class Matcher:
             raise InputError(
                 str(folder), f"its parts do not fit together ({error})", CURE
             ) from error
+
+
+def _read_terms(path: Path) -> TermWeights | None:
+    """What `save_pretrained` wrote of `terms`; the manifest says whether the file belongs here."""
+    if not path.exists():
+        return None
+    tensors = safetensors.numpy.load_file(path)
+    return TermWeights(tensors["idf"], float(tensors["unseen"][0]))
 
 
 def scorer_spec(target: type, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def names(group: Group) -> list[str]:
     """List the known names, in order.
 
     >>> "mean_pairs" in names("scorers"), names("chunkers")
-    (True, ['experience', 'tokens'])
+    (True, ['experience', 'requirement', 'tokens'])
     """
     return sorted({*_registered[group], *_points(group)})
 

@@ -364,7 +364,8 @@ def _subset(
     mask = kept.gather(1, order)
     vectors = side.vectors[index[:, None], order].masked_fill(~mask[..., None], 0)
     months = None if side.months is None else side.months[index[:, None], order]
-    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, months)
+    words = None if side.words is None else side.words[index[:, None], order]
+    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, months, words)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 
 from experiments.cells.cell_store import vectors_hash
-from experiments.schema import Config
+from experiments.schema import Chunking, Config
 from jdcv_core import registry
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.encode import EncodeReport, encode_documents, months_of, vectors_of
+from jdcv_core.encoding.encode import (
+    EncodeReport,
+    encode_documents,
+    months_of,
+    tokens_of,
+    vectors_of,
+)
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.lora_tuning import Tuning, trainable_module
+from jdcv_core.encoding.term_weights import TermWeights, Tokens
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import scorer_spec
@@ -43,6 +50,7 @@ class Row:
     tuning: Tuning
     training: TrainingSettings
     encoder: dict[str, Any]
+    chunking: Chunking = field(default_factory=Chunking)
     kind: str = "variant"
     view: str | None = None
     parameters: int | None = None
@@ -57,6 +65,7 @@ class EncodedDataset:
     documents: document id → `Encoded`; the vectors are not whitened
     matrices:  document id → the same vectors, [chunk, dim]
     months:    document id → [chunk, 4], if documents were cut by experience
+    tokens:    document id → the token ids of each chunk
     vectors_hash, months_hash: hashes of `matrices` and `months`
     source:    the folder of a pretrained encoder
     """
@@ -69,6 +78,7 @@ class EncodedDataset:
     def __post_init__(self) -> None:
         self.matrices = vectors_of(self.documents)
         self.months = months_of(self.documents)
+        self.tokens = tokens_of(self.documents)
         self.vectors_hash = vectors_hash(self.matrices)
         self.months_hash = vectors_hash(self.months) if self.months else ""
 
@@ -87,6 +97,7 @@ def rows_of(config: Config) -> list[Row]:
             row.tuning,  # type: ignore[arg-type]  # checked by `validate`
             replace(config.training, **row.training),
             row.encoder or config.encoder,
+            replace(config.chunking, **row.chunking),
             row.kind,
             row.view,
             None,
@@ -136,18 +147,22 @@ def spec_of(row: Row, dim: int) -> dict[str, Any]:
 
 
 def encode(
-    config: Config, node: dict[str, Any], documents: list[Document], reference: str | None = None
+    node: dict[str, Any],
+    chunking: Chunking,
+    documents: list[Document],
+    cache_dir: str,
+    reference: str | None = None,
 ) -> EncodedDataset:
     """Make the encoder of a configuration node and encode all documents with it.
 
-    reference: the month to which "current" refers, if the configuration does not name one
+    reference: the month to which "current" refers, if `chunking` does not name one
     """
     encoder = make(node, documents=documents)
-    arguments = {"size": config.chunking.size, "overlap": config.chunking.overlap}
-    if config.chunking.by != "tokens":
-        arguments["reference"] = config.chunking.reference or reference  # type: ignore[assignment]
-    chunker = registry.make("chunkers", {"name": config.chunking.by, "arguments": arguments})
-    store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
+    arguments: dict[str, Any] = {"size": chunking.size, "overlap": chunking.overlap}
+    if chunking.by != "tokens":
+        arguments["reference"] = chunking.reference or reference
+    chunker = registry.make("chunkers", {"name": chunking.by, "arguments": arguments})
+    store = VectorStore(Path(cache_dir) / "vectors.sqlite")
     encoded, report = encode_documents(documents, encoder, store, chunker)
     encoder.release()
     return EncodedDataset(encoder, encoded, report)
@@ -165,6 +180,16 @@ def train_whitening(
     return Whitening.fit(matrices, documents_of(dataset, split.train))
 
 
+def train_terms(dataset: Dataset, tokens: Mapping[str, Tokens], split: Split) -> TermWeights:
+    """Counted in the documents of the split's training pairs; no other touches it."""
+    return TermWeights.fit(tokens, documents_of(dataset, split.train))
+
+
+def reads_words(row: Row) -> bool:
+    """Whether the scorer of the row reads the words of chunks."""
+    return bool(row.scorer.get("words"))
+
+
 def on_vectors(
     row: Row,
     dataset: Dataset,
@@ -172,21 +197,24 @@ def on_vectors(
     device: str,
     seed: int,
     months: Mapping[str, np.ndarray] | None = None,
+    words: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
     """Make the module that the loop trains on stored, whitened chunk vectors.
 
     Its initial weights are drawn with the seed.
 
     months: document id → [chunk, 4], if documents were cut by experience
+    words:  document id → [chunk, term, 2], for a row that `reads_words`
     """
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
+        words = words and get_object(row.view)(words, seed)
     if row.months is not None and months is not None:
         months = get_object(row.months)(months, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
-    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months), device)
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months, words), device)
 
 
 def on_tokens(
@@ -216,12 +244,19 @@ def on_tokens(
 
 
 def make_trainable(
-    row: Row, encoded: EncodedDataset, dataset: Dataset, whitening: Whitening, seed: int
+    row: Row,
+    encoded: EncodedDataset,
+    dataset: Dataset,
+    whitening: Whitening,
+    seed: int,
+    terms: TermWeights | None = None,
 ) -> Trainable:
     """Call `on_vectors` if the row's encoder is frozen, otherwise `on_tokens`."""
     if row.tuning == "frozen":
         matrices = whitening(encoded.matrices)
-        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed, encoded.months)
+        words = terms(encoded.tokens) if terms is not None and reads_words(row) else None
+        device, months = encoded.encoder.device, encoded.months
+        return on_vectors(row, dataset, matrices, device, seed, months, words)
     return on_tokens(row, dataset, encoded, whitening, seed)
 
 

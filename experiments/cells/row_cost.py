@@ -73,7 +73,7 @@ def work_of(
 ) -> Work:
     """Count the tokens that the row's encoder processes over all seeds, and the size of batches."""
     settings = row.training
-    size = settled_size(config.chunking.size, config.chunking.overlap, encoder.max_tokens)
+    size = settled_size(row.chunking.size, row.chunking.overlap, encoder.max_tokens)
     tokens = {i: count_tokens(encoder, d.text) for i, d in dataset.documents.items()}
     chunks = [n for total in tokens.values() for n in _cut(total, size)]
     usual = round(float(np.average(chunks, weights=chunks)))  # length of a token's chunk

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.cell import Cell, measure
-from experiments.cells.row import EncodedDataset, Row, make_trainable, spec_of
+from experiments.cells.row import (
+    EncodedDataset,
+    Row,
+    make_trainable,
+    reads_words,
+    spec_of,
+    train_terms,
+)
 from experiments.trackers import slug
 from jdcv_core.atomic import remove_leftovers
 from jdcv_core.data.splits import Split
@@ -40,7 +47,8 @@ def save_model(
     baseline: the record's line of the baseline row with the same seed
     """
     target = model_folder(folder, row.name)
-    model = make_trainable(row, encoded, dataset, whitening, seed)
+    terms = train_terms(dataset, encoded.tokens, split) if reads_words(row) else None
+    model = make_trainable(row, encoded, dataset, whitening, seed, terms)
     model.load_state_dict(weights, strict=False)
     remove_leftovers(target.parent)
     if target.exists():  # an interrupted experiment saved it
@@ -82,6 +90,7 @@ def save_model(
         cuts=cell.cuts or (0.0, 0.0),
         chunker=next(iter(encoded.documents.values())).chunker,
         card=card,
+        terms=terms,
     )
     matcher.save_pretrained(target)
 

@@ -22,9 +22,10 @@ import torch
 from experiments.cells.cell import Cell
 from experiments.cells.cell_store import CellStore
 from experiments.cells.explain import attention_examples, faithfulness_of, timeline_example
-from experiments.cells.row import Row, on_vectors, train_whitening
+from experiments.cells.row import Row, on_vectors, reads_words, train_terms, train_whitening
 from jdcv_core import floors
 from jdcv_core.data.splits import Split
+from jdcv_core.encoding.term_weights import Tokens
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.settings import TrainingSettings
@@ -73,6 +74,7 @@ class Bench:
     splits:      (kind, seed) → split
     vectors:     hash → document id → chunk vectors, not whitened
     months:      the same hash → document id → months of chunks, if documents were cut by experience
+    tokens:      the same hash → document id → token ids of chunks, if a scorer reads words
     attribution: kind of split on which the faithfulness of attributions is measured; "" for none
     store:       folder of the stored cells
     """
@@ -84,12 +86,18 @@ class Bench:
     attribution: str
     store: Path
     months: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    tokens: Mapping[str, Mapping[str, Tokens]] = field(default_factory=dict)
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
         """Return the vectors of a task, whitened by its training documents."""
         vectors = self.vectors[task.vectors]
         split = self.splits[task.split, task.seed]
         return train_whitening(self.dataset, vectors, split)(vectors)
+
+    def words(self, task: Task) -> dict[str, np.ndarray]:
+        """The words of a task's chunks, weighted by its training documents."""
+        tokens, split = self.tokens[task.vectors], self.splits[task.split, task.seed]
+        return train_terms(self.dataset, tokens, split)(tokens)
 
 
 def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[Cell, Any]:
@@ -152,7 +160,8 @@ def trained_cell(
 def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[Cell, Trainable]:
     dataset, split = bench.dataset, bench.splits[task.split, task.seed]
     months = bench.months.get(task.vectors)
-    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, months)
+    words = bench.words(task) if reads_words(row) else None
+    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, months, words)
     cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
     learnt: Any = getattr(model.scorer, "learnt", dict)
     cell.facts |= {"learnt": found} if (found := learnt()) else {}

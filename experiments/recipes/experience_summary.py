@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.row import EncodedDataset
 from experiments.figures import timeline_figure
 from experiments.schema import Config
 from jdcv_core import records
@@ -23,7 +22,7 @@ from research.experience.timeline import timeline
 
 
 def facts_of(
-    encoded: EncodedDataset,
+    reference: int | None,
     dataset: Dataset,
     splits: Mapping[tuple[str, int], Split],
     config: Config,
@@ -32,12 +31,11 @@ def facts_of(
 ) -> dict[str, Any]:
     """Fit `half_life` on the training pairs of the first seed, and draw a timeline.
 
-    The timeline shows a test pair of the last row that weights by months. Returns {} if documents
-    are not cut by experience.
+    The timeline shows a test pair of the last row that weights by months. Returns {} without a
+    reference, which means that no experiences were read.
     """
-    if config.chunking.by == "tokens":
+    if reference is None:
         return {}
-    reference = encoded.report.experiences["reference"]
     draw(dataset, reference, folder, lines)
     seed = config.seeds[0]
     train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]

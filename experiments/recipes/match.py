@@ -11,7 +11,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cells.cell import Cell, joined, measure
-from experiments.cells.row import make, rows_of, with_equal_parameters
+from experiments.cells.row import make, reads_words, rows_of, with_equal_parameters
 from experiments.cells.row_cost import show_rows
 from experiments.cells.schedule import Experiment, checkpoints_of, training
 from experiments.cells.train_cell import Bench, Task
@@ -86,7 +86,7 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
         "encodings": [e.report.summary() for e in dict.fromkeys(encoded.values())],
-        "experiences": next(iter(encoded.values())).report.experiences,
+        "experiences": next((x for e in encoded.values() if (x := e.report.experiences)), {}),
         "splits": about_splits,
         **({"sweep": dict(point)} if point else {}),
     }
@@ -103,6 +103,12 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
         splits,
         vectors={e.vectors_hash: e.matrices for e in each},
         months={e.vectors_hash: e.months for e in each if e.months},
+        tokens={
+            encoded[row.name, seed].vectors_hash: encoded[row.name, seed].tokens
+            for row in rows
+            for seed in config.seeds
+            if reads_words(row)
+        },
         device=next(iter(each)).encoder.device,
         attribution=config.split.kind if config.attribution else "",
         store=Path(config.cache_dir) / "cells",
@@ -145,7 +151,12 @@ def conclude(experiment: Experiment) -> Path:
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= _pretrained_facts(experiment)
     facts |= experience_summary.facts_of(
-        experiment.first, experiment.dataset, experiment.splits, config, folder, experiment.lines
+        facts["experiences"].get("reference"),
+        experiment.dataset,
+        experiment.splits,
+        config,
+        folder,
+        experiment.lines,
     )
     encoder = experiment.first.encoder
     with progress("Intervals", None):

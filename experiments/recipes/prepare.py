@@ -10,7 +10,7 @@ from experiments import validate
 from experiments.cells.row import EncodedDataset, Row, encode
 from experiments.cells.row_cost import outline
 from experiments.recipes import pretrained_encoders
-from experiments.schema import Config, MatchConfig
+from experiments.schema import Chunking, Config, MatchConfig
 from jdcv_core.data.leaks import check_leaks
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, make_split, split_summary
@@ -63,7 +63,10 @@ def check_widths(rows: Iterable[Row], dataset: Dataset) -> None:
 def encode_rows(
     rows: Sequence[Row], config: MatchConfig, dataset: Dataset, splits: Mapping
 ) -> dict[tuple[str, int], EncodedDataset]:
-    """Encode the documents for each row name and seed; rows with the same encoder share them."""
+    """Encode the documents for each row name and seed.
+
+    Rows with the same encoder and chunking share them.
+    """
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     reference = dataset.facts.get("reference")
     groups = {}
@@ -71,11 +74,11 @@ def encode_rows(
         groups = near_duplicate_groups(dataset.documents.values())
     made: dict[str, EncodedDataset] = {}
 
-    def encoded(node: dict[str, Any]) -> EncodedDataset:
-        key = repr(node)
+    def encoded(node: dict[str, Any], chunking: Chunking) -> EncodedDataset:
+        key = repr((node, chunking))
         if key not in made:
             with first_alone():  # process 0 trains or downloads the encoder and fills the store
-                made[key] = encode(config, node, documents, reference)
+                made[key] = encode(node, chunking, documents, config.cache_dir, reference)
         return made[key]
 
     found = {}
@@ -88,7 +91,7 @@ def encode_rows(
                 start = pretrained_encoders.of_seed(Path(folder), seed)
                 pretrained_encoders.check_seen(start, splits, dataset, seed)
                 node |= {"init_from": str(start)}
-            found[row.name, seed] = encoded(node)
+            found[row.name, seed] = encoded(node, row.chunking)
             if row.pretrained:
                 base, split = found[row.name, seed], splits[config.split.kind, seed]
                 start = pretrained_encoders.pretrained_folder(
@@ -96,6 +99,6 @@ def encode_rows(
                 )
                 precision = base.encoder.precision
                 node = {**PRETRAINED, "init_from": str(start), "precision": precision}
-                found[row.name, seed] = encoded(node)
+                found[row.name, seed] = encoded(node, row.chunking)
                 found[row.name, seed].source = start
     return found

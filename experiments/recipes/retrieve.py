@@ -82,7 +82,13 @@ def run(composed: DictConfig) -> Path:
     dataset: Dataset = make(config.data)
     splits, _ = make_splits(config, dataset)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
-    encoded = encode(config, config.encoder, documents, dataset.facts.get("reference"))
+    encoded = encode(
+        config.encoder,
+        config.chunking,
+        documents,
+        config.cache_dir,
+        dataset.facts.get("reference"),
+    )
     qrels = judgements(dataset, config)
     about = {"config_hash": records.config_hash(resolved), "git": records.git_state()}
     folder = records.start_record(config.runs_dir, config.experiment, resolved)

@@ -129,6 +129,11 @@ def vectors_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
     return {i: own.vectors for i, own in encoded.items()}
 
 
+def tokens_of(encoded: Mapping[str, Encoded]) -> dict[str, list[tuple[int, ...]]]:
+    """Document id → the token ids of each of its chunks."""
+    return {i: [chunk.tokens for chunk in own.chunks] for i, own in encoded.items()}
+
+
 def months_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
     """Map document ids to the months of their chunks, float32 [chunk, 4], where there are any."""
     found = {i: own.months for i, own in encoded.items()}

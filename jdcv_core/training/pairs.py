@@ -31,17 +31,19 @@ class PairTensors:
         pairs: Sequence[Pair],
         matrices: Mapping[str, np.ndarray],
         months: Mapping[str, np.ndarray] | None = None,
+        words: Mapping[str, np.ndarray] | None = None,
     ) -> "PairTensors":
         """Gather the chunk vectors of the documents of `pairs`.
 
         matrices: document id → [chunk, dim]; a missing document raises KeyError
         months:   document id → [chunk, 4], see `ChunkVectors`
+        words:    document id → [chunk, term, 2], see `ChunkVectors`
         """
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
-            ChunkVectors.pad(matrices, jds.tolist(), months),
-            ChunkVectors.pad(matrices, cvs.tolist(), months),
+            ChunkVectors.pad(matrices, jds.tolist(), months, words),
+            ChunkVectors.pad(matrices, cvs.tolist(), months, words),
             torch.as_tensor(jd_index),
             torch.as_tensor(cv_index),
             torch.tensor([p.label for p in pairs]),
