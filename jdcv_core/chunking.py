@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from jdcv_core.errors import InputError
+from jdcv_core.readable_text import readable
 from jdcv_core.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -167,7 +168,9 @@ def chunk_documents(
     Returns one list per document, in the order given. In each list the chunks are in order, the
     first starts at 0, the last ends at len(text), and each starts no later than the one before
     ends (exactly there for overlap 0). With overlap 0 the chunks' tokens, one after the other, are
-    the document's tokens. For a byte-level tokenizer decode(tokens) == text[start:end].
+    the document's tokens. The tokens are those of the repaired text (`readable`), the offsets
+    those of the text itself. Where it needs no repair and the tokenizer works on bytes,
+    decode(tokens) == text[start:end].
 
     Several tokens can make up one character (an emoji). A boundary that would fall inside one
     moves back, so a chunk may be a few tokens shorter, and an overlap a few tokens longer.
@@ -180,19 +183,21 @@ def chunk_documents(
     result: list[list[Chunk]] = []
     for at in range(0, len(documents), TOGETHER):
         group = documents[at : at + TOGETHER]
-        encodings = tokenizer.encode_batch([d.text for d in group], add_special_tokens=False)
-        for document, encoding in zip(group, encodings, strict=True):
-            result.append(_cut(document, encoding.ids, encoding.offsets, size, overlap))
+        texts = [readable(d.text) for d in group]
+        encodings = tokenizer.encode_batch([t.text for t in texts], add_special_tokens=False)
+        for document, text, encoding in zip(group, texts, encodings, strict=True):
+            spans = text.spans(encoding.offsets)
+            result.append(_cut(document, encoding.ids, spans, size, overlap))
     return result
 
 
 def _cut(
-    document: Document, ids: list[int], offsets: list[tuple[int, int]], size: int, overlap: int
+    document: Document, ids: list[int], spans: np.ndarray, size: int, overlap: int
 ) -> list[Chunk]:
+    """spans: int [token, 2], the characters of the document's text that each token stands for."""
     where = document.origin or document.id
     if not ids:
         raise InputError(where, "the tokenizer finds no token in the text", "remove the document")
-    spans = np.asarray(offsets)
     starts = np.maximum.accumulate(spans[:, 0])
     ends = np.maximum.accumulate(spans[:, 1])
     # A boundary is clean where the tokens before it end no later than the next one starts.
