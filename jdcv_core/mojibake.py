@@ -21,9 +21,9 @@ CONTEXT = 3
 _PLAIN = "\x00-\x7f\u0391-\u03c9\u0410-\u044f\u0600-\u1fff\u3000-\uefff\uff00-\uffee"
 _SUSPECT = re.compile(rf"[^{_PLAIN}][^\x00-\x7f]|[^\x00-\x7f][^{_PLAIN}]|[\x80-\x9fŒœÃÂ]")
 """Every mojibake has two neighbours that are not ASCII, one of them no other letter, or these."""
-_RUN = re.compile(r"(?!\x85)[^\x00-\x7f]+")
-"""U+0085 behind ASCII ends a line."""
-_RUNS = re.compile(r"(?!\x85)[^\x00-\x7f]+(?:[ ?][^\x00-\x7f]+)*")
+_RUN = re.compile(r"[^\x00-\xa0\xad][^\x00-\x7f]*")
+"""No mojibake begins with one of those: their bytes continue a character."""
+_RUNS = re.compile(r"[^\x00-\xa0\xad][^\x00-\x7f]*(?:[ ?][^\x00-\x7f]+)*")
 """Runs with single spaces between them: a space may have been a byte A0."""
 _ASCII_BEFORE, _ASCII_AFTER = re.compile(r"[\x00-\x7f]*\Z"), re.compile(r"[\x00-\x7f]*")
 _LIKELY = re.compile(
@@ -45,6 +45,10 @@ _ENCODINGS = (
 """Those in which a mark becomes three characters that are unmistakable, even where ftfy is
 cautious (`ΓÇô`, `â„¢` alone)."""
 
+_SHOUTED = {"“": "–", "”": "—", '"': "–", "™": "’", "˜": "‘", "Œ": "“", "¢": "•", "¦": "…"}
+_SHOUTED_ONE = re.compile(f"Â€[{''.join(_SHOUTED)}]")
+"""`â€“` in a heading that was set in capitals later."""
+
 
 def mojibake_edits(text: str) -> list[Edit]:
     """What makes the text right, in order and without overlaps; one step if it was decoded twice.
@@ -54,6 +58,9 @@ def mojibake_edits(text: str) -> list[Edit]:
     """
     if _SUSPECT.search(text) is None:
         return []
+    edits = [(m.start(), m.end(), _SHOUTED[m[0][-1]]) for m in _SHOUTED_ONE.finditer(text)]
+    if edits:
+        return edits
     from ftfy.badness import is_bad
 
     found: set[str] = set()
@@ -177,6 +184,8 @@ def _spread(old: str, new: str) -> list[tuple[int, int]]:
     head = next((i for i in range(shorter) if old[i] != new[i]), shorter)
     rest = shorter - head
     tail = next((i for i in range(rest) if old[-1 - i] != new[-1 - i]), rest)
+    if head + tail == len(new):  # characters went: they belong to the next one, or the last
+        head, tail = (head, tail - 1) if tail else (max(0, head - 1), 0)
     m, n = len(old) - head - tail, len(new) - head - tail
     spans = [(i, i + 1) for i in range(head)]
     spans += [(head + k * m // n, head + max(k * m // n + 1, (k + 1) * m // n)) for k in range(n)]

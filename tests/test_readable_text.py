@@ -173,6 +173,7 @@ def test_mojibake_of_mojibake_is_read():
         ("&Acirc;&nbsp;x", " x"),
         ("&#8203;Jan&shy;&zwnj;", "Jan"),
         ('Jan 2015 â€" 2019', "Jan 2015 – 2019"),
+        ("ACME " + "–".encode().decode("cp1252").upper() + " OSLO", "ACME – OSLO"),
         ("voilÃ le travail", "voilà le travail"),
         ("ï‚· Led", "• Led"),
         ("\uf0b7 Led 2015 \uf02d 2019", "• Led 2015 - 2019"),

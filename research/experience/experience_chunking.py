@@ -16,6 +16,7 @@ import numpy as np
 from jdcv_core.chunking import Cut, check_window, chunk_documents, settled_size
 from jdcv_core.errors import InputError
 from jdcv_core.months import as_text, month_from
+from jdcv_core.readable_text import readable
 from jdcv_core.types import Chunk, Document, Months
 from research.experience.parsing import ParsedCV, parse_cv, reference_month
 
@@ -106,7 +107,7 @@ def chunk_by_experience(
         if d.id in dated
         for at, segment in enumerate(dated[d.id].segments)
     ]
-    filled = [part for part in parts if any(c.isalnum() for c in part.text)]
+    filled = [part for part in parts if any(c.isalnum() for c in readable(part.text).text)]
     heads = _headers(documents, dated, tokenizer, size)
     cut = _by_id(filled, tokenizer, size, overlap)
     found = []
