@@ -16,6 +16,7 @@ import numpy as np
 
 from jdcv_core.errors import InputError
 from jdcv_core.readable_text import readable
+from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Cut:
 
     chunks:  the chunks of each document, in the order given
     chunker: the chunker with every default settled: it cuts any document as it cut these
-    report:  plain values for a record, such as how many experiences were read
+    report:  plain values for a record: `scripts` and `unfit_share` of `ScriptCounts`, and what else
+             the chunker found, such as how many experiences
     """
 
     chunks: list[list[Chunk]]
@@ -82,8 +84,9 @@ class TokenChunker:
     ) -> Cut:
         """Cut documents; see `Chunker.cut`. Raises InputError as `chunk_documents` does."""
         size = settled_size(self.size, self.overlap, limit, reader)
-        chunks = chunk_documents(documents, tokenizer, size, self.overlap)
-        return Cut(chunks, replace(self, size=size))
+        scripts = ScriptCounts(tokenizer)
+        chunks = chunk_documents(documents, tokenizer, size, self.overlap, scripts)
+        return Cut(chunks, replace(self, size=size), scripts.report({d.id for d in documents}))
 
     def arguments(self) -> dict[str, Any]:
         """size and overlap."""
@@ -156,7 +159,11 @@ def chunk_document(document: Document, tokenizer: Any, size: int, overlap: int =
 
 
 def chunk_documents(
-    documents: Sequence[Document], tokenizer: Any, size: int, overlap: int = 0
+    documents: Sequence[Document],
+    tokenizer: Any,
+    size: int,
+    overlap: int = 0,
+    scripts: ScriptCounts | None = None,
 ) -> list[list[Chunk]]:
     """Cut each document into chunks of at most `size` tokens.
 
@@ -164,6 +171,7 @@ def chunk_documents(
                are used, without special tokens, truncation or padding
     size:      most tokens in a chunk, at least 1
     overlap:   tokens that a chunk repeats of the one before, 0 <= overlap < size
+    scripts:   counts the tokens, if given
 
     Returns one list per document, in the order given. In each list the chunks are in order, the
     first starts at 0, the last ends at len(text), and each starts no later than the one before
@@ -186,6 +194,8 @@ def chunk_documents(
         texts = [readable(d.text) for d in group]
         encodings = tokenizer.encode_batch([t.text for t in texts], add_special_tokens=False)
         for document, text, encoding in zip(group, texts, encodings, strict=True):
+            if scripts is not None:
+                scripts.add(document.id, text.text, encoding.ids, encoding.offsets)
             spans = text.spans(encoding.offsets)
             result.append(_cut(document, encoding.ids, spans, size, overlap))
     return result

@@ -14,7 +14,8 @@ from jdcv_core.chunking import Chunker, TokenChunker
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
-from jdcv_core.progress import progress
+from jdcv_core.progress import console, progress
+from jdcv_core.scripts import unfit_scripts
 from jdcv_core.types import Chunk, Document, Encoded
 
 GROUP = 64
@@ -27,7 +28,8 @@ class EncodeReport:
 
     documents = found_in_store + documents_encoded. chunks_encoded counts unique chunks and tokens
     those in them; encoder_calls counts batches. chunk_counts holds for each side the number of
-    chunks of each of its documents, in the order given. experiences is the report of the chunker.
+    chunks of each of its documents, in the order given. scripts and unfit_share say how well the
+    tokenizer knows the texts (`ScriptCounts`); experiences is what else the chunker found.
     """
 
     encoder: str
@@ -42,6 +44,8 @@ class EncodeReport:
     tokens: int = 0
     seconds: float = 0.0
     chunk_counts: dict[str, list[int]] = field(default_factory=dict)
+    scripts: dict[str, Any] = field(default_factory=dict)
+    unfit_share: float = 0.0
     experiences: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def encode_documents(
     each group is stored before the next begins, so a kill costs one group. Chunks with the same
     tokens are encoded once in a call, whichever documents they are in.
 
+    A line on the terminal names each script that the encoder does not know.
     Raises InputError for a chunk size that the encoder cannot read, and for a document without
     tokens; ValueError for a document id that comes twice.
     """
@@ -87,6 +92,8 @@ def encode_documents(
         raise ValueError("a document id comes twice")
     chunker = TokenChunker() if chunker is None else chunker
     cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens, encoder.name)
+    for line in unfit_scripts(cut.report, encoder.name, len(documents)):
+        console.print(line, style="yellow", soft_wrap=True, markup=False, highlight=False)
     settle_precision(encoder, store)
     chunks = {d.id: tuple(own) for d, own in zip(documents, cut.chunks, strict=True)}
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
@@ -111,7 +118,9 @@ def encode_documents(
         chunks_encoded=encoder.chunks_encoded - encoded,
         encoder_calls=encoder.calls - calls,
         tokens=tokens,
-        experiences=cut.report,
+        scripts=cut.report.get("scripts", {}),
+        unfit_share=cut.report.get("unfit_share", 0.0),
+        experiences={k: v for k, v in cut.report.items() if k not in ("scripts", "unfit_share")},
     )
     for d in documents:
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))

@@ -17,6 +17,7 @@ from jdcv_core.chunking import Cut, check_window, chunk_documents, settled_size
 from jdcv_core.errors import InputError
 from jdcv_core.months import as_text, month_from
 from jdcv_core.readable_text import readable
+from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document, Months
 from research.experience.parsing import ParsedCV, parse_cv, reference_month
 
@@ -68,9 +69,11 @@ class ExperienceChunker:
         else:
             reference = month_from(self.reference)
         parsed = {i: own.at(reference) for i, own in parsed.items()}
-        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap)
+        scripts = ScriptCounts(tokenizer)
+        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
-        return Cut(chunks, settled, {"reference": reference, **_counts(parsed.values())})
+        report = {"reference": reference, **_counts(parsed.values())}
+        return Cut(chunks, settled, report | scripts.report({d.id for d in documents}))
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
@@ -83,6 +86,7 @@ def chunk_by_experience(
     tokenizer: Any,
     size: int,
     overlap: int = 0,
+    scripts: ScriptCounts | None = None,
 ) -> list[list[Chunk]]:
     """As `jdcv_core.chunking.chunk_documents`, with boundaries at the segments of each CV.
 
@@ -90,6 +94,7 @@ def chunk_by_experience(
     tokenizer: as of `chunk_documents`
     size:      most tokens in a chunk, a repeated header included
     overlap:   tokens that a chunk repeats of the one before it in its segment
+    scripts:   counts the tokens, if given
 
     The chunks of a document are in order and cover its text: each start is where the one before
     ends (overlap 0). `tokens` of the second and later chunks of an experience begin with those of
@@ -100,7 +105,8 @@ def chunk_by_experience(
     """
     check_window(size, overlap)
     dated = {i: own for i, own in parsed.items() if own.experiences}
-    plain = _by_id([d for d in documents if d.id not in dated], tokenizer, size, overlap)
+    undated = [d for d in documents if d.id not in dated]
+    plain = _by_id(undated, tokenizer, size, overlap, scripts)
     parts = [
         Document(f"{d.id}#{at}", d.text[segment.start : segment.end], d.origin)
         for d in documents
@@ -109,7 +115,7 @@ def chunk_by_experience(
     ]
     filled = [part for part in parts if any(c.isalnum() for c in readable(part.text).text)]
     heads = _headers(documents, dated, tokenizer, size)
-    cut = _by_id(filled, tokenizer, size, overlap)
+    cut = _by_id(filled, tokenizer, size, overlap, scripts)
     found = []
     for d in documents:
         chunks = plain.get(d.id) or _joined(d, dated[d.id], cut, heads, tokenizer, size, overlap)
@@ -118,9 +124,13 @@ def chunk_by_experience(
 
 
 def _by_id(
-    documents: Sequence[Document], tokenizer: Any, size: int, overlap: int
+    documents: Sequence[Document],
+    tokenizer: Any,
+    size: int,
+    overlap: int,
+    scripts: ScriptCounts | None,
 ) -> dict[str, list[Chunk]]:
-    cut = chunk_documents(documents, tokenizer, size, overlap)
+    cut = chunk_documents(documents, tokenizer, size, overlap, scripts)
     return {d.id: chunks for d, chunks in zip(documents, cut, strict=True)}
 
 
