@@ -153,8 +153,16 @@ def composition_edits(text: str) -> list[Edit]:
             continue
         for part, new in zip(parts, composed, strict=True):
             if part[0] != new:
-                edits.append((run.start() + part.start(), run.start() + part.end(), new))
+                edits.append(_shortest(run.start() + part.start(), part[0], new))
     return edits
+
+
+def _shortest(at: int, old: str, new: str) -> Edit:
+    """The edit without the marks at the end that stay."""
+    same = 0
+    while same < min(len(old), len(new)) - 1 and old[-1 - same] == new[-1 - same]:
+        same += 1
+    return at, at + len(old) - same, new[: len(new) - same]
 
 
 @lru_cache(1)

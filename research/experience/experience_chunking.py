@@ -170,17 +170,18 @@ def _headers(
     documents: Sequence[Document], parsed: Mapping[str, ParsedCV], tokenizer: Any, size: int
 ) -> dict[str, tuple[int, ...]]:
     """Segment id → the tokens of its header, where it is an experience and the header is short."""
-    texts = {}
+    texts: dict[str, Document] = {}
     for d in documents:
         if d.id in parsed:
             for at, segment in enumerate(parsed[d.id].segments):
                 if segment.experience is not None:
                     one = parsed[d.id].experiences[segment.experience]
-                    if d.text[one.start : one.header_end].strip():
-                        texts[f"{d.id}#{at}"] = d.text[one.start : one.header_end].strip() + "\n"
+                    name, text = f"{d.id}#{at}", d.text[one.start : one.header_end].strip()
+                    if text:
+                        texts[name] = Document(name, text + "\n", d.origin)
     if not texts:
         return {}
-    cut = chunk_documents([Document(i, t) for i, t in texts.items()], tokenizer, size)
+    cut = chunk_documents(list(texts.values()), tokenizer, size)
     found = {i: c[0].tokens for i, c in zip(texts, cut, strict=True) if len(c) == 1}
     return {i: tokens for i, tokens in found.items() if len(tokens) * HEADER_SHARE <= size}
 
@@ -203,7 +204,7 @@ def _joined(
         if len(own) > 1 and head:  # shorter windows, so that the header fits in front
             text = document.text[segment.start : segment.end]
             room = size - len(head)
-            shorter = [Document(name, text)]
+            shorter = [Document(name, text, document.origin)]
             (own,) = chunk_documents(shorter, tokenizer, room, min(overlap, room - 1))
         for place, chunk in enumerate(own):
             start = segment.start + chunk.start
