@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from jdcv_core.errors import InputError
+from jdcv_core.readable_text import readable
+from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ class Cut:
 
     chunks:  the chunks of each document, in the order given
     chunker: the chunker with every default settled: it cuts any document as it cut these
-    report:  plain values for a record, such as how many experiences were read
+    report:  plain values for a record: `scripts` and `unfit_share` of `ScriptCounts`, and what else
+             the chunker found, such as how many experiences
     """
 
     chunks: list[list[Chunk]]
@@ -81,8 +84,9 @@ class TokenChunker:
     ) -> Cut:
         """Cut documents; see `Chunker.cut`. Raises InputError as `chunk_documents` does."""
         size = settled_size(self.size, self.overlap, limit, reader)
-        chunks = chunk_documents(documents, tokenizer, size, self.overlap)
-        return Cut(chunks, replace(self, size=size))
+        scripts = ScriptCounts(tokenizer)
+        chunks = chunk_documents(documents, tokenizer, size, self.overlap, scripts)
+        return Cut(chunks, replace(self, size=size), scripts.report({d.id for d in documents}))
 
     def arguments(self) -> dict[str, Any]:
         """size and overlap."""
@@ -155,7 +159,11 @@ def chunk_document(document: Document, tokenizer: Any, size: int, overlap: int =
 
 
 def chunk_documents(
-    documents: Sequence[Document], tokenizer: Any, size: int, overlap: int = 0
+    documents: Sequence[Document],
+    tokenizer: Any,
+    size: int,
+    overlap: int = 0,
+    scripts: ScriptCounts | None = None,
 ) -> list[list[Chunk]]:
     """Cut each document into chunks of at most `size` tokens.
 
@@ -163,11 +171,14 @@ def chunk_documents(
                are used, without special tokens, truncation or padding
     size:      most tokens in a chunk, at least 1
     overlap:   tokens that a chunk repeats of the one before, 0 <= overlap < size
+    scripts:   counts the tokens, if given
 
     Returns one list per document, in the order given. In each list the chunks are in order, the
     first starts at 0, the last ends at len(text), and each starts no later than the one before
     ends (exactly there for overlap 0). With overlap 0 the chunks' tokens, one after the other, are
-    the document's tokens. For a byte-level tokenizer decode(tokens) == text[start:end].
+    the document's tokens. The tokens are those of the repaired text (`readable`), the offsets
+    those of the text itself. Where it needs no repair and the tokenizer works on bytes,
+    decode(tokens) == text[start:end].
 
     Several tokens can make up one character (an emoji). A boundary that would fall inside one
     moves back, so a chunk may be a few tokens shorter, and an overlap a few tokens longer.
@@ -180,19 +191,23 @@ def chunk_documents(
     result: list[list[Chunk]] = []
     for at in range(0, len(documents), TOGETHER):
         group = documents[at : at + TOGETHER]
-        encodings = tokenizer.encode_batch([d.text for d in group], add_special_tokens=False)
-        for document, encoding in zip(group, encodings, strict=True):
-            result.append(_cut(document, encoding.ids, encoding.offsets, size, overlap))
+        texts = [readable(d.text) for d in group]
+        encodings = tokenizer.encode_batch([t.text for t in texts], add_special_tokens=False)
+        for document, text, encoding in zip(group, texts, encodings, strict=True):
+            if scripts is not None:
+                scripts.add(document.id, text.text, encoding.ids, encoding.offsets)
+            spans = text.spans(encoding.offsets)
+            result.append(_cut(document, encoding.ids, spans, size, overlap))
     return result
 
 
 def _cut(
-    document: Document, ids: list[int], offsets: list[tuple[int, int]], size: int, overlap: int
+    document: Document, ids: list[int], spans: np.ndarray, size: int, overlap: int
 ) -> list[Chunk]:
+    """spans: int [token, 2], the characters of the document's text that each token stands for."""
     where = document.origin or document.id
     if not ids:
         raise InputError(where, "the tokenizer finds no token in the text", "remove the document")
-    spans = np.asarray(offsets)
     starts = np.maximum.accumulate(spans[:, 0])
     ends = np.maximum.accumulate(spans[:, 1])
     # A boundary is clean where the tokens before it end no later than the next one starts.

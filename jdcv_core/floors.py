@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
+from jdcv_core.readable_text import readable
 from jdcv_core.types import TARGETS, Document, Pair, Side
 
 
@@ -27,7 +28,7 @@ def tfidf_cosine(
     frequencies of the training documents only. Labels are not used.
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True)
-    vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
+    vectorizer.fit(_texts(documents, _documents(pairs, train)))
     jd, cv = _rows(vectorizer, pairs, documents)
     return np.asarray(jd.multiply(cv).sum(1)).ravel().clip(0, 1)  # rounding may exceed 1
 
@@ -47,7 +48,7 @@ def tfidf_logistic(
     regularisation is 1, on features divided by their largest value in train.
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=3, dtype=np.float32)
-    vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
+    vectorizer.fit(_texts(documents, _documents(pairs, train)))
     jd, cv = _rows(vectorizer, pairs, documents)
     both = jd.multiply(cv)
     features = hstack([jd, cv, both, csr_matrix(both.sum(1))], format="csr")
@@ -73,10 +74,10 @@ def bm25(
     f and n_w are the counts of w in the CV and in the JD. N, df and the mean length are those of
     the CVs in train. Source: Robertson et al. 1994, with Lucene's idf.
     """
-    known = [documents[i].text for i in _documents(pairs, train) if i.startswith("cv:")]
+    known = _texts(documents, [i for i in _documents(pairs, train) if i.startswith("cv:")])
     ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
     row = {document: at for at, document in enumerate(ids)}
-    texts = [documents[i].text for i in ids]
+    texts = _texts(documents, ids)
     words, weights = bm25_weights(known, texts, texts, k1, b)
     words, weights = words[[row[p.jd] for p in pairs]], weights[[row[p.cv] for p in pairs]]
     scores = np.asarray(words.multiply(weights).sum(1), dtype=float).ravel()
@@ -131,8 +132,13 @@ def _rows(
     """The vectors of the JD and of the CV of each pair, [pair word] twice; each text read once."""
     ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
     row = {document: at for at, document in enumerate(ids)}
-    vectors = csr_matrix(vectorizer.transform([documents[i].text for i in ids]))
+    vectors = csr_matrix(vectorizer.transform(_texts(documents, ids)))
     return vectors[[row[p.jd] for p in pairs]], vectors[[row[p.cv] for p in pairs]]
+
+
+def _texts(documents: Mapping[str, Document], ids: Sequence[str]) -> list[str]:
+    """What a person reads, of each document."""
+    return [readable(documents[i].text).text for i in ids]
 
 
 def _documents(pairs: Sequence[Pair], index: Sequence[int]) -> list[str]:

@@ -15,6 +15,7 @@ from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 
 from jdcv_core.chunking import chunk_document, chunk_documents, plain_tokenizer
 from jdcv_core.errors import InputError
+from jdcv_core.readable_text import readable
 from jdcv_core.types import Document
 
 SAMPLE = [
@@ -95,7 +96,7 @@ def tokens_of(text: str, tokenizer: Tokenizer) -> list[int]:
 @given(TEXTS, st.sampled_from(sorted(TOKENIZERS)), st.integers(ROOM, 60))
 def test_chunks_tile_the_text_and_hold_every_token(text, kind, size):
     tokenizer = TOKENIZERS[kind]()
-    ids = tokens_of(text, tokenizer)
+    ids = tokens_of(readable(text).text, tokenizer)
     if not ids:
         with pytest.raises(InputError, match="no token"):
             chunk_document(Document("cv:1", text), tokenizer, size)
@@ -111,9 +112,25 @@ def test_chunks_tile_the_text_and_hold_every_token(text, kind, size):
 @given(TEXTS, st.sampled_from([False, True]), st.integers(ROOM, 60), st.integers(0, ROOM - 1))
 def test_a_byte_level_chunk_decodes_to_its_own_text(text, trim, size, overlap):
     tokenizer = byte_level(trim)
+    whole = readable(text)
+    spans = whole.spans([(i, i + 1) for i in range(len(whole.text))]).tolist()
     for c in chunk_document(Document("cv:1", text), tokenizer, size, overlap):
         decoded = tokenizer.decode(list(c.tokens), skip_special_tokens=False)
-        assert decoded == text[c.start : c.end]
+        own = [i for i, (a, b) in enumerate(spans) if c.start <= a and b <= c.end]
+        assert decoded == "".join(whole.text[i] for i in own)
+        if whole.text is text:
+            assert decoded == text[c.start : c.end]
+
+
+def test_tokens_are_those_of_the_repaired_text_and_offsets_those_of_the_text_itself():
+    text = "Jan 2015 â€“ Mar 2019: of\ufb01ce\u200b manager, R&amp;D".replace("–", "“")
+    repaired = "Jan 2015 – Mar 2019: office manager, R&D"
+    for kind in TOKENIZERS:
+        tokenizer = TOKENIZERS[kind]()
+        chunks = chunk_document(Document("cv:1", text), tokenizer, size=4)
+        assert [t for c in chunks for t in c.tokens] == tokens_of(repaired, tokenizer)
+        assert "".join(text[c.start : c.end] for c in chunks) == text
+        assert not any(c.end == text.index("€") for c in chunks), "no cut inside what is one dash"
 
 
 @settings(max_examples=examples(50), deadline=None)
@@ -128,7 +145,7 @@ def test_chunks_with_overlap_cover_the_text_and_repeat_what_was_asked(text, kind
     chunks = chunk_document(Document("cv:1", text), tokenizer, size, overlap)
     assert chunks[0].start == 0
     assert chunks[-1].end == len(text)
-    ids = tokens_of(text, tokenizer)
+    ids = tokens_of(readable(text).text, tokenizer)
     assert list(chunks[0].tokens) == ids[: len(chunks[0].tokens)]
     assert list(chunks[-1].tokens) == ids[-len(chunks[-1].tokens) :]
     for before, after in zip(chunks, chunks[1:], strict=False):
@@ -229,6 +246,7 @@ def test_real_documents_are_covered_by_gpt2_chunks(shared_data):
         texts = {row["resume_text"] for row in csv.DictReader(lines)}
     documents = [Document(f"cv:{i}", text) for i, text in enumerate(sorted(texts))]
     for document, chunks in zip(documents, chunk_documents(documents, tokenizer, 256), strict=True):
-        assert "".join(tokenizer.decode(list(c.tokens)) for c in chunks) == document.text
+        decoded = "".join(tokenizer.decode(list(c.tokens)) for c in chunks)
+        assert decoded == readable(document.text).text
         assert "".join(document.text[c.start : c.end] for c in chunks) == document.text
         assert all(len(c.tokens) <= 256 for c in chunks)

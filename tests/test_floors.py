@@ -21,6 +21,16 @@ def test_tfidf_is_one_for_equal_words_and_zero_for_none_shared():
     np.testing.assert_allclose(floors.tfidf_cosine(pairs, [0, 1], documents), [1, 0], atol=1e-12)
 
 
+def test_words_are_those_that_a_person_reads():
+    texts = {
+        "cv:a": "D\u200béveloppeur&nbsp;Zürich",
+        "jd:a": "Développeur Zürich".encode().decode("latin-1"),
+    }
+    documents = {i: Document(i, text) for i, text in texts.items()}
+    pairs = [Pair("cv:a", "jd:a", 2)]
+    np.testing.assert_allclose(floors.tfidf_cosine(pairs, [0], documents), [1])
+
+
 def test_tfidf_takes_document_frequencies_from_train_only():
     """A word that no training document contains has weight 0."""
     texts = {"cv:a": "welding", "jd:a": "welding", "cv:b": "welding yoga", "jd:b": "yoga"}

@@ -11,7 +11,7 @@ from typing import Any
 
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint, text_fault
-from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table
+from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table, text_lines
 from jdcv_core.errors import InputError
 from jdcv_core.progress import console
 
@@ -21,7 +21,10 @@ Rows = list[tuple[str, tuple[Any, ...]]]
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises InputError if the file is empty or not a text."""
+    """The text of a file, in UTF-8 or with a byte order mark.
+
+    Raises InputError that names the file, and the byte, if it is empty or no such text.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -66,8 +69,7 @@ def read_header(path: Path) -> list[str]:
         raise InputError(str(path), "it is not called .csv", "give a CSV file with a header")
     csv.field_size_limit(LARGEST_FIELD)
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return next((fields for fields in csv.reader(file) if fields), [])
+        return next((fields for fields in csv.reader(text_lines(path, newline="")) if fields), [])
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "check the path") from error
     except csv.Error as error:

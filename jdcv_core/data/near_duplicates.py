@@ -12,6 +12,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from jdcv_core.progress import progress
+from jdcv_core.readable_text import readable
 from jdcv_core.types import SIDES, Document
 
 SHINGLE = 3
@@ -68,7 +69,8 @@ def _shingles(texts: Sequence[str]) -> csr_matrix:
     blanks = [0] * (SHINGLE - 1)
     documents = []
     for text in texts:
-        words = [number.setdefault(w, len(number) + 1) for w in _WORD.findall(text.lower())]
+        found = _WORD.findall(readable(text).text.lower())
+        words = [number.setdefault(w, len(number) + 1) for w in found]
         documents.append(np.array(blanks + words if words else [], dtype=np.int64))
     lengths = np.array([max(0, len(d) - SHINGLE + 1) for d in documents])
     code = np.zeros(lengths.sum(), dtype=np.int64)

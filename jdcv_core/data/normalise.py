@@ -1,12 +1,12 @@
 """Rows of any source in, one Dataset out: equal texts are one document, pairs are merged. Ours."""
 
 import hashlib
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 from jdcv_core.errors import InputError
+from jdcv_core.readable_text import readable
 from jdcv_core.types import LABELS, SIDES, Dataset, Document, Pair, Side
 
 ID_DIGITS = 16
@@ -30,11 +30,12 @@ class Row(TypedDict):
 
 
 def normalise(text: str) -> str:
-    """The text that identity is decided on: Unicode NFC, runs of whitespace to one space, stripped.
+    """The text that identity is decided on: repaired, runs of whitespace to one space, stripped.
 
-    Only ids are made from it. A document keeps its text as it was read.
+    Two copies of a text that differ in mojibake, entities or invisible characters only are one
+    document; see `readable`. Only ids are made from it. A document keeps its text as it was read.
     """
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(readable(text).text.split())
 
 
 def document_id(side: Side, text: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from jdcv_core.data.normalise import Row
-from jdcv_core.data.tables import Record, is_unicode
+from jdcv_core.data.tables import Record, bad_byte
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.types import LABELS
 
@@ -90,10 +90,11 @@ def text_fault(column: str, text: Any, max_characters: int) -> Fault | None:
         return f"{column} type", what, "give its text"
     if "\0" in text:
         what = f"{column} is binary (it has a NUL character)"
-        return f"{column} binary", what, "extract its text first"
-    if not is_unicode(text):
-        what = f"{column} is not valid UTF-8"
-        return f"{column} encoding", what, "save the file as UTF-8"
+        return f"{column} binary", what, "extract its text first, and save it as UTF-8"
+    if bad := bad_byte(text):
+        what = f"{column} is not valid UTF-8: {bad}"
+        cure = "save the file as UTF-8, for example by iconv -f WINDOWS-1252 -t UTF-8"
+        return f"{column} encoding", what, cure
     if len(text) > max_characters:
         what = f"{column} has {len(text):,} characters, more than {max_characters:,}"
         return f"{column} length", what, "shorten it or raise max_characters"

@@ -7,7 +7,7 @@ from typing import Any
 
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.rows import check_rows, hint, label_map, text_fault
-from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table
+from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table, text_lines
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.progress import progress
 from jdcv_core.types import LABELS, Dataset
@@ -162,10 +162,10 @@ def document_files(folder: Path) -> dict[str, Path]:
 
 
 def read_document(file: Path, max_characters: int = MAX_CHARACTERS) -> str:
-    """The text of a UTF-8 file, of any language.
+    """The text of a file in UTF-8, or with a byte order mark in UTF-16, of any language.
 
-    Raises InputError that names the file if it is no UTF-8, empty, binary or longer than
-    max_characters.
+    Raises InputError that names the file, and the byte, if it is in another encoding, and for a
+    file that is empty, binary or longer than max_characters.
     """
     text = decode(file.read_bytes())
     fault = text_fault("the text", text, max_characters)
@@ -259,8 +259,8 @@ def _judgements(
     """The records of a qrels file; every document is read once, into `texts`."""
     if not qrels.is_file():
         raise InputError(str(qrels), "there is no such file", "give lines `query 0 document grade`")
-    for number, line in enumerate(qrels.read_bytes().splitlines(), start=1):
-        fields = decode(line).split()
+    for number, line in enumerate(text_lines(qrels), start=1):
+        fields = line.split()
         if not fields:
             continue
         place = f"row {number}"

@@ -23,6 +23,15 @@ SUFFIXES = (".csv", ".jsonl", ".json", ".parquet")
 
 LARGEST_FIELD = 2**31 - 1
 
+MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+"""Byte order marks. That of UTF-32 begins as that of UTF-16 and is tried first."""
+
 Record = tuple[str, tuple[Any, ...]]
 """Where it stands (`row 7 (line 31)`) and the values of the wanted columns."""
 
@@ -47,74 +56,109 @@ def read_table(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
         raise InputError(str(path), what, "check that the file is whole") from error
 
 
+def encoding_of(start: bytes) -> str:
+    """The encoding that a byte order mark names, else UTF-8. start: the first four bytes."""
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    return "utf-8"
+
+
 def decode(data: bytes) -> str:
-    """UTF-8 without a byte order mark; what is not UTF-8 becomes lone surrogates."""
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    """Text in the encoding of its byte order mark (UTF-8, UTF-16, UTF-32), else in UTF-8.
+
+    What is not in that encoding becomes lone surrogates, for `text_fault` to name. Then the mark
+    is not taken off, so that positions count all bytes.
+    """
+    try:
+        return data.decode(encoding_of(data[:4]))
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogateescape")
+
+
+def text_lines(path: Path, newline: str = "\n") -> Iterator[str]:
+    """The lines of a file, decoded as `decode` does; newline: as of `open`.
+
+    Raises InputError where a file in UTF-16 or UTF-32 has bytes that are not; OSError as `open`.
+    """
+    with path.open("rb") as start:
+        encoding = encoding_of(start.read(4))
+    errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+    try:
+        with path.open(encoding=encoding, errors=errors, newline=newline) as file:
+            yield from file
+    except UnicodeError as error:
+        what = f"it begins as {encoding.upper()} and is not ({error})"
+        raise InputError(str(path), what, "save it as UTF-8") from error
+
+
+def bad_byte(text: str) -> str:
+    """Where a decoded text is not what its encoding says: `byte 7 is 0x96`, from 1; "" if it is."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = error.start
+        if "\udc80" <= text[at] <= "\udcff":
+            return f"byte {len(text[:at].encode()) + 1:,} is 0x{ord(text[at]) - 0xDC00:02x}"
+        return f"character {at + 1:,} is half of a pair, U+{ord(text[at]):X}"
+    return ""
 
 
 def is_unicode(text: str) -> bool:
     """False if it has lone surrogates: the bytes were not UTF-8 (or a JSON escape was broken)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not bad_byte(text)
 
 
 def _read_csv(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
     # The limit (131,072 by default) is one for the whole process, and documents may be longer.
     csv.field_size_limit(LARGEST_FIELD)
-    # utf-8-sig drops the byte order mark that spreadsheets write.
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        header: list[str] = []
-        number = 0
-        while True:
-            line = reader.line_num + 1
-            place = f"row {number} (line {line})" if header else f"header (line {line})"
-            try:
-                fields = next(reader)
-            except StopIteration:
-                break
-            except csv.Error as error:
-                what = f"its quotes or fields are broken ({error})"
-                raise InputError(f"{path}, {place}", what, "check the quotes there") from error
-            if not fields:  # an empty line
-                continue
-            number += 1
-            if not header:
-                header = fields
-                at = _positions(path, header, wanted)
-                continue
-            if len(fields) != len(header):
-                what = f"it has {len(fields)} fields, the header has {len(header)}"
-                raise InputError(f"{path}, {place}", what, "check its quotes and commas")
-            yield place, tuple(fields[i] for i in at)
+    reader = csv.reader(text_lines(path, newline=""), strict=True)
+    header: list[str] = []
+    number = 0
+    while True:
+        line = reader.line_num + 1
+        place = f"row {number} (line {line})" if header else f"header (line {line})"
+        try:
+            fields = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            what = f"its quotes or fields are broken ({error})"
+            raise InputError(f"{path}, {place}", what, "check the quotes there") from error
+        if not fields:  # an empty line
+            continue
+        number += 1
+        if not header:
+            header = fields
+            at = _positions(path, header, wanted)
+            continue
+        if len(fields) != len(header):
+            what = f"it has {len(fields)} fields, the header has {len(header)}"
+            raise InputError(f"{path}, {place}", what, "check its quotes and commas")
+        yield place, tuple(fields[i] for i in at)
     if not header:
         raise InputError(str(path), "the file is empty", "give a header and rows")
 
 
 def _read_json_lines(path: Path, wanted: Sequence[str]) -> Iterator[Record]:
     numbers = count(1)
-    with path.open("rb") as file:
-        for line in file:
-            text = decode(line)
-            if not text.strip():
-                continue
-            place = f"row {next(numbers)}"
-            try:
-                record = json.loads(text)
-            except ValueError as error:
-                record = error
-            if not isinstance(record, dict):
-                garbled = "\0" in text or not is_unicode(text)
-                what = "it is binary or not UTF-8" if garbled else "it is not a JSON object"
-                raise InputError(f"{path}, {place}", what, "write one JSON object a line")
-            for name in wanted:
-                if name not in record:
-                    known = nearest(name, _names(list(record)))
-                    raise InputError(f"{path}, {place}", f"it has no {name!r}", known)
-            yield place, tuple(record[name] for name in wanted)
+    for text in text_lines(path):
+        if not text.strip():
+            continue
+        place = f"row {next(numbers)}"
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            record = error
+        if not isinstance(record, dict):
+            garbled = "\0" in text or not is_unicode(text)
+            what = "it is binary or not UTF-8" if garbled else "it is not a JSON object"
+            raise InputError(f"{path}, {place}", what, "write one JSON object a line")
+        for name in wanted:
+            if name not in record:
+                known = nearest(name, _names(list(record)))
+                raise InputError(f"{path}, {place}", f"it has no {name!r}", known)
+        yield place, tuple(record[name] for name in wanted)
 
 
 def _read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[Record]:

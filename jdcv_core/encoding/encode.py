@@ -14,7 +14,8 @@ from jdcv_core.chunking import Chunker, TokenChunker
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
-from jdcv_core.progress import progress
+from jdcv_core.progress import console, progress
+from jdcv_core.scripts import unfit_scripts
 from jdcv_core.types import Chunk, Document, Encoded
 
 GROUP = 64
@@ -27,7 +28,8 @@ class EncodeReport:
 
     documents = found_in_store + documents_encoded. chunks_encoded counts unique chunks, tokens
     counts the tokens in them, and encoder_calls counts batches. chunk_counts maps a side to the
-    number of chunks of each of its documents, in the order given. experiences is the chunker's
+    number of chunks of each of its documents, in the order given. scripts and unfit_share say how
+    well the tokenizer knows the texts (`ScriptCounts`); experiences is the rest of the chunker's
     report.
     """
 
@@ -43,6 +45,8 @@ class EncodeReport:
     tokens: int = 0
     seconds: float = 0.0
     chunk_counts: dict[str, list[int]] = field(default_factory=dict)
+    scripts: dict[str, Any] = field(default_factory=dict)
+    unfit_share: float = 0.0
     experiences: dict[str, Any] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ def encode_documents(
     are encoded in groups, and each group is stored before the next one starts, so a killed process
     loses one group. Within a call, equal chunks are encoded once, even in different documents.
 
+    A line on the terminal names each script that the encoder does not know.
     Raises InputError for a chunk size that the encoder cannot read and for a document without
     tokens, and ValueError for a document id that appears twice.
     """
@@ -88,6 +93,8 @@ def encode_documents(
         raise ValueError("a document id appears twice")
     chunker = TokenChunker() if chunker is None else chunker
     cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens, encoder.name)
+    for line in unfit_scripts(cut.report, encoder.name, len(documents)):
+        console.print(line, style="yellow", soft_wrap=True, markup=False, highlight=False)
     settle_precision(encoder, store)
     chunks = {d.id: tuple(own) for d, own in zip(documents, cut.chunks, strict=True)}
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
@@ -112,7 +119,9 @@ def encode_documents(
         chunks_encoded=encoder.chunks_encoded - encoded,
         encoder_calls=encoder.calls - calls,
         tokens=tokens,
-        experiences=cut.report,
+        scripts=cut.report.get("scripts", {}),
+        unfit_share=cut.report.get("unfit_share", 0.0),
+        experiences={k: v for k, v in cut.report.items() if k not in ("scripts", "unfit_share")},
     )
     for d in documents:
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))

@@ -26,6 +26,7 @@ from jdcv_core.encoding.pooling import Pooling
 from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.progress import progress
+from jdcv_core.readable_text import readable
 from jdcv_core.types import Document
 
 END = "<|endoftext|>"
@@ -122,6 +123,7 @@ def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Pat
     """
     if not texts:
         raise InputError("encoder gpt2-mini", "there are no documents to train on", "check data")
+    texts = [readable(text).text for text in texts]
     precision = "bf16" if multiplies_bf16() else "fp32"
     folder = cache_dir / fingerprint(RECIPE, texts, asdict(settings), precision)[:20]
     if folder.is_dir():

@@ -16,6 +16,8 @@ import numpy as np
 from jdcv_core.chunking import Cut, check_window, chunk_documents, settled_size
 from jdcv_core.errors import InputError
 from jdcv_core.months import as_text, month_from
+from jdcv_core.readable_text import readable
+from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document, Months
 from research.experience.parsing import ParsedCV, parse_cv, reference_month
 
@@ -62,9 +64,11 @@ class ExperienceChunker:
         """
         size = settled_size(self.size, self.overlap, limit, reader)
         parsed, reference = read_experiences(documents, self.reference)
-        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap)
+        scripts = ScriptCounts(tokenizer)
+        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
-        return Cut(chunks, settled, {"reference": reference, **experience_counts(parsed.values())})
+        report = {"reference": reference, **experience_counts(parsed.values())}
+        return Cut(chunks, settled, report | scripts.report({d.id for d in documents}))
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
@@ -89,6 +93,7 @@ def chunk_by_experience(
     tokenizer: Any,
     size: int,
     overlap: int = 0,
+    scripts: ScriptCounts | None = None,
 ) -> list[list[Chunk]]:
     """As `jdcv_core.chunking.chunk_documents`, with boundaries at the segments of each CV.
 
@@ -96,6 +101,7 @@ def chunk_by_experience(
     tokenizer: as of `chunk_documents`
     size:      most tokens in a chunk, a repeated header included
     overlap:   tokens that a chunk repeats of the one before it in its segment
+    scripts:   counts the tokens, if given
 
     The chunks of a document are in order and cover its text: each start is where the one before
     ends (overlap 0). `tokens` of the second and later chunks of an experience begin with those of
@@ -106,16 +112,17 @@ def chunk_by_experience(
     """
     check_window(size, overlap)
     dated = {i: own for i, own in parsed.items() if own.experiences}
-    plain = _by_id([d for d in documents if d.id not in dated], tokenizer, size, overlap)
+    undated = [d for d in documents if d.id not in dated]
+    plain = _by_id(undated, tokenizer, size, overlap, scripts)
     parts = [
         Document(f"{d.id}#{at}", d.text[segment.start : segment.end], d.origin)
         for d in documents
         if d.id in dated
         for at, segment in enumerate(dated[d.id].segments)
     ]
-    filled = [part for part in parts if any(c.isalnum() for c in part.text)]
+    filled = [part for part in parts if any(c.isalnum() for c in readable(part.text).text)]
     heads = _headers(documents, dated, tokenizer, size)
-    cut = _by_id(filled, tokenizer, size, overlap)
+    cut = _by_id(filled, tokenizer, size, overlap, scripts)
     found = []
     for d in documents:
         chunks = plain.get(d.id) or _joined(d, dated[d.id], cut, heads, tokenizer, size, overlap)
@@ -124,9 +131,13 @@ def chunk_by_experience(
 
 
 def _by_id(
-    documents: Sequence[Document], tokenizer: Any, size: int, overlap: int
+    documents: Sequence[Document],
+    tokenizer: Any,
+    size: int,
+    overlap: int,
+    scripts: ScriptCounts | None,
 ) -> dict[str, list[Chunk]]:
-    cut = chunk_documents(documents, tokenizer, size, overlap)
+    cut = chunk_documents(documents, tokenizer, size, overlap, scripts)
     return {d.id: chunks for d, chunks in zip(documents, cut, strict=True)}
 
 
@@ -166,17 +177,18 @@ def _headers(
     documents: Sequence[Document], parsed: Mapping[str, ParsedCV], tokenizer: Any, size: int
 ) -> dict[str, tuple[int, ...]]:
     """Segment id → the tokens of its header, where it is an experience and the header is short."""
-    texts = {}
+    texts: dict[str, Document] = {}
     for d in documents:
         if d.id in parsed:
             for at, segment in enumerate(parsed[d.id].segments):
                 if segment.experience is not None:
                     one = parsed[d.id].experiences[segment.experience]
-                    if d.text[one.start : one.header_end].strip():
-                        texts[f"{d.id}#{at}"] = d.text[one.start : one.header_end].strip() + "\n"
+                    name, text = f"{d.id}#{at}", d.text[one.start : one.header_end].strip()
+                    if text:
+                        texts[name] = Document(name, text + "\n", d.origin)
     if not texts:
         return {}
-    cut = chunk_documents([Document(i, t) for i, t in texts.items()], tokenizer, size)
+    cut = chunk_documents(list(texts.values()), tokenizer, size)
     found = {i: c[0].tokens for i, c in zip(texts, cut, strict=True) if len(c) == 1}
     return {i: tokens for i, tokens in found.items() if len(tokens) * HEADER_SHARE <= size}
 
@@ -199,7 +211,7 @@ def _joined(
         if len(own) > 1 and head:  # shorter windows, so that the header fits in front
             text = document.text[segment.start : segment.end]
             room = size - len(head)
-            shorter = [Document(name, text)]
+            shorter = [Document(name, text, document.origin)]
             (own,) = chunk_documents(shorter, tokenizer, room, min(overlap, room - 1))
         for place, chunk in enumerate(own):
             start = segment.start + chunk.start

@@ -14,8 +14,10 @@ from functools import lru_cache
 from itertools import islice
 
 from jdcv_core.months import month_of
+from jdcv_core.readable_text import readable
 from research.experience.dates import DateRange, date_ranges
 from research.experience.month_intervals import Interval, fault, total_months
+from research.experience.original_offsets import moved
 
 KINDS = ("summary", "experience", "education", "skills", "other")
 """What a segment may be."""
@@ -251,6 +253,11 @@ READ_LATELY = 4096
 
 @lru_cache(READ_LATELY)
 def _read(text: str) -> ParsedCV:
+    repaired = readable(text)
+    return moved(_read_repaired(repaired.text), repaired, text)
+
+
+def _read_repaired(text: str) -> ParsedCV:
     ranges = date_ranges(text)
     reference = newest_month(ranges)
     sections = _sections(text)

@@ -15,6 +15,8 @@ from typing import Any
 
 from jdcv_core.chunking import Cut, chunk_documents, settled_size
 from jdcv_core.months import as_text
+from jdcv_core.readable_text import readable
+from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document
 from research.experience.experience_chunking import (
     ExperienceChunker,
@@ -59,9 +61,11 @@ class RequirementChunker:
         size = min(LINE_SIZE, limit) if self.size is None else self.size
         size = settled_size(size, self.overlap, limit, reader)
         parsed, reference = read_experiences(documents, self.reference)
-        chunks = chunk_by_line(documents, parsed, tokenizer, size, self.overlap)
+        scripts = ScriptCounts(tokenizer)
+        chunks = chunk_by_line(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
-        return Cut(chunks, settled, {"reference": reference, **experience_counts(parsed.values())})
+        report = {"reference": reference, **experience_counts(parsed.values())}
+        return Cut(chunks, settled, report | scripts.report({d.id for d in documents}))
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
@@ -74,6 +78,7 @@ def chunk_by_line(
     tokenizer: Any,
     size: int,
     overlap: int = 0,
+    scripts: ScriptCounts | None = None,
 ) -> list[list[Chunk]]:
     """As `jdcv_core.chunking.chunk_documents`, with a boundary after each line.
 
@@ -81,6 +86,7 @@ def chunk_by_line(
     tokenizer: as of `chunk_documents`
     size:      most tokens in a chunk; a line with more is cut at the ends of its sentences first
     overlap:   tokens that a chunk repeats of the one before it in its line
+    scripts:   counts the tokens, if given
 
     The chunks of a document are in order and cover its text: with overlap 0 each starts where the
     one before ends. A line without a letter or digit has no chunk; the next chunk covers
@@ -88,7 +94,7 @@ def chunk_by_line(
     Raises InputError as `chunk_documents` does, also for a document without a letter or digit.
     """
     spans = {d.id: list(line_spans(d.text, _boundaries(parsed.get(d.id)))) for d in documents}
-    lines = _cut(documents, spans, tokenizer, size, overlap)
+    lines = _cut(documents, spans, tokenizer, size, overlap, scripts)
     found = []
     for d in documents:
         whole = [chunk for at in range(len(spans[d.id])) for chunk in lines[d.id, at]]
@@ -108,8 +114,12 @@ def line_spans(text: str, boundaries: Sequence[int] = ()) -> Iterator[tuple[int,
     cuts = {0, len(text), *(b for b in boundaries if 0 < b < len(text))}
     edges = sorted(cuts | {e for m in _LINE_END.finditer(text) for e in m.span()})
     for start, end in zip(edges, edges[1:], strict=False):
-        if any(c.isalnum() for c in text[start:end]):
+        if _says_something(text[start:end]):
             yield start, end
+
+
+def _says_something(text: str) -> bool:
+    return any(c.isalnum() for c in readable(text).text)
 
 
 def _boundaries(parsed: ParsedCV | None) -> list[int]:
@@ -122,6 +132,7 @@ def _cut(
     tokenizer: Any,
     size: int,
     overlap: int,
+    scripts: ScriptCounts | None,
 ) -> dict[tuple[str, int], list[Chunk]]:
     """(document id, line) → the chunks of the line, at offsets of the document. Equal lines are
     tokenized once; a line with more than `size` tokens is tokenized again, by its sentences."""
@@ -129,7 +140,7 @@ def _cut(
     for d in documents:
         for start, end in spans[d.id]:
             texts.setdefault(d.text[start:end], Document(d.id, d.text[start:end], d.origin))
-    cut = chunk_documents(list(texts.values()), tokenizer, size, overlap)
+    cut = chunk_documents(list(texts.values()), tokenizer, size, overlap, scripts)
     whole = dict(zip(texts, cut, strict=True))
     for text, chunks in whole.items():
         if len(chunks) > 1:
@@ -148,9 +159,7 @@ def _by_sentence(line: Document, tokenizer: Any, size: int, overlap: int) -> lis
     """The chunks of a long line: each sentence begins one."""
     edges = [0, *(m.end() for m in _SENTENCE_END.finditer(line.text)), len(line.text)]
     pieces = [
-        (a, b)
-        for a, b in zip(edges, edges[1:], strict=False)
-        if any(c.isalnum() for c in line.text[a:b])
+        (a, b) for a, b in zip(edges, edges[1:], strict=False) if _says_something(line.text[a:b])
     ]
     sentences = [Document(line.id, line.text[a:b], line.origin) for a, b in pieces]
     cut = chunk_documents(sentences, tokenizer, size, overlap)

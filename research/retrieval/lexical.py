@@ -10,6 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from jdcv_core.errors import InputError
 from jdcv_core.floors import bm25_weights
+from jdcv_core.readable_text import readable
 from research.retrieval.order import k_best
 
 CELLS = 1 << 22
@@ -29,13 +30,14 @@ def words(text: str) -> list[str]:
     A word is a run of at least two letters, digits or underscores, as in scikit-learn; but each
     Chinese character and Japanese kana is a word, since no spaces separate them. Upper and lower
     case, ß and ss, composed and decomposed accents, wide and narrow forms, and Romanian ş and ș are
-    equal. Scripts that write vowels as marks (Devanagari, Thai) are cut at the marks, in queries
-    and documents alike.
+    equal. The text is repaired first (`readable`). Scripts that write vowels as marks (Devanagari,
+    Thai) are cut at the marks, in queries and documents alike.
 
     >>> words("Straßenbau-Ingenieur (m/w), 軟體 C++")
     ['strassenbau', 'ingenieur', '軟', '體']
     """
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    wide = unicodedata.normalize("NFKC", readable(text).text)
+    plain = unicodedata.normalize("NFKC", wide.casefold())
     return WORD.findall(plain.translate(CEDILLA))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint
 from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
-from jdcv_core.data.tables import decode, is_unicode
+from jdcv_core.data.tables import bad_byte, is_unicode, text_lines
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking
 from jdcv_core.types import Qrels, Run
@@ -133,19 +133,17 @@ def _lines(path: Path, pattern: str) -> Iterator[tuple[str, list[str]]]:
     if not path.is_file():
         raise InputError(str(path), "there is no such file", f"give lines `{pattern}`")
     width, empty = len(pattern.split()), True
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            text = decode(line)
-            fields = text.split()
-            if not fields:
-                continue
-            empty, place = False, f"{path}, row {number}"
-            if not is_unicode(text):
-                raise InputError(place, "it is not valid UTF-8", "save the file as UTF-8")
-            if len(fields) != width:
-                what = f"it has {len(fields)} fields, not {width}"
-                raise InputError(place, what, f"write `{pattern}`")
-            yield place, fields
+    for number, text in enumerate(text_lines(path), start=1):
+        fields = text.split()
+        if not fields:
+            continue
+        empty, place = False, f"{path}, row {number}"
+        if bad := bad_byte(text):
+            raise InputError(place, f"it is not valid UTF-8: {bad}", "save the file as UTF-8")
+        if len(fields) != width:
+            what = f"it has {len(fields)} fields, not {width}"
+            raise InputError(place, what, f"write `{pattern}`")
+        yield place, fields
     if empty:
         raise InputError(str(path), "it is empty", f"give lines `{pattern}`")
 

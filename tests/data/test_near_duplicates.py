@@ -85,6 +85,13 @@ def test_more_documents_than_one_block_and_more_shingles_than_a_small_integer_ho
     assert groups == {f"cv:{n:03}": f"cv:{min(n, 599 - n):03}" for n in range(600)}
 
 
+def test_invisible_characters_and_mojibake_do_not_hide_a_copy():
+    text = "Développeur à Zürich depuis 2015, équipe de cinq personnes"
+    copies = [text, text.encode().decode("latin-1"), "\u200b".join(text)]
+    documents = [Document(f"cv:{i}", copy) for i, copy in enumerate(copies)]
+    assert set(near_duplicate_groups(documents).values()) == {"cv:0"}
+
+
 def test_no_documents_have_no_groups():
     assert near_duplicate_groups([]) == {}
 

@@ -45,6 +45,21 @@ def test_whitespace_and_unicode_form_do_not_change_identity(words, blanks):
     assert document_id("cv", spaced) == document_id("cv", unicodedata.normalize("NFD", spaced))
 
 
+def test_copies_that_a_person_reads_alike_are_one_document():
+    text = "Café – Zürich, R&D: 2015–2019"
+    copies = [
+        text.encode().decode("latin-1"),
+        text.replace(" ", "\u200b\u00a0").replace("–", "&ndash;").replace("&D", "&amp;D"),
+        "\ufeff" + text.replace("0", "０"),
+    ]
+    assert {document_id("cv", copy) for copy in [text, *copies]} == {document_id("cv", text)}
+
+
+def test_ids_of_texts_that_need_no_repair_stay():
+    # printf '%s' 'R&D – “x” é ½' | sha256sum
+    assert document_id("cv", "R&D – “x”\te\u0301  ½") == "cv:cd59635bb9d5046b"
+
+
 @given(WORDS, WORDS)
 def test_other_words_are_another_document(one, other):
     same = document_id("cv", " ".join(one)) == document_id("cv", " ".join(other))

@@ -139,7 +139,9 @@ def test_invalid_utf8_is_told_with_its_row(tmp_path):
     path = tmp_path / "latin.csv"
     path.write_bytes(",".join(HEADER).encode() + b"\nna\xefve,b,No Fit\ncaf\xe9,b,No Fit\n")
     told = refused(load_table, path)
-    assert told.startswith(f"{path}, row 1 (line 2): resume_text is not valid UTF-8 (and in 1 more")
+    assert told.startswith(
+        f"{path}, row 1 (line 2): resume_text is not valid UTF-8: byte 3 is 0xef (and in 1 more"
+    )
 
 
 def test_a_text_that_is_no_text_is_refused(tmp_path):

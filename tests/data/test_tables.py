@@ -103,7 +103,8 @@ def parquet_bytes():
 BROKEN = {
     "empty.csv": (b"", "the file is empty"),
     "binary.csv": (bytes(range(256)) * 9, "binary file, or text that is not UTF-8"),
-    "utf16.csv": ("a,b\n1,2\n".encode("utf-16"), "binary file, or text that is not UTF-8"),
+    "utf16.csv": ("a,b\n1,2\n".encode("utf-16-le"), "binary file, or text that is not UTF-8"),
+    "cut16.csv": ("a,b\n1,2\n".encode("utf-16")[:-1], "begins as UTF-16 and is not.*Save it as"),
     "zip.csv": (b"PK\x03\x04\x14\x00\x06\x00rest", "binary file"),
     "open.csv": (b'a,b\n1,2\n3,"4\n5,6\n', r"row 2 \(line 3\): its quotes or fields are broken"),
     "quotes.csv": (b'a,b\n1,"2"x\n', r"row 1 \(line 2\): its quotes or fields are broken"),

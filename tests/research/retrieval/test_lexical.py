@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from thorough import examples
 
 from jdcv_core.errors import InputError
+from jdcv_core.readable_text import readable
 from research.retrieval.fusion import rrf
 from research.retrieval.lexical import bm25_search, tfidf_search, words
 
@@ -106,8 +107,9 @@ def test_no_block_is_larger_than_the_bound(monkeypatch):
 
 @given(st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x24F)))
 def test_words_of_european_text_are_those_of_scikit_learn(text):
-    """Up to the forms of letters that are made one."""
-    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    """Of the repaired text, up to the forms of letters that are made one."""
+    wide = unicodedata.normalize("NFKC", readable(text).text)
+    plain = unicodedata.normalize("NFKC", wide.casefold())
     expected = CountVectorizer().build_analyzer()(plain)
     assert words(text) == [word.replace("ş", "ș").replace("ţ", "ț") for word in expected]
 
@@ -127,6 +129,8 @@ def test_words_of_european_text_are_those_of_scikit_learn(text):
         ("소프트웨어 개발자", ["소프트웨어", "개발자"]),
         ("инженер Ποιότητα", ["инженер", "ποιότητα"]),
         ("a C++ b・。", []),
+        ("D\u200béve\u00adloppeur&nbsp;Zürich", ["développeur", "zürich"]),
+        ("août à Zürich".encode().decode("latin-1"), ["août", "zürich"]),
         ("", []),
     ],
 )

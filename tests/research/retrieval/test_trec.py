@@ -94,7 +94,7 @@ RUN_FAULTS = {
     "q Q0 a 1 1e999 x": "row 1: the score is '1e999'",
     "q Q0 a 1 1_0 x": "row 1: the score is '1_0'",
     "q Q0 a 1 2 x\nq Q0 a 2 1 x": "row 2: the document 'a' occurs a second time in query 'q'",
-    "q Q0 caf\udce9 1 2 x": "row 1: it is not valid UTF-8. Save the file as UTF-8.",
+    "q Q0 caf\udce9 1 2 x": "row 1: it is not valid UTF-8: byte 9 is 0xe9. Save the file as UTF-8.",
 }
 QRELS_FAULTS = {
     "": "qrels: it is empty. Give lines `query 0 document grade`.",
