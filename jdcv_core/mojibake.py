@@ -9,7 +9,7 @@ character by character. Source: ftfy (Speer 2019); the rest is ours.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 Edit = tuple[int, int, str]
@@ -39,12 +39,29 @@ _MARKS = (
     "\u2022\u2026\u20ac\u2122\u2212\uf0b7\uf0a7"
 )
 _ENCODINGS = (
-    *("cp1252", "cp1250", "mac-roman", "cp437", "cp850", "cp866", "koi8-r", "cp1251", "cp1253"),
+    *(
+        "cp1252",
+        "cp1250",
+        "mac-roman",
+        "cp437",
+        "cp850",
+        "cp852",
+        "cp866",
+        "koi8-r",
+        "cp1251",
+        "cp1253",
+    ),
     *("cp1255", "cp1257"),
 )
 """Those in which a mark becomes three characters that are unmistakable, even where ftfy is
 cautious (`ΓÇô`, `â„¢` alone)."""
 
+_LETTERS = "éáíóúñüäöàèçâêîôûãõùëïåøìòæýÿ"
+"""By how common they are: `Ăą` is ñ in ISO 8859-2 and ù in Windows-1250."""
+_LETTER_ENCODINGS = (
+    *("iso-8859-2", "cp1250", "mac-roman", "cp437", "cp850", "cp852", "mac-latin2", "cp1257"),
+)
+"""Those in which two characters for a letter are unmistakable behind a small letter (`M√§rz`)."""
 _SHOUTED = {"“": "–", "”": "—", '"': "–", "™": "’", "˜": "‘", "Œ": "“", "¢": "•", "¦": "…"}
 _SHOUTED_ONE = re.compile(f"Â€[{''.join(_SHOUTED)}]")
 """`â€“` in a heading that was set in capitals later."""
@@ -66,25 +83,38 @@ def mojibake_edits(text: str) -> list[Edit]:
     found: set[str] = set()
     edits = list(_decoded(text, found)) if is_bad(text) else []
     if not edits:
-        known, strings = _known_strings()
-        for m in strings.finditer(text):
-            mark, encoding = known[m[0]]
-            edits.append((m.start(), m.end(), mark))
-            found.add(encoding)
+        known, first, strings = _known_strings()
+        for place in first.finditer(text):
+            if m := strings.match(text, place.start()):
+                mark, encoding = known[m[0]]
+                edits.append((m.start(), m.end(), mark))
+                found.add(encoding)
     return sorted([*edits, *_like_the_others(text, edits, found)])
 
 
 @lru_cache(1)
-def _known_strings() -> tuple[dict[str, tuple[str, str]], re.Pattern[str]]:
-    """What a mark becomes → the mark, and the encoding that made it so."""
-    known = {'â€"': ("–", "cp1252"), "â€'": ("–", "cp1252")}  # made straight later
-    for encoding in _ENCODINGS:
-        for mark in _MARKS:
-            try:
-                known.setdefault(mark.encode().decode(encoding), (mark, encoding))
-            except UnicodeDecodeError:
-                continue
-    return known, re.compile("|".join(map(re.escape, known)))
+def _known_strings() -> tuple[dict[str, tuple[str, str]], re.Pattern[str], re.Pattern[str]]:
+    """What a mark or a letter becomes → itself, and the encoding that made it so; the pattern of
+    its first character, and of all."""
+    straight = {'â€"': ("–", "cp1252"), "â€'": ("–", "cp1252")}  # made straight later
+    known, letters = straight | _wrong(_MARKS, _ENCODINGS), _wrong(_LETTERS, _LETTER_ENCODINGS)
+    letters.pop("Ăź")  # ü in ISO 8859-2, ß in Windows-1250, and both are common
+    marks, pairs = ("|".join(map(re.escape, own)) for own in (known, letters))
+    both = known | letters
+    first = re.compile(f"[{''.join(sorted({string[0] for string in both}))}]")
+    inside = f"(?<=[a-z])(?:{pairs})|(?<=[A-Z])(?:{pairs})(?=[a-z])"
+    return both, first, re.compile(f"{marks}|{inside}")
+
+
+def _wrong(characters: str, encodings: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """What UTF-8 becomes when it is decoded so → the character and the encoding; first come."""
+    found: dict[str, tuple[str, str]] = {}
+    for character in characters:
+        for encoding in encodings:
+            wrong = character.encode().decode(encoding, "replace")
+            if "\ufffd" not in wrong:
+                found.setdefault(wrong, (character, encoding))
+    return found
 
 
 def _decoded(text: str, found: set[str]) -> Iterator[Edit]:

@@ -4,9 +4,9 @@ import csv
 import random
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 
 import pytest
-from conftest import SHARED
 
 from experiments.cli.text_files import read_text
 from jdcv_core.data.demo.generate import demo_corpus
@@ -17,6 +17,8 @@ from jdcv_core.types import Document
 from research.experience.experience_chunking import ExperienceChunker
 from research.experience.parsing import parse_cv
 
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+"""Real CVs beside the checkout; without them the demo's are damaged alone."""
 ENCODINGS = ["utf-8", "cp1252", "latin-1", "utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"]
 ENCODINGS += ["mac-roman", "cp437", "cp1251", "shift-jis", "gb18030", "utf-32", "utf-7"]
 FOREIGN = (

@@ -114,6 +114,7 @@ def test_plain_text_comes_back_as_the_same_object(text):
         "工作经历:2016年1月-2019年10月、软件工程师。マーケティング 경력 ประสบการณ์",
         "👩‍💻 👍🏽 1️⃣ 🏴\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f ─────",
         "हिन्दी क्‍ष می‌خواهم",
+        "PĂŞUNE, MĂŞTI, învăţământ, CÂŞTIGĂTOR, ştiinţă, ĆWIERĆ, ŁÓDŹ, zażółć gęślą jaźń",
     ],
 )
 def test_what_is_right_stays(text):
@@ -176,6 +177,7 @@ def test_mojibake_of_mojibake_is_read():
         ("ACME " + "–".encode().decode("cp1252").upper() + " OSLO", "ACME – OSLO"),
         ("voilÃ le travail", "voilà le travail"),
         ("ï‚· Led", "• Led"),
+        ("M√§rz, fĂŠvrier, Juli├ín, M├╝nch, espa├▒ol", "März, février, Julián, Münch, español"),
         ("\uf0b7 Led 2015 \uf02d 2019", "• Led 2015 - 2019"),
         ("a\x0bb\x0cc\x85d\u2029e\rf", "a\nb\nc\nd\ne\nf"),
         ("2015\x1e2019\x01x", "2015-2019 x"),

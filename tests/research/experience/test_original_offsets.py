@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_parsing import CV
 from thorough import examples
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -12,7 +11,18 @@ from jdcv_core.types import Document
 from research.experience.experience_chunking import ExperienceChunker
 from research.experience.parsing import parse_cv
 
-DASHED = CV.replace(" to ", " – ")
+CV = """Ana Pop
+Summary
+Accountant since 2009, 6+ years of experience in audits.
+Work Experience
+Senior Accountant, 08/2014-Current, Acme Group
+Led the close – with Excel 2010 and SQL Server 2008.
+Accountant, 05/2009 – 07/2014, Beta Services
+Booked invoices.
+Education
+Bachelor of Science, 2005 - 2009, University of Graz
+Skills
+IFRS, payroll"""
 DAMAGE = {
     " ": ["\u00a0", "&nbsp;", "\u2003", "&#160;", "Â\u00a0"],
     "–": ["&ndash;", "&#8211;", "&amp;ndash;", "–".encode().decode("latin-1"), "â€“"[:2] + "“"],
@@ -64,7 +74,7 @@ def demo():
 @settings(max_examples=examples(25), deadline=None)
 @given(choices=CHOICES, which=st.integers(-1, 5))
 def test_a_damaged_cv_is_read_like_the_cv_at_its_own_offsets(demo, choices, which):
-    text = DASHED if which < 0 else demo[which]
+    text = CV if which < 0 else demo[which]
     wrong, places = damaged(text, choices)
     parsed = parse_cv(wrong)
     assert shape(parsed, wrong) == shape(parse_cv(text), text, places)
