@@ -4,9 +4,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
-from jdcv_core.types import LABELS
+from jdcv_core.types import GOOD, LABELS, NO, POTENTIAL
 
-NO, POTENTIAL, GOOD = range(len(LABELS))
 NAMES = ("no", "potential", "good")
 """The classes in the names of figures."""
 ABOVE_ALL = float(np.nextafter(1.0, 2.0))
