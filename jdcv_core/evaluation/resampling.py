@@ -11,7 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jdcv_core.evaluation.classification import GOOD, as_labels, confusion_metrics
+from jdcv_core.evaluation.classification import (
+    GOOD,
+    as_labels,
+    classes_of,
+    confusion_metrics,
+)
 from jdcv_core.evaluation.ranking import ndcg_per_query
 from jdcv_core.types import LABELS
 
@@ -75,7 +80,8 @@ def figures(
     """Metric → its value on each seed with JD j there counts[replicate, j] times, [replicate seed].
 
     A JD brings all its pairs, in every seed that tested it. Where a metric is undefined (no pair,
-    for auc_good no comparison, for ndcg no relevant document) it is nan.
+    for auc_good no comparison, for ndcg no relevant document, for some two classes) it is nan.
+    The classes are those of all rows together.
 
     rows:   from `sorted_columns`
     counts: [replicate jd], the JDs in sorted order
@@ -85,7 +91,7 @@ def figures(
     if on_classes:
         confusion = np.tensordot(counts, confusion_cells(rows), (1, 1))  # [replicate seed 3 3]
         some = confusion.sum((-2, -1)) > 0
-        values = confusion_metrics(confusion)
+        values = confusion_metrics(confusion, classes_of(rows["label"]))
         found = {metric: np.where(some, values[metric], np.nan) for metric in on_classes}
     with np.errstate(invalid="ignore"):  # 0 / 0 is nan here, and means undefined
         if "ndcg" in metrics:

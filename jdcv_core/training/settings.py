@@ -15,7 +15,8 @@ class TrainingSettings:
     token_budget:  tokens that the encoder processes in training; if given, it sets `steps`
     batch:         pairs in one forward and backward pass
     accumulation:  batches in one update
-    balance:       final shares of No, Potential and Good Fit among the draws; null: as in the data
+    balance:       final shares of No, Potential and Good Fit among the draws; null: as in the data.
+                   Labels of two classes take two shares, or leave out the middle one of three
     balance_until: share of the steps after which these shares are reached
     learning_rate: the highest rate of the encoder, reached after `warmup` and falling linearly to 0
     head_factor:   the rate of the scorer is this many times as high
