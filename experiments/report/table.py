@@ -234,7 +234,7 @@ def _binary_notes(facts: dict[str, Any]) -> list[str]:
         f"Two classes: {needy} are n/a (they need three classes), there is one cut between the "
         "classes, and QWK is Cohen's kappa."
     )
-    balance = facts["config"].get("training", {}).get("balance")
+    balance = facts.get("config", {}).get("training", {}).get("balance")
     if balance and len(balance) == len(LABELS):
         shares = shares_of_classes(balance, (NO, GOOD))
         both = f"{LABELS[NO]} {shares[NO]:.3f}, {LABELS[GOOD]} {shares[GOOD]:.3f}"
