@@ -1,4 +1,4 @@
-"""Which label values are read as which classes, and what each set that cannot be read is told."""
+"""Which label values are read as which classes, and the message for each set that is refused."""
 
 import re
 
