@@ -19,7 +19,7 @@ from jdcv_core.encoding.lora_tuning import save_memory
 from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.scoring import pair_losses
+from jdcv_core.scoring import pair_losses, parts_within
 from jdcv_core.training.distributed import same_number
 from jdcv_core.training.pairs import PairTensors, PairTokens
 from jdcv_core.types import ChunkVectors
@@ -46,16 +46,36 @@ class Trainable(nn.Module):
         self.labels = labels
 
     def forward(self, index: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The logits of the pairs at `index`, [pair]; with their labels, the losses, [pair]."""
+        """The logits of the pairs at `index`, [pair]; with their labels, the losses, [pair].
+
+        The scorer sees at most TOGETHER pairs at once, and fewer where a very long document would
+        stretch the padding of the others (`scoring.parts_within`). Each pair has its own value, so
+        the parts change neither the sum of the losses nor its gradient, but for rounding.
+        """
         sides = self.sides(index)
         values: list[Tensor] = []
-        for at in torch.arange(len(index)).split(TOGETHER):
+        parts = self.parts(index)
+        for at in parts:
             jd, cv = sides(at)
             if labels is None:
                 values.append(self.scorer(jd, cv))
             else:
                 values.append(pair_losses(self.scorer, jd, cv, labels[at].to(jd.vectors.device)))
-        return torch.cat(values)
+        order = torch.cat(parts)
+        if torch.equal(order, torch.arange(len(index))):
+            return torch.cat(values)
+        return torch.cat(values)[torch.argsort(order).to(values[0].device)]
+
+    def parts(self, index: Tensor) -> list[Tensor]:
+        """Positions in `index`, [pair], in the parts that the scorer sees at once."""
+        if self.sharded:  # every process must call the scorer as often as the others
+            return list(torch.arange(len(index)).split(TOGETHER))
+        sizes = list(zip(*self.chunk_counts(index), strict=True))
+        return [torch.tensor(part) for part in parts_within(sizes, TOGETHER)]
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        """The numbers of JD chunks and of CV chunks of the pairs at `index`."""
+        raise NotImplementedError
 
     def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
         """For the pairs at `index`: positions in it → the chunk vectors of JDs and CVs."""
@@ -85,7 +105,11 @@ class OnVectors(Trainable):
         return lambda at: self.data.sides(index[at])
 
     def costs(self) -> np.ndarray:
-        return self.data.chunk_counts()
+        jd, cv = self.data.chunk_counts(torch.arange(len(self.labels)))
+        return np.array(jd) + np.array(cv)
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        return self.data.chunk_counts(index)
 
 
 class OnTokens(Trainable):
@@ -121,6 +145,7 @@ class OnTokens(Trainable):
             raise InputError(f"training.precision {precision}", "it is unknown", cure)
         self.data, self.module, self.encoder = data, module, encoder
         self.tokens = np.array([sum(map(len, chunks)) for chunks in data.chunks])  # [doc]
+        self.counts = np.array([len(chunks) for chunks in data.chunks])  # [doc]
         self.device = torch.device(encoder.device)
         fast = self.device.type == "cuda" or multiplies_bf16()
         self.bf16 = precision == "bf16" or (precision == "auto" and fast)
@@ -167,6 +192,11 @@ class OnTokens(Trainable):
 
     def costs(self) -> np.ndarray:
         return self.tokens[self.data.jd_index.numpy()] + self.tokens[self.data.cv_index.numpy()]
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        sides = (self.data.jd_index, self.data.cv_index)
+        jd, cv = (self.counts[side[index].numpy()].tolist() for side in sides)
+        return jd, cv
 
     def arrange(self, index: Tensor) -> Tensor:
         return torch.argsort(self.data.cv_index[index], stable=True)  # pairs of one CV together
