@@ -17,6 +17,8 @@ from jdcv_core.types import Encoded, Side
 
 WIDTH = 60
 """Characters of a chunk that are printed."""
+TOGETHER = 64
+"""Chunks that are left out before their copies of the document are given up."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,19 @@ def explain_pair(
     cv, jd: with whitened vectors
     label:  the class of a score
 
-    It costs one call of the scorer for each chunk; the encoder is not called again.
+    It costs one call of the scorer for each chunk; the encoder is not called again. At most
+    TOGETHER copies of a document are held at once.
     """
-    known = {"cv": cv, "jd": jd}
-    pairs = [("cv", "jd")]
-    for side, own in (("cv", cv), ("jd", jd)):
-        for at in range(len(own.chunks) if len(own.chunks) > 1 else 0):
-            known[f"{side}{at}"] = _without(own, at)
-            pairs.append((f"cv{at}", "jd") if side == "cv" else ("cv", f"jd{at}"))
-    scores = dict(zip(pairs, score_encoded(scorer, pairs, known), strict=True))
-    whole = float(scores["cv", "jd"])
+    (whole,) = score_encoded(scorer, [("cv", "jd")], {"cv": cv, "jd": jd}).tolist()
+    without = {"cv": _without_each(scorer, cv, jd, "cv"), "jd": _without_each(scorer, cv, jd, "jd")}
     cosines = unit_rows(cv.vectors) @ unit_rows(jd.vectors).T  # [cv chunk, jd chunk]
 
     def effects(side: Side, own: Encoded, similar: np.ndarray) -> tuple[ChunkEffect, ...]:
         found = []
         for at, chunk in enumerate(own.chunks):
-            pair = (f"cv{at}", "jd") if side == "cv" else ("cv", f"jd{at}")
             nearest = int(similar[at].argmax())
             text = own.document.text[chunk.start : chunk.end]
-            effect = whole - float(scores[pair]) if pair in scores else float("nan")
+            effect = whole - without[side][at] if len(own.chunks) > 1 else float("nan")
             best = float(similar[at, nearest])
             found.append(ChunkEffect(side, at, chunk.start, chunk.end, text, effect, nearest, best))
         return tuple(found)
@@ -98,6 +94,18 @@ def explain_pair(
     return Explanation(
         whole, label(whole), effects("cv", cv, cosines), effects("jd", jd, cosines.T)
     )
+
+
+def _without_each(scorer: nn.Module, cv: Encoded, jd: Encoded, side: Side) -> list[float]:
+    """The score without each chunk of a side, in order; [] for a single chunk."""
+    own = cv if side == "cv" else jd
+    scores: list[float] = []
+    for start in range(0, len(own.chunks) if len(own.chunks) > 1 else 0, TOGETHER):
+        places = range(start, min(start + TOGETHER, len(own.chunks)))
+        known = {"cv": cv, "jd": jd} | {str(at): _without(own, at) for at in places}
+        pairs = [(str(at), "jd") if side == "cv" else ("cv", str(at)) for at in places]
+        scores += score_encoded(scorer, pairs, known).tolist()
+    return scores
 
 
 def _without(own: Encoded, at: int) -> Encoded:

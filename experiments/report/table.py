@@ -265,6 +265,7 @@ def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
         + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
         f"{encoding['encoder_calls']} calls of the encoder."
     ]
+    said += encoding.get("long", [])
     single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
     if single > 0.5 * encoding["documents"]:
         said.append(

@@ -12,9 +12,10 @@ import numpy as np
 
 from jdcv_core.chunking import Chunker, TokenChunker
 from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.long_documents import long_documents
 from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
-from jdcv_core.progress import progress
+from jdcv_core.progress import console, progress
 from jdcv_core.types import Chunk, Document, Encoded
 
 GROUP = 64
@@ -43,6 +44,7 @@ class EncodeReport:
     seconds: float = 0.0
     chunk_counts: dict[str, list[int]] = field(default_factory=dict)
     experiences: dict[str, Any] = field(default_factory=dict)
+    long: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """The same as plain numbers and texts, for a record; chunk counts as a summary."""
@@ -56,7 +58,8 @@ class EncodeReport:
             }
             for side, counts in self.chunk_counts.items()
         }
-        plain = {key: value for key, value in asdict(self).items() if key != "experiences"}
+        left_out = ("experiences", *(() if self.long else ("long",)))
+        plain = {key: value for key, value in asdict(self).items() if key not in left_out}
         return {**plain, "chunk_counts": chunks}
 
 
@@ -89,6 +92,9 @@ def encode_documents(
     cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens, encoder.name)
     settle_precision(encoder, store)
     chunks = {d.id: tuple(own) for d, own in zip(documents, cut.chunks, strict=True)}
+    long = long_documents(documents, chunks)
+    for sentence in long:
+        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
     keys = {
         i: vector_key([chunk.tokens for chunk in own], tokenizer, weights)
@@ -112,6 +118,7 @@ def encode_documents(
         encoder_calls=encoder.calls - calls,
         tokens=tokens,
         experiences=cut.report,
+        long=long,
     )
     for d in documents:
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))
