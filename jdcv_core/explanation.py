@@ -12,6 +12,7 @@ import numpy as np
 from torch import nn
 
 from jdcv_core.encoding.whitening import unit_rows
+from jdcv_core.progress import progress
 from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
@@ -100,11 +101,14 @@ def _without_each(scorer: nn.Module, cv: Encoded, jd: Encoded, side: Side) -> li
     """The score without each chunk of a side, in order; [] for a single chunk."""
     own = cv if side == "cv" else jd
     scores: list[float] = []
-    for start in range(0, len(own.chunks) if len(own.chunks) > 1 else 0, TOGETHER):
-        places = range(start, min(start + TOGETHER, len(own.chunks)))
-        known = {"cv": cv, "jd": jd} | {str(at): _without(own, at) for at in places}
-        pairs = [(str(at), "jd") if side == "cv" else ("cv", str(at)) for at in places]
-        scores += score_encoded(scorer, pairs, known).tolist()
+    count = len(own.chunks) if len(own.chunks) > 1 else 0
+    with progress(f"Leaving out {side.upper()} chunks", count, least=2 * TOGETHER) as advance:
+        for start in range(0, count, TOGETHER):
+            places = range(start, min(start + TOGETHER, count))
+            known = {"cv": cv, "jd": jd} | {str(at): _without(own, at) for at in places}
+            pairs = [(str(at), "jd") if side == "cv" else ("cv", str(at)) for at in places]
+            scores += score_encoded(scorer, pairs, known).tolist()
+            advance(len(places))
     return scores
 
 
