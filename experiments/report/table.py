@@ -205,6 +205,7 @@ def notes(facts: dict[str, Any]) -> list[str]:
         said += _encoding_notes(encoding)
     for kind, seeds in facts["splits"].items():
         said += [_split_note(kind, seed, split) for seed, split in seeds.items()]
+    said = list(dict.fromkeys(said))  # two encoders may name the same long document
     if cells := facts.get("cells"):
         said.append(f"Cells made now: {cells['made']} of {cells['all']}; the others were found.")
     return said

@@ -72,7 +72,8 @@ class LabelReading:
         named = " and ".join(LABELS[label] for label in classes)
         values = _shown(self.spelling)
         if len(classes) == 1:
-            what = f"every label ({values}) is {named}: one class leaves nothing to tell apart"
+            read = f" ({values}) is read as {named}" if self.given else f" is {values}"
+            what = f"every label{read}: one class leaves nothing to tell apart"
             raise InputError(where, what, f"add pairs of another class, or check {HOW}")
         if len(classes) == 2 and classes != [NO, GOOD]:
             what = f"the labels are {named} alone ({values}), and two classes are No and Good Fit"
@@ -155,8 +156,10 @@ def unknown_label(reading: LabelReading, value: Any) -> tuple[str, str]:
     if not key:
         return shown, "give its label or remove the row"
     if reading.given:
-        known = ", ".join(sorted(reading.known))
-        cure = f"known: {known[:100]}; add it: {HOW}"
+        known = ", ".join(sorted(reading.known, key=_order))
+        example = ", ".join(f"{k}: {LABELS[v]}" for k, v in [*reading.known.items()][:SHOWN])
+        shown_key = str(value)[:60]
+        cure = f"known: {known[:100]}; add it: 'data.labels={{{example}, {shown_key}: LABEL}}'"
         return f"{shown}, and `labels` leaves it out", cure
     if len(reading.spelling) > SHOWN:
         cure = f"give classes (the file has {len(reading.spelling)} different values), or map them"
@@ -167,7 +170,7 @@ def unknown_label(reading: LabelReading, value: Any) -> tuple[str, str]:
     return shown, cure + (_written(reading.spelling, _evenly(reading)) if several else HOW)
 
 
-HOW = "data.labels={VALUE: LABEL, …}"
+HOW = "'data.labels={VALUE: LABEL, …}'"
 
 
 def _guess(spelling: Spelling) -> dict[str, int]:
@@ -219,11 +222,11 @@ def _evenly(reading: LabelReading) -> dict[str, int]:
 
 
 def _written(spelling: Spelling, labels: Mapping[str, int]) -> str:
-    """`data.labels={0: No Fit, 1: Good Fit}`"""
+    """`'data.labels={0: No Fit, 1: Good Fit}'`, as a shell takes it"""
     known = labels or {"0": NO, "1": GOOD}
     keys = sorted(known, key=_order)
     pairs = ", ".join(f"{spelling.get(key, key)}: {LABELS[known[key]]}" for key in keys)
-    return f"data.labels={{{pairs}}} (in Python: labels=)"
+    return f"'data.labels={{{pairs}}}' (in Python: labels=)"
 
 
 def _shown(spelling: Spelling) -> str:
