@@ -21,7 +21,7 @@ from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.scoring import pair_losses, parts_within
 from jdcv_core.training.distributed import same_number
-from jdcv_core.training.pairs import PairTensors, PairTokens
+from jdcv_core.training.pairs import PairTensors, PairTokens, StoredVectors
 from jdcv_core.types import ChunkVectors
 
 TOGETHER = 256
@@ -164,7 +164,7 @@ class OnTokens(Trainable):
         vectors = self.encode(documents)
         return lambda at: (vectors.take(row[0, at]), vectors.take(row[1, at]))
 
-    def encode(self, documents: Tensor) -> ChunkVectors:
+    def encode(self, documents: Tensor) -> StoredVectors:
         """The whitened chunk vectors of documents (rows of the data), each encoded once."""
         rows = documents.tolist()
         chunks = [chunk for row in rows for chunk in self.data.chunks[row]]
@@ -182,13 +182,9 @@ class OnTokens(Trainable):
         vectors = (vectors - self.mean) @ self.matrix  # in the batches' order
         place = torch.empty(len(chunks), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(chunks))
-        counts = torch.tensor([len(self.data.chunks[row]) for row in rows])
-        mask = torch.arange(int(counts.max())) < counts[:, None]  # [doc chunk]
-        table = torch.zeros(mask.shape, dtype=torch.long)
-        table[mask] = place
-        mask, table = mask.to(self.device), table.to(self.device)
-        padded = vectors[table] * mask[..., None]
-        return ChunkVectors(tuple(self.data.ids[row] for row in rows), padded, mask)
+        padding = vectors.new_zeros(1, vectors.shape[1])
+        ordered = torch.cat([vectors[place.to(self.device)], padding])
+        return StoredVectors(tuple(self.data.ids[i] for i in rows), self.counts[rows], ordered)
 
     def costs(self) -> np.ndarray:
         return self.tokens[self.data.jd_index.numpy()] + self.tokens[self.data.cv_index.numpy()]
