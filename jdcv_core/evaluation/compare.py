@@ -125,8 +125,8 @@ def compare(
     verdict:    "better" or "worse" where the interval excludes 0 and p_holm < 1 - level, else
                 "tie" or "tie (Holm)"; see `significance.verdict`
 
-    Where the labels are No Fit and Good Fit alone, macro_f1 is the mean over the two, and mae_classes
-    and distant are nan.
+    Where the labels are No Fit and Good Fit alone, macro_f1 is the mean over the two, and
+    mae_classes and distant are nan.
 
     Raises KeyError for a baseline or a member of the family that is no row, ValueError for a
     missing column, rows that do not match or occur twice, an unknown label or metric, and a score
