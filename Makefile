@@ -60,9 +60,9 @@ docs: $(VENV)-docs/installed ## the documentation site in site/, strictly: a bro
 figure: $(STAMP) ## the README's picture: trains chunk attention on the demo corpus, draws one pair
 	$(BIN)/python docs/draw_attention.py $(ARGS)
 
-# uv does not read pip's settings, so the places of wheels that pip knows are handed on, in a shell
-# variable. pip takes the first of these that is set: the environment, the section install, the
-# section global. `pip config list` prints them quoted (`pip config get` reads one file only);
+# uv does not read pip's settings, so pip's sources of wheels are passed to uv in a shell variable.
+# pip uses the first of these that is set: the environment, the section install, the section global.
+# `pip config list` prints them quoted (`pip config get` reads one file only);
 # pip separates places by white space, uv by commas.
 define find_links
 links="$${UV_FIND_LINKS-}"; \
@@ -76,7 +76,7 @@ endef
 find-links:
 	@$(call find_links,$(firstword $(PYTHON) $(PYTHONS))); echo "$$links"
 
-# The report needs jinja2 and typst alone, so it has a small environment.
+# The report needs only jinja2 and typst, so it has a small environment.
 $(VENV)-report/installed: constraints.txt
 	$(firstword $(PYTHON) $(PYTHONS)) -m venv $(VENV)-report
 	$(VENV)-report/bin/python -m pip install --quiet -c constraints.txt jinja2 typst

@@ -1,18 +1,19 @@
-"""What a contrastive step of our own costs, beside the plain step and sentence-transformers'.
+"""Compare the cost of our cached contrastive step with a plain step and sentence-transformers.
 
-The encoder is all-MiniLM-L6-v2 (extra `offline`); a document is its first chunk of 64 tokens, so
-that every rival reads the same text and the plain step fits 24 GiB. One batch, forward and backward
-in fp32, median of `--repeats` in turn after a small step of each, in one process. Last line: one
-JSON object, with
-  memory_ratio      peak memory of a cached step on 4,096 documents over that on 256, each in a
-                    separate process; memory_ratio_added leaves out what the process had before
-  cached_over_plain seconds, each document once, all weights trained; ..._lora: adapters only
-  dedup_over_plain  seconds of the cached step, each document once, over those of the plain step on
-                    the same pairs, each with its own two documents
-  st_over_ours      seconds of CachedMultipleNegativesRankingLoss over those of the cached step
+The encoder is all-MiniLM-L6-v2 (extra `offline`). Each document is cut to its first 64 tokens, so
+that all rivals read the same text and the plain step fits into 24 GiB. The forward and backward
+pass of one batch is measured in fp32, in one process: all rivals run one small step, then take
+turns; the result is the median of `--repeats`. The last line is one JSON object with
+  memory_ratio      peak memory of a cached step on 4,096 documents / that on 256 documents, each
+                    in a separate process; memory_ratio_added subtracts the memory before the step
+  cached_over_plain seconds of the cached step / those of the plain step, each document once, all
+                    weights trained; cached_over_plain_lora: only adapters trained
+  dedup_over_plain  seconds of the cached step with each document once / those of the plain step on
+                    the same pairs, in which every pair has its two documents
+  st_over_ours      seconds of CachedMultipleNegativesRankingLoss / those of the cached step
 
   python benchmarks/contrastive.py                       # 635 pairs of the demo corpus
-  python benchmarks/contrastive.py --pairs pairs.csv     # of the hub dataset's columns
+  python benchmarks/contrastive.py --pairs pairs.csv     # a table with the hub dataset's columns
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def main() -> None:
     pairs = [dataset.pairs[i] for i in rng.permutation(len(dataset.pairs))[: options.batch]]
     encoder = sentence_transformer(precision="fp32", device="cpu", batch_tokens=MICRO_TOKENS)
     for step in rivals(encoder, dataset, pairs[:WARM_UP]).values():
-        step()  # or the first rival alone pays for pages and kernels that all use
+        step()  # otherwise only the first rival pays for shared memory pages and kernels
     seconds = race(rivals(encoder, dataset, pairs), options.repeats)
     used = {
         size: json.loads(
@@ -91,10 +92,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pairs", help="CSV of labelled pairs; without it the demo corpus")
+    parser.add_argument("--pairs", help="CSV of labelled pairs (default: the demo corpus)")
     parser.add_argument("--batch", type=int, default=635, help="pairs")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0, help="of the pairs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the pairs")
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -102,7 +103,7 @@ def arguments() -> argparse.Namespace:
 def rivals(
     encoder: Encoder, dataset: Dataset, pairs: Sequence[Pair]
 ) -> dict[str, Callable[[], object]]:
-    """Name → one step on the same pairs."""
+    """Return the rivals: name → a function that runs one step on the same pairs."""
     ids = sorted({i for p in pairs for i in (p.jd, p.cv)})
     first = first_chunks(encoder, [dataset.documents[i] for i in ids])
     once = match_contrast(PairGraph([good(p) for p in pairs]), ids)
@@ -123,12 +124,12 @@ def rivals(
 
 
 def good(pair: Pair) -> Pair:
-    """Every pair of the batch is a positive, for the library has no other pairs."""
+    """Label a pair as Good Fit, because the library supports only positive pairs."""
     return Pair(pair.cv, pair.jd, 2)
 
 
 def each_pair(pairs: Sequence[Pair]) -> tuple[list[str], Contrast]:
-    """The documents pair by pair, repeats and all: the usual in-batch loss."""
+    """Make the usual in-batch contrast, in which a document appears once for each of its pairs."""
     n = len(pairs)
     many = [p.jd for p in pairs] + [p.cv for p in pairs]
     positive = [(i, n + i) for i in range(n)]
@@ -143,7 +144,7 @@ def first_chunks(encoder: Encoder, documents: Sequence[Document]) -> dict[str, S
 def library_step(
     encoder: Encoder, first: dict[str, Sequence[int]], pairs: Sequence[Pair]
 ) -> Callable[[], None]:
-    """sentence-transformers' cached loss on the same token ids, with as many tokens at once."""
+    """Make a step of sentence-transformers' cached loss, with the same token ids and batches."""
     from sentence_transformers.sentence_transformer.losses import (
         CachedMultipleNegativesRankingLoss,
     )
@@ -163,7 +164,7 @@ def library_step(
 
 
 def race(rivals: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each, in turn, so that a busy minute hits all alike."""
+    """Measure median seconds of each rival; in turns, so that a busy machine slows all equally."""
     times: dict[str, list[float]] = {name: [] for name in rivals}
     with progress("Steps", repeats * len(rivals)) as advance:
         for _ in range(repeats):
@@ -176,7 +177,7 @@ def race(rivals: dict[str, Callable[[], object]], repeats: int) -> dict[str, flo
 
 
 def memory_of(batch: int) -> dict[str, int]:
-    """Bytes of the process at its peak, and what a cached step on this many documents added."""
+    """Measure the process's peak bytes, and how many a cached step on `batch` documents added."""
     encoder = sentence_transformer(precision="fp32", device="cpu", batch_tokens=MICRO_TOKENS)
     model = ContrastiveEncoder(trainable_module(encoder, "full"), encoder).train()
     rng = np.random.default_rng(0)
@@ -186,13 +187,13 @@ def memory_of(batch: int) -> dict[str, int]:
         range(half), range(half, batch), [(i, half + i) for i in range(half)], [1.0] * half
     )
     before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak of loading is none of the step's
+    Path("/proc/self/clear_refs").write_text("5")  # exclude the peak of loading
     model.step(documents, contrast)
     return {"peak": memory("VmHWM"), "added": memory("VmHWM") - before}
 
 
 def memory(name: str) -> int:
-    """Bytes of this process, now (VmRSS) or at its peak (VmHWM); Linux alone."""
+    """Return the bytes of this process, now (VmRSS) or at its peak (VmHWM); only on Linux."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) * 1024
 

@@ -1,14 +1,14 @@
-"""How fast documents become chunk vectors: three ratios, each measured side by side in one run.
+"""Measure the speed of encoding: three comparisons, each within one run.
 
-once      every unique document once, against once for every pair that it is in
-batching  chunks of like length together, against the order in which they arrive, one at a time,
-          and sentence-transformers' own `encode` on the same weights and chunk texts
-gemm      the floating-point operations of a forward on long chunks per second, as a share of what
-          the model's own matrix products reach alone, in fp32 and in bf16
+once      encoding every unique document once, against encoding it once for every pair
+batching  batches of chunks of similar length, against batches in order of arrival, single chunks,
+          and sentence-transformers' `encode` on the same weights and chunk texts
+gemm      operations per second of a forward pass on long chunks, as a share of the rate of the
+          model's matrix products alone, in fp32 and in bf16
 
 Rivals take turns within each repeat, and the fastest repeat of each counts. The default model has
-GPT-2's 124M shape and RANDOM weights: its vectors mean nothing, its speed is the same. The last
-line of the output is one JSON object.
+GPT-2's 124M shape and RANDOM weights: its vectors are meaningless, but its speed is that of GPT-2.
+The last line of the output is one JSON object.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from jdcv_core.progress import progress
 from jdcv_core.types import Dataset, Pair
 
 ROWS = 8
-"""Chunks in a batch of the rivals: as many as the prototype had."""
+"""Number of chunks in a batch of the rivals, as in the prototype."""
 
 
 def main() -> None:
@@ -81,12 +81,12 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--pairs", help="a table of labelled pairs (CSV, JSONL, Parquet)")
     parser.add_argument("--tokens", type=int, default=12_000, help="size of the samples, in tokens")
-    parser.add_argument("--repeats", type=int, default=2, help="turns of each rival")
+    parser.add_argument("--repeats", type=int, default=2, help="repeats of each rival")
     return parser.parse_args()
 
 
 def load(pairs: str | None) -> Dataset:
-    """The pairs in a table, or the demo corpus."""
+    """Load the pairs of a table, or the demo corpus."""
     if pairs is not None:
         from jdcv_core.data.sources import load_table
 
@@ -105,14 +105,14 @@ def make_encoder(kind: str, dataset: Dataset, folder: Path) -> Encoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = GPT2LMHeadModel(gpt2_config("gpt2"))
-    save(folder, model, train_tokenizer(texts, 8192))  # fewer words than rows: speed is the same
+    save(folder, model, train_tokenizer(texts, 8192))  # fewer tokens than embeddings: same speed
     encoder = gpt2(path=str(folder))
     encoder.name = "GPT-2 124M, random weights"
     return encoder
 
 
 def race(rivals: dict[str, Callable[[], object]], repeats: int, title: str) -> dict[str, float]:
-    """Seconds of each rival's fastest turn; they take turns, so a busy machine slows all alike."""
+    """Measure the seconds of each rival's fastest turn; turns alternate between the rivals."""
     best = dict.fromkeys(rivals, float("inf"))
     with progress(title, repeats * len(rivals)) as advance:
         for _ in range(repeats):
@@ -129,7 +129,7 @@ def race(rivals: dict[str, Callable[[], object]], repeats: int, title: str) -> d
 def once(
     dataset: Dataset, encoder: Encoder, size: int, budget: int, repeats: int, path: Path
 ) -> dict[str, Any]:
-    """Unique documents through store and encoder, against both documents of every pair."""
+    """Compare encoding unique documents through the store with encoding both of every pair."""
     documents = list(dataset.documents.values())
     cut = dict(
         zip(dataset.documents, chunk_documents(documents, encoder.tokenizer, size), strict=True)
@@ -170,7 +170,7 @@ def once(
 
 
 def sample_pairs(pairs: Sequence[Pair], tokens: dict[str, int], budget: int) -> list[Pair]:
-    """The first CVs with all of their pairs, up to a budget of tokens read pair by pair."""
+    """Take the first CVs with all their pairs, up to a budget of tokens counted for each pair."""
     by_cv: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_cv.setdefault(pair.cv, []).append(pair)
@@ -185,10 +185,10 @@ def sample_pairs(pairs: Sequence[Pair], tokens: dict[str, int], budget: int) -> 
 def batching(
     dataset: Dataset, encoder: Encoder, size: int, budget: int, repeats: int, folder: Path
 ) -> dict[str, Any]:
-    """The same chunks in batches of like length, as they arrive, alone, and by the library.
+    """Compare batches by length with batches in arrival order, single chunks, and the library.
 
-    Two of ours: with the encoder's own budget of tokens, and with that of `ROWS` full chunks, which
-    arrival order and the library have.
+    Our batches are measured twice: with the encoder's budget of tokens, and with a budget of `ROWS`
+    full chunks, which the arrival order and the library use.
     """
     chunks, texts = sample_chunks(dataset, encoder, size, budget)
     library = library_model(encoder, folder, size)
@@ -227,7 +227,7 @@ def batching(
 def sample_chunks(
     dataset: Dataset, encoder: Encoder, size: int, budget: int
 ) -> tuple[list[tuple[int, ...]], list[str]]:
-    """Tokens and texts of the chunks of random documents, both sides mixed."""
+    """Return tokens and texts of the chunks of random documents of both sides."""
     documents = list(dataset.documents.values())
     chunks: list[tuple[int, ...]] = []
     texts: list[str] = []
@@ -241,12 +241,12 @@ def sample_chunks(
 
 
 def padded(batches: Sequence[Sequence[int]]) -> float:
-    """Tokens that go through the encoder over tokens that are real."""
+    """Compute the number of tokens with padding / the number of real tokens."""
     return sum(len(b) * max(b) for b in batches) / sum(map(sum, batches))
 
 
 def library_model(encoder: Encoder, folder: Path, size: int) -> Any:
-    """A SentenceTransformer with the encoder's weights, pooling, window and precision."""
+    """Make a SentenceTransformer with the encoder's weights, pooling, window and precision."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
@@ -259,7 +259,7 @@ def library_model(encoder: Encoder, folder: Path, size: int) -> Any:
 
 
 def gemm(encoder: Encoder, size: int, repeats: int) -> dict[str, Any]:
-    """The share of the measured rate of matrix products that a forward on long chunks reaches."""
+    """Measure which share of the rate of matrix products a forward pass on long chunks reaches."""
     rows = len(encoder.batches([encoder.network.window] * 64)[0])
     generator = np.random.default_rng(0)
     chunks = generator.integers(encoder.tokenizer.get_vocab_size(), size=(rows, size)).tolist()
@@ -299,13 +299,13 @@ def multiply(
     inputs: dict[int, torch.Tensor],
     matrices: dict[tuple[int, int], torch.Tensor],
 ) -> None:
-    """The matrix products of a forward and nothing else."""
+    """Compute only the matrix products of a forward pass."""
     for shape in shapes:
         _ = inputs[shape[0]] @ matrices[shape]
 
 
 def matrix_shapes(module: nn.Module) -> list[tuple[int, int]]:
-    """(in, out) of every matrix that each token is multiplied with; BERT's pooler sees only one."""
+    """List (in, out) of every matrix that multiplies all tokens (BERT's pooler reads only one)."""
     from transformers.pytorch_utils import Conv1D
 
     shapes = []
@@ -318,14 +318,14 @@ def matrix_shapes(module: nn.Module) -> list[tuple[int, int]]:
 
 
 def attention_operations(module: nn.Module, rows: int, length: int) -> int:
-    """Of Q K^T and of its product with V; a decoder needs only keys up to the query."""
+    """Count the operations of Q K^T and of weights V; a decoder needs only keys up to the query."""
     config: Any = next(m.config for m in module.modules() if hasattr(m, "config"))
     seen = length * (length + 1) // 2 if config.model_type == "gpt2" else length * length
     return 4 * rows * seen * config.hidden_size * config.num_hidden_layers
 
 
 def judge(figures: dict[str, Any]) -> dict[str, bool]:
-    """The aims of the toolkit, reached or not."""
+    """Return for each aim of the toolkit whether it is reached."""
     once, batching, gemm = (figures[name] for name in ("once", "batching", "gemm"))
     faster = max(DTYPES, key=lambda name: gemm[name]["tokens_per_second"])
     return {

@@ -1,20 +1,20 @@
-"""How well date ranges of experiences are found in real CVs, and how fast.
+"""Measure how well, and how fast, date ranges of experiences are found in real CVs.
 
-`--cvs` is a zip of XML files in which people marked spans, as dotin-inc published them:
-`<label type="Years of Experience">08/2014 - Current</label>`. A span is found if a range or a
-stated duration of ours overlaps it (recall); one of ours is right if a span overlaps it
-(precision). The annotators left many ranges unmarked, so `--misses` writes every span that was not
-found and every range of ours that no span overlaps, to be judged by a reader.
+`--cvs` is a zip of XML files in which annotators marked spans, as published by dotin-inc:
+`<label type="Years of Experience">08/2014 - Current</label>`. A marked span is found if a range or
+a stated duration of ours overlaps it (recall). A range of ours is right if a marked span overlaps
+it (precision). The annotators left many ranges unmarked; therefore `--misses` writes every span
+that was not found and every range of ours without a marked span, so that a reader can judge them.
 
-A third of the files, chosen by a hash of their name, was set aside while rules were written. Where
-both ends of a span can be read by dateutil in one way, the months are compared, too. Last line: one
-JSON object, with
-  recall, precision, spans, ranges    on the files that rules were written with
+A third of the files, chosen by a hash of their names, was not used to write the rules. If dateutil
+can read both ends of a span without ambiguity, the months are compared, too. The last line is one
+JSON object with
+  recall, precision, spans, ranges    on the files that were used to write the rules
   held_aside_recall, held_aside_precision, held_aside_spans, held_aside_ranges
   month_accuracy, months_compared     over all files
   cvs_per_second                      one core, sections, experiences, durations and notes
   slowest_50_pages_ms                 the slowest of a set of hostile texts of 150,000 characters
-  longest_text                        which one that is
+  longest_text                        name of that text
 
   python benchmarks/experience.py --cvs train.zip --misses misses.tsv
 """
@@ -41,11 +41,11 @@ from research.experience.parsing import parse_cv
 
 LABEL = "Years of Experience"
 PAGES = 150_000
-"""Characters of 50 pages."""
+"""Number of characters of 50 pages."""
 REPEATS = 3
 MONTH_AND_YEAR = re.compile(
     r"[A-Z][a-z]+\.? \d{4}|\d{1,2}/\d{4}|\d{1,2}/1/\d{4}|\d{4}"
-)  # forms that can be read in one way alone
+)  # unambiguous forms
 ENDS = re.compile(r"\s*(?:-|–|—|to)\s*")
 OPEN = {"present", "current", "till date", "date"}
 
@@ -121,12 +121,12 @@ def arguments() -> argparse.Namespace:
 
 
 def held_aside(name: str) -> bool:
-    """A third of the files."""
+    """Return whether a file belongs to the third that was not used to write the rules."""
     return int(sha256(name.encode()).hexdigest(), 16) % 3 == 0
 
 
 def marked(path: Path) -> Iterator[tuple[str, str, list[Span]]]:
-    """Name, text and the spans of LABEL of each file, in order of name."""
+    """Yield name, text and the spans of LABEL of each file, sorted by name."""
     with zipfile.ZipFile(path) as archive:
         for entry in sorted(archive.namelist()):
             if entry.endswith(".xml"):
@@ -135,9 +135,9 @@ def marked(path: Path) -> Iterator[tuple[str, str, list[Span]]]:
 
 
 def without_labels(raw: str) -> tuple[str, list[Span]]:
-    """The text between <cv> and </cv>, and where the spans lie in it.
+    """Return the text between <cv> and </cv> and the positions of the spans in it.
 
-    Bytes that the files hold as `\\xe2\\x80\\x93` become the characters that they were.
+    Escaped bytes in the files, such as `\\xe2\\x80\\x93`, are decoded.
     """
     body = raw[raw.index("<cv>") + 4 : raw.rindex("</cv>")]
     text, spans, open_labels = "", [], []
@@ -163,14 +163,14 @@ def overlap(one: Span, other: Span) -> bool:
 
 
 def context(text: str, span: Span) -> str:
-    """The span in brackets between what stands around it, on one line."""
+    """Show the span in brackets with the text around it, on one line."""
     start, end = span
     around = f"{text[max(0, start - 60) : start]}[[{text[start:end]}]]{text[end : end + 40]}"
     return re.sub(r"\s", " ", around)
 
 
 def read_by_dateutil(span: str) -> tuple[int, int | None] | None:
-    """First month, and where it ends or None for an open end; None if not plainly readable."""
+    """Return first month and end (None for an open end), or None if the span is ambiguous."""
     ends = ENDS.split(span.strip())
     if len(ends) != 2:
         return None
@@ -188,13 +188,13 @@ def read_by_dateutil(span: str) -> tuple[int, int | None] | None:
             return None
     if months[0] is None:
         return None
-    if months[1] == months[0]:  # within one unit: all of it
+    if months[1] == months[0]:  # both ends in one month or year: count it whole
         months[1] += 12 if ends[1].isdigit() else 1
     return months[0], months[1]
 
 
 def slowest_text() -> tuple[float, str]:
-    """Seconds of the slowest hostile text (the best of REPEATS each), and its name."""
+    """Return seconds (best of REPEATS) and name of the slowest hostile text."""
     random = Random(0)
     pieces = ["2010", "Jan", "to", "-", "/", " ", "\n", "Experience", "5 years", "present", "1",
               "Education", ".", ",", "é", "Work ", "20132015", "(", ")", "Skills:"]  # fmt: skip

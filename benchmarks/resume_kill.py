@@ -1,23 +1,23 @@
-"""Kill training at random moments, go on, and compare with training that was left alone.
+"""Kill training at random moments, resume it, and compare it with uninterrupted training.
 
     python benchmarks/resume_kill.py --points 100
 
-A point is one training of a small GPT-2 with its match head on the demo corpus, in a process of its
-own, that is killed (SIGKILL) and started again until it ends. Half of the first kills come at a
-random moment of the whole training, the others inside a save: at a random one of its file-system
-calls, before it or a random part of a millisecond after. A point is equal if the SHA-256 of the
-last checkpoint's weights, optimiser state, best weights and metrics (everything but the seconds)
-is that of the training that nobody killed. Every third point is killed twice.
+A point is one training of a small GPT-2 with its match head on the demo corpus, in a separate
+process that is killed (SIGKILL) and started again until it ends. Half of the first kills come at a
+random moment of the whole training. The others come inside a save, at a random file-system call:
+before it, or a random part of a millisecond after it. A point is equal if the SHA-256 of the last
+checkpoint's weights, optimiser state, best weights and metrics (everything except the seconds) is
+that of the uninterrupted training. Every third point is killed twice.
 
-The last line is one JSON object: points, equal, inside_save (points of which a kill left the
-temporary folder of a save behind), kills.
+The last line is one JSON object: points, equal, inside_save (points at which a kill left the
+temporary folder of a save), kills.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked: no threads before that
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # children are forked, so no threads may exist before
 
 import argparse
 import json
@@ -60,11 +60,11 @@ SETTINGS = TrainingSettings(
     checkpoint_every=2,
 )
 CALLS = ("open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "os.listdir")
-"""Audit events of file-system calls (PEP 578)."""
+"""Names of the audit events of file-system calls (PEP 578)."""
 
 
 def preparation(folder: Path) -> Callable[[Path], None]:
-    """A function that trains into a folder of checkpoints; everything it needs is made here."""
+    """Prepare data and encoder; return a function that trains into a folder of checkpoints."""
     dataset = demo_corpus(cvs=32, jds=32, pairs_per_cv=8)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     shape = {"layers": 2, "width": 32, "heads": 2, "vocabulary": 600, "train_tokens": 2000}
@@ -82,7 +82,7 @@ def preparation(folder: Path) -> Callable[[Path], None]:
         module = trainable_module(encoder, "full")
         for part in module.modules():
             if isinstance(part, torch.nn.Dropout):
-                part.p = 0.1  # so that random numbers matter
+                part.p = 0.1  # so that training uses random numbers
         scorer = MeanPairs(encoder.dim, train_on="chunk_pairs")
         model = OnTokens(scorer, data, module, encoder, whitening, "fp32")
         train(model, *parts, SETTINGS, 0, place)
@@ -91,8 +91,11 @@ def preparation(folder: Path) -> Callable[[Path], None]:
 
 
 def start(work: Callable[[Path], None], place: Path, at_call: int = 0, delay: float = 0.0) -> int:
-    """Train in a forked process; with `at_call`, it kills itself at that file-system call of its
-    saves, after `delay` seconds. Returns the process id."""
+    """Train in a forked process; return its process id.
+
+    With `at_call`, the process kills itself at that file-system call of its saves, after `delay`
+    seconds.
+    """
     child = os.fork()
     if child:
         return child
@@ -101,7 +104,7 @@ def start(work: Callable[[Path], None], place: Path, at_call: int = 0, delay: fl
             sys.addaudithook(killer(place, at_call, delay))
         work(place)
         os._exit(0)
-    except BaseException as fault:  # whatever it is, the parent must not go on as a second parent
+    except BaseException as fault:  # the child must never continue as a second parent
         print(f"{type(fault).__name__}: {fault}", file=sys.stderr)
         os._exit(1)
 
@@ -123,7 +126,7 @@ def killer(place: Path, at_call: int, delay: float) -> Callable[[str, tuple], No
 
 
 def count_calls(work: Callable[[Path], None], place: Path) -> int:
-    """File-system calls of all saves of a training that is left alone."""
+    """Count the file-system calls of all saves of an uninterrupted training."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -142,14 +145,14 @@ def count_calls(work: Callable[[Path], None], place: Path) -> int:
 
 
 def finish(child: int) -> None:
-    """Wait for a process that must end well."""
+    """Wait for a process that must end without an error."""
     _, status = os.waitpid(child, 0)
     if status:
-        raise SystemExit(f"a training that nobody killed ended with status {status}")
+        raise SystemExit(f"an uninterrupted training ended with status {status}")
 
 
 def digest(place: Path) -> str:
-    """SHA-256 of what the last checkpoint holds, but for the seconds."""
+    """Compute the SHA-256 of the last checkpoint's content, except the seconds."""
     last = latest_checkpoint(place)
     assert last is not None
     total = sha256()
@@ -157,7 +160,7 @@ def digest(place: Path) -> str:
         total.update(path.name.encode() + sha256(path.read_bytes()).digest())
     state = json.loads((last / "state.json").read_text())
     del state["trained"]["seconds"]
-    state.pop("random")  # of the process, at the moment of the save; every update seeds its own
+    state.pop("random")  # the process's random state at the save; every update seeds it
     total.update(json.dumps(state, sort_keys=True).encode())
     return total.hexdigest()
 
@@ -165,7 +168,10 @@ def digest(place: Path) -> str:
 def point(
     work: Callable[[Path], None], place: Path, seconds: float, calls: int, number: int
 ) -> tuple[bool, int]:
-    """Kill once or twice, then let it end. Returns whether a kill hit a save, and the kills."""
+    """Kill a training once or twice, then let it end.
+
+    Returns whether a kill hit a save, and the number of kills.
+    """
     numbers, hit, kills = random.Random(number), False, 0
     for _ in range(2 if number % 3 == 2 else 1):
         if number % 2:
@@ -186,7 +192,7 @@ def point(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--points", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default 0)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     root = Path(tempfile.mkdtemp(prefix="resume-kill-"))
@@ -196,7 +202,7 @@ def main() -> None:
         calls = count_calls(work, root / "alone")
         seconds = time.perf_counter() - started
         expected = digest(root / "alone")
-        print(f"left alone: {seconds:.1f} s, {calls} file-system calls in saves, {expected[:16]}")
+        print(f"uninterrupted: {seconds:.1f} s, {calls} file-system calls, {expected[:16]}")
         equal = inside = kills = 0
         with progress("Killing", arguments.points) as advance:
             for number in range(arguments.points):

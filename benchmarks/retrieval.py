@@ -1,25 +1,25 @@
-"""A million simulated CVs: what approximation costs and gains, on this machine, in one run.
+"""Measure recall, speed and memory of approximate search over a million simulated CVs, in one run.
 
     python benchmarks/retrieval.py
     python benchmarks/retrieval.py --cvs 60000 --jds 50      # a minute
 
 The last line is one JSON object:
 
-    recall_at_100     of exact MaxSim's 100 best CVs, the share that is among the 100 found, at the
-                      fastest setting with at least .98, else at the one with the highest;
-                      recall_at_10 likewise, and all that follows at the same setting
-    recall_one_by_one recall_at_100 of the same JDs, searched with one after the other
-    qps_ratio         JDs a second over those of exact MaxSim, one JD after the other. Exact: matrix
-                      products over all chunk vectors in memory, see `exact.maxsim_all`; reading
-                      them from the disk is not counted. Both with the same threads
-    qps_ratio_batch   the same with all JDs at once, where exact search reads each vector once for
-                      all of them
-    bytes_per_vector  resident bytes a chunk vector: codes of chunks and means, row numbers, maps
-    p50_ms, p99_ms    of 1,000 JDs, one after the other: retrieve, exact MaxSim, 200 best
-    build_peak_ratio  (peak memory of the process that builds, ru_maxrss, less what it had after its
-                      imports and less one segment of vectors) / resident size of the finished index
-    build_peak_over_disk  the same over all files of the index, vectors included
-    erase_seconds     opening it for a change, and taking one CV out
+    recall_at_100     share of exact MaxSim's 100 best CVs that are among the 100 found. All figures
+                      are those of one setting: the fastest with a recall of at least .98, or the
+                      setting with the highest recall. recall_at_10 is defined in the same way
+    recall_one_by_one recall_at_100 of the same JDs with sequential queries
+    qps_ratio         JDs per second / those of exact MaxSim, with sequential queries and the same
+                      threads. Exact search computes matrix products over all chunk vectors in
+                      memory (`exact.maxsim_all`); reading them from the disk is not counted
+    qps_ratio_batch   the same ratio with all JDs in one batch, where exact search reads each vector
+                      once for all JDs
+    bytes_per_vector  resident bytes per chunk vector: codes of chunks and means, row numbers, maps
+    p50_ms, p99_ms    latency of 1,000 sequential JDs: retrieve, exact MaxSim, 200 best
+    build_peak_ratio  (peak memory of the building process, ru_maxrss, minus its memory after the
+                      imports and minus one segment of vectors) / resident size of the index
+    build_peak_over_disk  the same numerator / size of all files of the index, with vectors
+    erase_seconds     seconds to open the index for a change and to remove one CV
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ SETTINGS = [
     Depth(hits=4000, depth=2000, effort=1024),
     Depth(hits=8000, depth=3000, effort=1024),
 ]
-"""From the fastest; tried until one has the recall that is asked for."""
+"""Settings from the fastest to the slowest; they are tried until one reaches the recall AIM."""
 ALONE, TIMED = 5, 1000
-"""JDs that exact search takes one by one, and JDs that ours does."""
+"""Number of sequential JDs for exact search and for the index."""
 AIM = 0.98
 
 
@@ -68,12 +68,12 @@ def main() -> None:
 
 
 def built(folder: Path, simulated: Simulated, options: argparse.Namespace) -> tuple[int, float]:
-    """Build in a separate process; returns its peak memory in bytes, and seconds."""
+    """Build the index in a separate process; return its peak memory in bytes, and seconds."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=build, args=(folder, simulated, options, sender))
     process.start()
-    sender.close()  # so that a builder that dies is seen
+    sender.close()  # so that recv raises EOFError if the builder dies
     found = receiver.recv()
     process.join()
     return found
@@ -104,7 +104,7 @@ def measure(
     queries = [Entry(str(number), jd) for number, jd in enumerate(jds)]
     points: dict[str, dict[str, float]] = {}
     for depth in SETTINGS:
-        search_many(index, queries[:2], 100, depth)  # a first call pages in and makes threads
+        search_many(index, queries[:2], 100, depth)  # warm-up: pages and threads
         started = time.perf_counter()
         found = search_many(index, queries, 100, depth, threads=options.threads)
         rate = len(jds) / (time.perf_counter() - started)
@@ -153,7 +153,7 @@ def measure(
 
 
 def peak_memory() -> int:
-    """The most that this process has had in memory, in bytes (Linux)."""
+    """Return the peak memory of this process in bytes (Linux)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -168,11 +168,11 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--cvs", type=int, default=1_000_000, help="default: %(default)s, which take 8 GB of disk")
     add("--jds", type=int, default=100, help="default: %(default)s")
-    add("--timed", type=int, default=TIMED, help="JDs one by one; default: %(default)s")
-    add("--type", default="ivf-pq", help="of the index; default: %(default)s")
+    add("--timed", type=int, default=TIMED, help="sequential JDs; default: %(default)s")
+    add("--type", default="ivf-pq", help="type of the index; default: %(default)s")
     add("--gpu", action="store_true", help="search on a GPU; the exact rival stays on the CPU")
     add("--threads", type=int, default=min(2, os.cpu_count() or 1), help="default: %(default)s")
-    add("--folder", help="where the index is kept meanwhile; default: the system's")
+    add("--folder", help="folder for the temporary index; default: the system's")
     return parser.parse_args()
 
 

@@ -1,16 +1,16 @@
-"""Whether the statistics of the table keep what they promise, where the truth is known.
+"""Measure the error rates of the table's statistics on simulations in which the truth is known.
 
-coverage: the share of simulated comparisons whose 95% interval holds the truth, in worlds with 1,
-    3, 5 and 10 seeds that test the same JDs or other JDs each, and whose trainings differ not at
-    all, as much as, or three times as much as their JDs make them differ. To stay within 0.93 and
-    0.97; with 3 seeds that vary it is less, see `paired_bootstrap`.
-false_positive_rate: the share of tables of scorers trained on simulated vectors in which a row that
-    is no better than the baseline is called better or worse. To stay within 0.05.
-planted_found: the share of tables in which a row that is better by design is called better.
+coverage: share of simulated comparisons whose 95% interval contains the true difference. The worlds
+    have 1, 3, 5 or 10 seeds, which test the same JDs or different JDs. The variance between
+    trainings is zero, equal to the variance that JDs cause, or three times as large (as standard
+    deviations). The aim is 0.93 to 0.97; with 3 seeds that vary it is less, see `paired_bootstrap`.
+false_positive_rate: share of tables of scorers trained on simulated vectors in which a row that is
+    not better than the baseline gets the verdict better or worse. The aim is at most 0.05.
+planted_found: share of tables in which a row that is better by design gets the verdict better.
 
-The last line is one JSON object: these three by their headline (coverage: the lowest with 5 and 10
-seeds; the others: of weighted F1), all figures behind them, and their Monte-Carlo errors: one
-standard error at the rate that should be.
+The last line is one JSON object with these three (coverage: the lowest with 5 and 10 seeds; the
+others: for weighted F1), all figures from which they are computed, and their Monte-Carlo errors
+(one standard error at the intended rate).
   python benchmarks/statistics.py                              # about 12 minutes on one core
   python benchmarks/statistics.py --quick                      # under a minute
   python benchmarks/statistics.py --tables 1000 --cases 100
@@ -21,8 +21,8 @@ from __future__ import annotations
 import os
 import sys
 
-# A script's folder comes first on sys.path, so `import statistics`, in torch as anywhere, would
-# find this file and not the standard library's module. Last on the path, it serves our imports.
+# A script's folder is first on sys.path, so `import statistics` (also by torch) would find this
+# file instead of the standard library's module. Last on the path, it only serves our imports.
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [place for place in sys.path if os.path.abspath(place) != HERE] + [HERE]
 
@@ -67,7 +67,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--tables", type=int, default=200, help="tables of trained scorers")
     parser.add_argument("--cases", type=int, default=1000, help="comparisons in each world")
-    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random draws")
     quick = f"{QUICK['tables']} tables, {QUICK['cases']} cases, 1 and 5 seeds"
     parser.add_argument("--quick", action="store_true", help=quick)
     options = parser.parse_args()
@@ -105,8 +105,8 @@ def summary(
 
 
 if __name__ == "statistics":
-    # A neighbouring script, or a library in it, asked for the standard library's module: it gets
-    # that, for an import hands out what then stands in sys.modules.
+    # Another script of this folder, or a library, imported `statistics` and found this file. Import
+    # the standard library's module into sys.modules, so that the importer gets that module.
     del sys.modules["statistics"]
     import statistics  # noqa: F401
 elif __name__ == "__main__":

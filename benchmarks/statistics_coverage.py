@@ -1,14 +1,14 @@
-"""How often the 95% interval of a difference holds the truth, in simulated worlds. Ours.
+"""Measure how often the 95% interval contains the true difference in simulated worlds. Ours.
 
 A world draws the quality of a system's scores from four sources, each normal:
 
     score = sigmoid(quality · (label - 1) + noise),  noise ~ N(0, 1) for each (system, seed, pair)
     quality = 1 (the variant's: 1.15) + seed [system seed] + JD [system jd] + cell [system seed jd]
 
-and one case is a table of two systems. Labels belong to the pairs, so seeds that test one JD have
-its labels in common. The truth is the difference to be expected from a new case, with new seeds and
-new JDs; it is taken from the mean over all cases of the world, which lies within 1/√cases of a
-standard error of it.
+and a case is a table of two systems. Labels belong to the pairs, so seeds that test the same JD
+share its labels. The true difference is the expected difference of a new case, with new seeds and
+new JDs. It is estimated by the mean over all cases of the world, which differs from it by about
+1/√cases of a case's standard error.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ from jdcv_core.evaluation.intervals import paired_bootstrap
 from jdcv_core.evaluation.resampling import COLUMNS
 
 METRICS = ("ndcg", "weighted_f1", "auc_good")
-PAIRS = 10  # of each JD
+PAIRS = 10  # pairs of each JD
 ADVANTAGE = 0.15
 OF_JD, OF_CELL = 0.3, 0.3  # standard deviations of quality
 CUTS = 0.38, 0.62
 EVEN = 0.2
-"""The standard deviation of quality between seeds by which a weighted F1 on 16 JDs differs between
-trainings as much as between draws of the JDs (of 40: by √(16/40) of it)."""
+"""Standard deviation of quality between seeds at which a weighted F1 on 16 JDs varies as much
+between trainings as between draws of JDs (with 40 JDs: this value times √(16/40))."""
 
 
 @dataclass(frozen=True)
 class World:
-    """seeds: of each system. jds: in all; each seed tests `own` of them, drawn by chance. ratio:
-    by how many times as much seeds differ in their trainings as through their JDs."""
+    """A simulated world.
+
+    seeds: number of seeds of each system
+    jds:   number of JDs; each seed tests `own` of them, drawn at random
+    ratio: standard deviation between trainings / standard deviation that the sampling of JDs causes
+    """
 
     seeds: int
     jds: int
@@ -57,7 +61,7 @@ def worlds(seeds: tuple[int, ...] = (1, 3, 5, 10)) -> list[World]:
 
 
 def case(world: World, rng: np.random.Generator) -> list[dict[str, np.ndarray]]:
-    """The tables of the variant and of the baseline."""
+    """Draw the tables of the variant and of the baseline."""
     labels = rng.choice(3, (world.jds, PAIRS), p=[0.5, 0.25, 0.25])
     own = [np.sort(rng.permutation(world.jds)[: world.own]) for _ in range(world.seeds)]
     seed = np.repeat(np.arange(world.seeds), world.own * PAIRS)
@@ -84,7 +88,7 @@ def coverage(
     replicates: int = 300,
     advance: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Metric → share of cases whose 95% interval holds the truth."""
+    """Compute for each metric the share of cases whose 95% interval has the true difference."""
     ends: dict[str, list[tuple[float, float, float]]] = {metric: [] for metric in METRICS}
     for number in range(cases):
         rng = np.random.default_rng([random_seed, number])

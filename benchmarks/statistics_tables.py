@@ -1,14 +1,14 @@
-"""Tables of trained scorers in which it is known who is better. Ours.
+"""Make tables of trained scorers for which the better row is known. Ours.
 
-A table has 60 JDs, each with 8 of 100 CVs. Every document has an evidence chunk, its first, and one
-to three chunks that say little; the label of a pair is the class of the cosine between what its two
-documents are about, plus noise. Pairs are split by JD and scorers trained on the stored vectors, as
-the toolkit does, with five seeds.
+A table has 60 JDs, each with 8 of 100 CVs. The first chunk of every document is its evidence, and
+one to three further chunks are mostly noise. The label of a pair is the class of the cosine between
+the topics of its two documents, plus noise. Pairs are split by JD, and scorers are trained on the
+stored vectors with five seeds, as in the toolkit.
 
-A row is `Evidence(weight)`: it gives the pair of evidence chunks a separate weight in the mean
-over chunk pairs. With weight 0 it is the baseline, `MeanPairs`; initial weights with noise of their
-own and another order of training pairs make it a different training, and no better one. With a
-weight above 0 the effect is planted.
+A row is `Evidence(weight)`, which gives the pair of evidence chunks a separate weight in the mean
+over chunk pairs. With weight 0 it is the baseline, `MeanPairs`: other noise in the initial weights
+and another order of training pairs make its training different, but not better. A weight above 0
+plants an effect.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PLANTED = {"weak": 0.1, "strong": 0.5}
 class Evidence(nn.Module):
     """score = (1 - weight) · mean over chunk pairs + weight · score of the two first chunks.
 
-    Equals MeanPairs with weight 0. noise: standard deviation of what is added to initial weights.
+    With weight 0 it equals MeanPairs. noise: standard deviation of the noise in initial weights.
     """
 
     def __init__(self, weight: float, noise: float, generator: torch.Generator) -> None:
@@ -64,7 +64,7 @@ class Evidence(nn.Module):
 
 
 def simulated(random_seed: int) -> tuple[Dataset, dict[str, np.ndarray]]:
-    """Labelled pairs, and the chunk vectors of each document [chunk, dim]."""
+    """Simulate labelled pairs and the chunk vectors of each document [chunk, dim]."""
     rng = np.random.default_rng(random_seed)
     ids = [f"jd:{i:03}" for i in range(JDS)] + [f"cv:{i:03}" for i in range(CVS)]
     about = {i: rng.normal(size=DIM) for i in ids}
@@ -83,7 +83,7 @@ def simulated(random_seed: int) -> tuple[Dataset, dict[str, np.ndarray]]:
 
 
 def table_of_rows(random_seed: int, rows: Mapping[str, float]) -> dict[str, dict[str, np.ndarray]]:
-    """Train every row with every seed; the predictions on the test pairs as tables."""
+    """Train every row with every seed; return the predictions on the test pairs as tables."""
     dataset, vectors = simulated(random_seed)
     data = PairTensors.of(dataset.pairs, vectors)
     each = {i: i for i in dataset.documents}  # no near-duplicates
@@ -117,13 +117,16 @@ def table_of_rows(random_seed: int, rows: Mapping[str, float]) -> dict[str, dict
 def found_in_tables(
     tables: Sequence[int], advance: Callable[[], None] = lambda: None
 ) -> dict[str, dict[str, float]]:
-    """Metric → shares, by the protocol of `compare`.
+    """Compute error rates of the protocol of `compare` for each metric.
 
     tables: the random seeds of the tables
-    false_positives:      tables with a null row called better or worse; Holm over the null rows
-    false_per_comparison: null rows of all called so
-    interval_excludes_0:  null rows of all whose interval excludes 0
-    weak, strong:         tables in which the planted row is called better; Holm over all rows
+    Returns metric → shares:
+    false_positives:      share of tables in which a null row gets the verdict better or worse, with
+                          Holm's correction over the null rows
+    false_per_comparison: share of null rows with such a verdict
+    interval_excludes_0:  share of null rows whose interval excludes 0
+    weak, strong:         share of tables in which the planted row gets the verdict better, with
+                          Holm's correction over all rows
     """
     counts = {
         metric: dict.fromkeys(

@@ -1,12 +1,13 @@
-"""How fast GPT-2 trains on chunks: seconds and memory of a step, share of the matrix product rate.
+"""Measure seconds and memory of a GPT-2 training step, and its share of the matrix product rate.
 
 A step is forward, backward and AdamW on one batch of full chunks, in autocast with fp32 weights.
-The weights are RANDOM: the speed is the same, and the loss, printed for each step, falls as the
-batch is learnt by heart. The first step only warms up; the median of the others counts.
+The weights are RANDOM: the speed is that of GPT-2, and the loss, printed for each step, falls as
+the model memorises the batch. The first step is a warm-up; the median of the others counts.
 
-share: operations of a step (those that checkpointing repeats, too) per second, over the measured
-rate of large matrix products in the same precision. Peak memory: torch's on CUDA; on a CPU how much
-the process grew. Last line: one JSON object, without checkpointing unless under that name.
+share is operations of a step per second (with those that checkpointing repeats) / the measured
+rate of large matrix products in the same precision. Peak memory is torch's on CUDA; on a CPU it is
+the growth of the process. The last line is one JSON object; its figures are those without
+checkpointing, except those with "checkpointing" in their names.
   python benchmarks/training_step.py                                        # a GPU: 8 x 1,024
   python benchmarks/training_step.py --batch 1 --tokens 256 --steps 2       # a CPU
 """
@@ -30,7 +31,7 @@ from jdcv_core.encoding.lora_tuning import adapt, save_memory
 from jdcv_core.progress import progress
 from jdcv_core.training.cost import Work, matmul_rate, memory, synchronize, training_flops
 
-RANK, ALPHA = 8, 16.0  # of --mode lora
+RANK, ALPHA = 8, 16.0  # LoRA's settings in --mode lora
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
     if options.mode == "lora":
         adapt(skeleton.requires_grad_(False), RANK, ALPHA, 0.0)
     base = process_peak()
-    for checkpointing in (True, False):  # the smaller first: a process's peak only grows
+    for checkpointing in (True, False):  # the smaller first, since a peak never falls
         model = make(options, device, checkpointing)
         numbers = [(p.numel(), p.requires_grad) for p in model.parameters()]
         count, trained = sum(n for n, _ in numbers), sum(n for n, grad in numbers if grad)
@@ -85,7 +86,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=8, help="chunks in a step")
     parser.add_argument("--tokens", type=int, default=1024, help="tokens in a chunk")
     parser.add_argument("--steps", type=int, default=20, help="that count")
-    parser.add_argument("--dropout", type=float, default=0.1, help="GPT-2's, everywhere in it")
+    parser.add_argument("--dropout", type=float, default=0.1, help="rate of GPT-2's dropouts")
     return parser.parse_args()
 
 
@@ -96,7 +97,7 @@ def config(options: argparse.Namespace) -> Any:
 
 
 def make(options: argparse.Namespace, device: str, checkpointing: bool) -> Any:
-    """GPT-2 with random weights and a head that makes a logit of its pooled states."""
+    """Make GPT-2 with random weights and a head that turns its pooled states into a logit."""
     from transformers import GPT2Model
 
     torch.manual_seed(0)
@@ -112,7 +113,7 @@ def make(options: argparse.Namespace, device: str, checkpointing: bool) -> Any:
 
 
 def measure(model: Any, options: Any, device: str, checkpointing: bool) -> tuple[float, int]:
-    """Median seconds of a step, and on CUDA the most bytes that were in use."""
+    """Measure the median seconds of a step, and on CUDA the peak of used bytes."""
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, 3e-6 if options.mode == "full" else 1e-4)
     ids = torch.randint(50_257, (options.batch, options.tokens), device=device)
@@ -141,7 +142,7 @@ def measure(model: Any, options: Any, device: str, checkpointing: bool) -> tuple
 
 
 def process_peak() -> int:
-    """The most bytes that this process has had."""
+    """Return the peak memory of this process in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # of the kernel's figure
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -1,4 +1,4 @@
-"""Turns the layout of our docstrings into Markdown for the API reference.
+"""Convert the layout of our docstrings to Markdown for the API reference.
 
 Three things differ from Markdown: a list of arguments is written `name: meaning`, an example
 starts with `>>>`, and a formula is indented (which Markdown shows as code already).
@@ -22,7 +22,7 @@ class Docstrings(griffe.Extension):
 
 
 def as_markdown(block: str) -> str:
-    """One paragraph of a docstring in Markdown."""
+    """Convert one paragraph of a docstring to Markdown."""
     lines = block.strip("\n").split("\n")
     if lines[0].lstrip().startswith(">>>"):
         return "\n".join(
@@ -39,7 +39,7 @@ def as_markdown(block: str) -> str:
         if entry := ENTRY.match(line):
             found.append(f"- `{entry[1]}`: {entry[2]}")
         elif line.startswith(" ") and found:
-            found.append(f"  {line.strip()}")  # goes with the entry above
+            found.append(f"  {line.strip()}")  # continues the entry above
         else:
             found += ["", line]
     return "\n".join(found)

@@ -4,9 +4,9 @@
     python docs/draw_attention.py [cache_dir=FOLDER ...]
 
 It trains chunk attention on the demo corpus by `+exp=chunk_attention` (one seed; the given
-arguments are added), loads the saved model, and draws a Good Fit test pair: of those of at most
-4 × 6 chunks that the model calls a Good Fit, the one whose attention is the least even. A card
-shows the lines of its chunk that share the most with the other document, by TF-IDF.
+arguments are added), loads the saved model, and draws a test pair. The pair is a Good Fit, is
+predicted as a Good Fit, has at most 4 × 6 chunks, and has the least even attention of such pairs.
+A card shows the lines of its chunk that are most similar to the other document, by TF-IDF.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ ROWS = 'rows=["mean over chunk pairs","self + cross attention"]'
 COLOURS = ("#4f6bed", "#e0653a", "#1f9d74", "#a64ac9")
 INK, PALE = "#1f2430", "#8a91a3"
 JDS, CVS = (3, 4), (4, 6)
-"""How many chunks the drawn JD and CV have, at least and at most."""
+"""Smallest and largest number of chunks of the drawn JD and CV."""
 
 
 def train(folder: Path, arguments: list[str]) -> Matcher:
-    """Chunk attention, trained by the experiment of that name."""
+    """Train chunk attention by the experiment of that name."""
     command = [sys.executable, "experiments/run.py", "+exp=chunk_attention", ROWS]
     command += ["seeds=[0]", "save_models=true", f"runs_dir={folder}", *arguments]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -52,14 +52,14 @@ def train(folder: Path, arguments: list[str]) -> Matcher:
 
 
 def attention(matcher: Matcher, cv: Encoded, jd: Encoded) -> np.ndarray:
-    """How much JD chunk i attends to CV chunk k, [JD chunk, CV chunk]; a row sums to 1."""
+    """Return the attention of JD chunk i to CV chunk k, [JD chunk, CV chunk]; rows sum to 1."""
     sides = [ChunkVectors.pad({"one": own.vectors}, ["one"]) for own in (jd, cv)]
     weights: torch.Tensor = matcher.scorer.cross_attention(*sides)[0]
     return weights.numpy()
 
 
 def choose(matcher: Matcher) -> tuple[Encoded, Encoded, np.ndarray, float]:
-    """JD, CV, attention and score of the pair to draw."""
+    """Return JD, CV, attention and score of the pair to draw."""
     dataset = demo_corpus()
     test = [dataset.pairs[i] for i in make_split(dataset, "jd", seed=0).test]
     good = [pair for pair in test if pair.label == GOOD]
@@ -126,7 +126,7 @@ def draw(jd: Encoded, cv: Encoded, weights: np.ndarray, score: float, label: str
 def card(
     axis: Axes, left: float, middle: float, width: float, lines: list[str], colour: str
 ) -> None:
-    """A rounded box with lines of a chunk."""
+    """Draw a rounded box with lines of a chunk."""
     look = {"boxstyle": "round,pad=0,rounding_size=0.09", "facecolor": "#f6f7fb"}
     corner = (left, middle - 0.37)
     axis.add_patch(FancyBboxPatch(corner, width, 0.74, edgecolor="#d9dce7", linewidth=1, **look))

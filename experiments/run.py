@@ -1,4 +1,4 @@
-"""Run an experiment: compose its configuration, check it, hand it to the recipe.
+"""Run an experiment: compose its configuration, check it, and call its recipe.
 
 python experiments/run.py --help
 """
@@ -22,10 +22,10 @@ console = Console(stderr=True)
 
 @hydra.main(config_path="configs", config_name="config", version_base="1.3")
 def experiment(config: DictConfig) -> None:
-    """One experiment of a run or of a multirun."""
+    """Run one experiment of a command or of a Hydra multirun."""
     try:
         validate.settings(config)
-        from experiments.recipes import match, retrieve, sweep  # torch: after the checks
+        from experiments.recipes import match, retrieve, sweep  # imports torch, so after the checks
         from jdcv_core.training.distributed import processes, rank
 
         with processes():
@@ -39,7 +39,7 @@ def experiment(config: DictConfig) -> None:
         words = " ".join(shlex.quote(a) for a in sys.argv if not a.startswith("resume="))
         again = "" if config.recipe == "retrieve" else " resume=auto"
         console.print(
-            f"Stopped; what was finished is kept. Go on with: python {words}{again}",
+            f"Stopped; finished parts are kept. Resume with: python {words}{again}",
             soft_wrap=True,
             markup=False,
             highlight=False,
@@ -48,12 +48,12 @@ def experiment(config: DictConfig) -> None:
 
 
 def interrupt(number: int, frame: object) -> None:
-    """SIGTERM stops an experiment as Ctrl-C does."""
+    """Stop the experiment at SIGTERM in the same way as at Ctrl-C."""
     raise KeyboardInterrupt
 
 
 def be_quiet() -> None:
-    """What process 0 prints is enough."""
+    """Silence this process, because process 0 prints everything."""
     progress.console.quiet = True
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the rest of the process
 
@@ -69,7 +69,7 @@ def main() -> None:
     try:
         check_faiss()
         if any(a in ("--help", "-h", "--hydra-help", "--info", "--cfg", "-c") for a in arguments):
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `--help | head` is no fault
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for `--help | head`
         else:
             validate.overrides(arguments)
     except InputError as fault:

@@ -1,5 +1,7 @@
-"""What a configuration may hold: one class for each recipe, and one for a row. Any other key is
-refused by name."""
+"""The keys of configurations: one class for each recipe, and one for a row.
+
+An unknown key is refused by a message that names it.
+"""
 
 from __future__ import annotations
 
@@ -14,31 +16,31 @@ from jdcv_core.training.settings import TrainingSettings
 from research.contrastive.pretrain_settings import PretrainSettings
 
 KINDS = ("variant", "falsifier")
-"""What a row may be; floors and ceilings come from the recipe."""
+"""Kinds of configured rows; the recipe adds floors and a ceiling."""
 FLOORS = (
     "majority", "random", "tfidf_cosine", "tfidf_logistic", "bm25", "cv_probe", "jd_probe",
 )  # fmt: skip
 NOT_THE_RESULT = (
     "resume", "reuse", "jobs", "estimate", "gpu_tflops", "tracker", "runs_dir", "cache_dir",
 )  # fmt: skip
-"""Keys that change what is shown or where it is kept, and no figure: not in the hash."""
+"""Keys that change no result, only what is shown or where it is stored; they are not hashed."""
 
 
 @dataclass
 class RowConfig:
-    """A row of the table. What a row does not say is the experiment's.
+    """A row of the table. A key that a row does not set has the experiment's value.
 
     scorer:     the `_target_` of a scorer with its arguments, without `dim`
-    kind:       variant, or falsifier: a control, which the correction for many comparisons leaves
-                out
-    tuning:     what of the encoder is trained: frozen (nothing), lora or full
+    kind:       variant, or falsifier (a control, which is not part of Holm's correction)
+    tuning:     which weights of the encoder are trained: frozen (none), lora or full
     training:   settings that differ from the experiment's
-    encoder:    another encoder than the experiment's
+    encoder:    an encoder that replaces the experiment's
+    chunking:   keys of `Chunking` that differ from the experiment's
     pretrained: whether the encoder is first pretrained by contrast on the training pairs of the
                 split, for each seed
-    view:       the dotted name of a function in research/falsifiers.py through which the row sees
-                the chunk vectors
-    months:     the same for the months of experiences
+    view:       dotted name of a function in research/falsifiers.py that transforms the chunk
+                vectors before the row reads them
+    months:     dotted name of a function that transforms the months of experiences
     """
 
     scorer: dict[str, Any] = MISSING
@@ -46,6 +48,7 @@ class RowConfig:
     tuning: str = "frozen"
     training: dict[str, Any] = field(default_factory=dict)
     encoder: dict[str, Any] | None = None
+    chunking: dict[str, Any] = field(default_factory=dict)
     pretrained: bool = False
     view: str | None = None
     months: str | None = None
@@ -56,8 +59,8 @@ class Splitting:
     """How pairs are split.
 
     kind:      official, pair, cv, jd or disjoint
-    fractions: of train, validation, test
-    also:      further kinds, whose figures stand next to those of `kind`
+    fractions: fractions of train, validation and test
+    also:      further kinds of split, whose figures are shown next to those of `kind`
     """
 
     kind: str = "jd"
@@ -67,14 +70,16 @@ class Splitting:
 
 @dataclass
 class Chunking:
-    """How documents are cut.
+    """How documents are cut into chunks.
 
-    by:        tokens, or experience: CVs are also cut where an experience begins, and scorers that
-               weigh by months can be rows
-    size:      most tokens in a chunk; null: as many as the encoder can read, at most 1,024
-    overlap:   tokens that a chunk repeats of the one before
-    reference: the month that "current" means, as 2024-06; null: the data's own where it has one,
-               else the newest that a CV names
+    by:        tokens; experience, which also cuts CVs where an experience begins and allows rows
+               whose scorers weight by months; or requirement, which cuts JDs and CVs at their lines
+               and allows such rows, too
+    size:      largest number of tokens in a chunk; null means as many as the encoder can read, at
+               most 1,024 (64 by requirement)
+    overlap:   number of tokens that a chunk repeats from the previous chunk
+    reference: month to which "current" refers, such as 2024-06; null means the data's reference if
+               it has one, otherwise the latest month that a CV names
     """
 
     by: str = "tokens"
@@ -85,17 +90,17 @@ class Chunking:
 
 @dataclass
 class Config:
-    """What every experiment has.
+    """Keys of every experiment.
 
-    recipe:     match: train and compare rows on pairs. retrieve: index all CVs, search with the
-                test JDs; rows are rerankers
-    experiment: its name, the folder under runs_dir
+    recipe:     match trains and compares rows on pairs. retrieve indexes all CVs and searches with
+                the test JDs; its rows are rerankers
+    experiment: name of the experiment and of its folder under runs_dir
     data, encoder: a `_target_` of jdcv_core with its arguments
     variants:   row name → a `RowConfig`
-    rows:       names of the variants to train; null: all
-    seeds:      one training of every variant each; a seed also fixes the split
-    runs_dir:   where records go
-    cache_dir:  where trained encoders and chunk vectors are kept
+    rows:       names of the variants to train; null means all
+    seeds:      every variant is trained once with each seed; the seed also determines the split
+    runs_dir:   folder of records
+    cache_dir:  folder of trained encoders and chunk vectors
     """
 
     recipe: str = MISSING
@@ -117,22 +122,24 @@ class MatchConfig(Config):
     """Train and compare rows on pairs.
 
     baseline:    the row that the others are compared with
-    floors:      what needs no training here, out of FLOORS
-    compared:    figures whose difference to the baseline is tested
-    pretraining: of the rows that are `pretrained`
-    encoder_seeds: train an encoder that is trained here again for each seed, so that the intervals
-                 include how much figures depend on that training; given weights stay as they are
-    match_parameters: widen every scorer to the parameters of the largest, within 5%
-    attribution: report how faithful attributions of each row's scores to chunks are, on the main
-                 split
-    save_models: keep each row's trained model of the first seed, for `jdcv score`
-    sweep:       dotted key → values; the experiment is done at every point of their grid
-    reuse:       take a cell (row, split, seed) that was trained before from the same data, vectors,
-                 settings and code out of the cache
-    jobs:        processes with one thread each that share the rows on stored vectors; 0: one a core
-    resume:      auto: continue the newest unfinished experiment of the same configuration
-    tracker:     local, wandb or tensorboard; local files are written in any case
-    estimate:    only report what it will cost, on this machine and on a GPU of gpu_tflops TFLOP/s
+    floors:      names of floors to include, from FLOORS
+    compared:    metrics whose difference to the baseline is tested
+    pretraining: settings for the rows that are `pretrained`
+    encoder_seeds: whether to train gpt2-mini again for each seed, so that the intervals include the
+                 variation of its training; it has no effect on encoders with given weights
+    match_parameters: whether to widen every scorer to the parameters of the largest, within 5%
+    attribution: whether to measure how faithfully each row's scores can be attributed to chunks, on
+                 the main split
+    save_models: whether to keep each row's trained model of the first seed, for `jdcv score`
+    sweep:       dotted key → values; the experiment is run at every point of their grid
+    reuse:       whether to take a cell (row, split, seed) from the cache if it was trained before
+                 with the same data, vectors, settings and code
+    jobs:        number of processes, with one thread each, that train rows on stored vectors; 0
+                 means one per core
+    resume:      auto continues the newest unfinished experiment with the same configuration
+    tracker:     local, wandb or tensorboard; local files are always written
+    estimate:    whether to print only an estimate of the cost, on this machine and on a GPU of
+                 gpu_tflops TFLOP/s
     """
 
     recipe: str = "match"
@@ -161,8 +168,8 @@ class MatchConfig(Config):
 class RetrieveConfig(Config):
     """Index all CVs and search with the test JDs.
 
-    index_types: that are compared: names or factory strings of FAISS; null: every name
-    scale:       compare index types on simulated chunk vectors of so many CVs, and nothing else
+    index_types: index types to compare: names or factory strings of FAISS; null means every name
+    scale:       if given, only compare index types, on simulated chunk vectors of so many CVs
     """
 
     recipe: str = "retrieve"
@@ -176,7 +183,7 @@ for _name, _config in CONFIGS.items():
 
 
 def as_config(composed: DictConfig) -> Config:
-    """The typed form of a composed configuration whose keys were checked."""
+    """Convert a composed configuration whose keys were checked to its class."""
     config = OmegaConf.to_object(composed)
     assert isinstance(config, Config)
     config.variants = {name: RowConfig(**row) for name, row in config.variants.items()}

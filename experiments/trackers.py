@@ -1,9 +1,9 @@
-"""Where the figures of training go while it works: local files always, a mirror of them if wished.
+"""Write the figures of training to local files and, if requested, to W&B or TensorBoard.
 
-A *cell* is one row of the table under one seed. What a cell reports is a line in
-`<folder>/training/<slug>.jsonl`; `tracker=wandb` and `tracker=tensorboard` show the same lines
-elsewhere. The local file is the truth: a mirror that fails is switched off, and after a resume it
-is filled from the file.
+A *cell* is one row of the table under one seed. Each report of a cell is a line in
+`<folder>/training/<slug>.jsonl`; `tracker=wandb` and `tracker=tensorboard` show the same lines in
+another place (a mirror). The local file is complete in any case: a mirror that fails is switched
+off, and when a cell is resumed, the mirror is filled from the file.
 """
 
 import hashlib
@@ -23,31 +23,31 @@ from jdcv_core.records import PARTIAL
 
 PROJECT = "jdcv"
 WAIT_TO_START, WAIT_TO_END = 30.0, 60.0
-"""Seconds that a server of W&B may take to answer, and to receive the rest of a cell."""
+"""Seconds to wait for the answer of a W&B server, and for the upload of the rest of a cell."""
 
 Report = dict[str, float]
-"""One line of a cell: its step and the figures, nan where one was not finite."""
+"""One line of a cell: its step and its figures; a figure that was not finite is nan."""
 
 
 class Tracker(Protocol):
-    """What the training loop reports to, on the process of rank 0.
+    """The receiver of the training loop's reports, in the process of rank 0.
 
-    All reports of a step must come before the checkpoint of that step, and steps never fall: then
-    a cell that was killed and resumed leaves the file of one that was not.
+    All reports of a step must come before the checkpoint of that step, and steps must not decrease.
+    Then the file of a cell that was killed and resumed equals that of an uninterrupted cell.
     """
 
     def start(self, cell: str, step: int) -> None:
-        """Before the first report of a cell; step > 0: it goes on after this step."""
+        """Start a cell, before its first report; with step > 0, resume it after this step."""
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """One report."""
+        """Write one report."""
 
     def end(self) -> None:
-        """After the last report of the cell."""
+        """End the cell, after its last report."""
 
 
 class NoTracker:
-    """Takes every report and keeps none."""
+    """A tracker that discards every report."""
 
     def start(self, cell: str, step: int) -> None:
         pass
@@ -60,10 +60,10 @@ class NoTracker:
 
 
 class Mirror(Protocol):
-    """Shows the reports of a cell a second time. Whatever it raises switches it off."""
+    """A second place for the reports of a cell. Any exception that it raises switches it off."""
 
     def start(self, cell: str, step: int, kept: list[Report]) -> None:
-        """kept: the reports up to `step` that stay when a cell is resumed."""
+        """Start a cell. kept: the reports up to `step` that are kept when a cell is resumed."""
 
     def log(self, step: int, figures: Mapping[str, float]) -> None: ...
 
@@ -71,14 +71,14 @@ class Mirror(Protocol):
 
 
 def make_tracker(kind: str, folder: Path, experiment: str, config: Mapping[str, Any]) -> Tracker:
-    """The tracker of an experiment; cells come one after the other.
+    """Make the tracker of an experiment, whose cells run one after another.
 
-    kind:       "local": files in `folder` only; "wandb" or "tensorboard": these and a mirror;
-                "none": nothing at all, for the processes whose rank is not 0
-    folder:     of the record, with or without `.partial`
-    experiment: its name, for W&B's groups
-    config:     the resolved configuration, plain values
-    Raises InputError for another kind, a kind that is not installed, and a malformed key of W&B.
+    kind:       "local": only files in `folder`; "wandb" or "tensorboard": these files and a mirror;
+                "none": no output, for the processes whose rank is not 0
+    folder:     folder of the record, with or without `.partial`
+    experiment: name of the experiment, for W&B's groups
+    config:     the resolved configuration as plain values
+    Raises InputError for an unknown kind, a kind that is not installed, and a malformed W&B key.
     """
     if kind == "none":
         return NoTracker()
@@ -89,7 +89,7 @@ def make_tracker(kind: str, folder: Path, experiment: str, config: Mapping[str, 
 
 
 def slug(cell: str) -> str:
-    """A file name for a cell; different cells have different ones, on any file system.
+    """Return a file name for a cell; different cells have different names, on any file system.
 
     >>> slug("self + cross attention · seed 0")
     'self-cross-attention-seed-0-111846'
@@ -99,14 +99,14 @@ def slug(cell: str) -> str:
 
 
 def course_path(folder: Path, cell: str) -> Path:
-    """The file of a cell's reports."""
+    """Return the file of a cell's reports."""
     return folder / "training" / f"{slug(cell)}.jsonl"
 
 
 def read_course(folder: Path, cell: str) -> list[Report]:
-    """The reports of a cell in order, as `training_figures.training_figure` takes them.
+    """Read the reports of a cell in order, in the form that `training_figures` needs.
 
-    A last line without its end is left out.
+    An incomplete last line is ignored.
     Raises InputError if the file is missing or another line is not a report.
     """
     path = course_path(folder, cell)
@@ -116,10 +116,10 @@ def read_course(folder: Path, cell: str) -> list[Report]:
 
 
 class MirroredFiles:
-    """The local files, and a mirror that may fail without harm.
+    """The local files and an optional mirror, whose failure does no harm.
 
-    A line is handed to the system as soon as it is reported, so a killed process loses none.
-    Raises InputError where a file cannot be written (the disk is full).
+    A line is passed to the operating system when it is reported, so a killed process loses no line.
+    Raises InputError if a file cannot be written (for example because the disk is full).
     """
 
     def __init__(self, folder: Path, kind: str, mirror: Mirror | None) -> None:
@@ -151,23 +151,23 @@ class MirroredFiles:
             return
         try:
             call(self.mirror)
-        except Exception as fault:  # whatever a service or its client raises must not end training
+        except Exception as fault:  # an error of the service must not end training
             self.mirror = None
             where = f"{self.path.parent} has all figures"
             _say(f"{self.kind} failed and is switched off; {where}. {_first_line(fault)}")
 
 
 class WandbRuns:
-    """A W&B run a cell, grouped by experiment and record; its files lie in `<folder>/wandb`.
+    """One W&B run for each cell, grouped by experiment and record; files are in `<folder>/wandb`.
 
-    Without a key, or without an answer from the server, runs are written offline, to be sent by
-    `wandb sync` later. WANDB_MODE and `wandb offline` are respected.
+    Without a key, or without an answer from the server, runs are written offline and can be sent
+    later by `wandb sync`. WANDB_MODE and `wandb offline` are respected.
 
-    W&B drops what is logged at a step below its own counter, and an offline run loses up to its
-    last 15 seconds when the process is killed. So its counter is left alone: our step is a
-    separate metric and the axis of the others. And a resumed run is filled from the local file: an
-    offline one with everything (its run id is the same, so when it is sent it replaces the run of
-    the killed process), an online one with what the server has not got.
+    W&B drops lines that are logged at a step below its counter, and an offline run loses up to its
+    last 15 seconds when the process is killed. Therefore its counter is not used: our step is a
+    separate metric and the axis of the others. A resumed run is filled from the local file: an
+    offline run with all lines (it has the same run id, so it replaces the run of the killed process
+    when it is sent), and an online run with the lines that the server lacks.
     """
 
     def __init__(self, folder: Path, experiment: str, config: Mapping[str, Any]) -> None:
@@ -192,7 +192,7 @@ class WandbRuns:
         self.run.finish()
 
     def _send(self, report: Mapping[str, float]) -> None:
-        if report["step"] >= self.known:  # training is deterministic: the server has those below
+        if report["step"] >= self.known:  # the server has the reports below
             self.run.log(dict(report))
 
     def _begin(self, cell: str) -> Any:
@@ -203,7 +203,7 @@ class WandbRuns:
                 raise
             import wandb
 
-            wandb.teardown()  # the failed run still holds its id
+            wandb.teardown()  # otherwise the failed run blocks its id
             self.mode = "offline"
             self._say_where(_first_line(fault))
             return self._init(cell)
@@ -235,13 +235,13 @@ class WandbRuns:
         now = self.folder / "wandb"
         later = self.folder.with_name(self.folder.name.removesuffix(PARTIAL)) / "wandb"
         _say(
-            f"wandb is offline ({reason}). Look: wandb leet {shlex.quote(str(now))}   "
-            f"Send, when all is done: wandb sync {shlex.quote(str(later))}"
+            f"wandb is offline ({reason}). View: wandb leet {shlex.quote(str(now))}   "
+            f"Upload at the end: wandb sync {shlex.quote(str(later))}"
         )
 
 
 class TensorBoardFiles:
-    """An event file a cell and process in `<folder>/tensorboard/<slug>`."""
+    """One event file for each cell and process in `<folder>/tensorboard/<slug>`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "tensorboard"
@@ -252,10 +252,10 @@ class TensorBoardFiles:
             raise InputError("tracker=tensorboard", what, cure) from fault
         self.make = SummaryWriter
         # The parent folder keeps its name when the record takes its final one.
-        _say(f"Look: tensorboard --logdir {shlex.quote(str(folder.absolute().parent))}")
+        _say(f"View: tensorboard --logdir {shlex.quote(str(folder.absolute().parent))}")
 
     def start(self, cell: str, step: int, kept: list[Report]) -> None:
-        # TensorBoard hides what a killed process wrote from this step on.
+        # TensorBoard hides the lines that a killed process wrote from this step on.
         purge = step + 1 if step else 0
         self.writer = self.make(str(self.folder / slug(cell)), purge_step=purge)
 
@@ -273,13 +273,13 @@ MIRRORS: dict[str, Callable[[Path, str, Mapping[str, Any]], Mirror | None]] = {
     "wandb": WandbRuns,
     "tensorboard": lambda folder, experiment, config: TensorBoardFiles(folder),
 }
-"""What can stand after `tracker=`."""
+"""The values of `tracker=`."""
 
 
 def _wandb_mode() -> tuple[str, str]:
-    """W&B's mode, and why it is that: what the user chose, and offline if there is no key.
+    """Return W&B's mode and the reason for it: the user's choice, or offline without a key.
 
-    Asks nobody for a key and opens no connection.
+    It does not prompt for a key and opens no connection.
     """
     import wandb
 
@@ -304,9 +304,10 @@ def _wandb_mode() -> tuple[str, str]:
 
 
 def _cut(path: Path, step: int) -> list[Report]:
-    """Leave the reports up to `step` in the file, none for step 0, and return them.
+    """Keep only the reports up to `step` in the file (none for step 0) and return them.
 
-    A process that was killed is ahead of its checkpoint, and its last line may be torn.
+    A killed process may have reported steps after its checkpoint, and its last line may be
+    incomplete.
     """
     kept, end = [], 0
     if step > 0 and path.exists():
@@ -321,7 +322,7 @@ def _cut(path: Path, step: int) -> list[Report]:
 
 
 def _reports(path: Path, content: bytes) -> Iterator[tuple[Report, int]]:
-    """Each finished line, and where the next one starts in the file."""
+    """Yield each complete line and the position in the file where the next line starts."""
     end = 0
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):
         end += len(line) + 1
@@ -340,7 +341,7 @@ def _named(path: Path, verb: str) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
-        cure = "free space on the disk, or correct the rights of the folder"
+        cure = "free space on the disk, or correct the permissions of the folder"
         raise InputError(str(path), f"cannot be {verb} ({fault.strerror})", cure) from fault
 
 

@@ -1,8 +1,9 @@
-"""Configurations are checked before anything runs: a wrong key is named, with the nearest one."""
+"""Check configurations before anything runs; a message about a wrong key names the nearest key."""
 
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +45,17 @@ NESTED: dict[str, Any] = {
     "training": TrainingSettings,
     "pretraining": PretrainSettings,
 }
-TRIAL = 48  # a width that any number of heads up to 4 divides, and 6, 8, 12, 16
+TRIAL = 48  # a width that is a multiple of 1, 2, 3, 4, 6, 8, 12 and 16 heads
 GROUPS = ("exp", "data", "encoder", "training", "recipe")
 WEIGHS_BY_MONTHS = "research.experience."
-"""Scorers of this package read the months of chunks."""
+"""Package of the scorers that read the months of chunks."""
 GIVEN_BY_RECIPE = {"documents", "dim"}
 
 
 def overrides(arguments: list[str]) -> None:
-    """Refuse command-line words that do not compose, before Hydra sees them.
+    """Refuse command-line arguments that do not compose, before Hydra parses them.
 
-    arguments: `+exp=NAME`, `key=value`; words that begin with - are Hydra's own flags
+    arguments: `+exp=NAME`, `key=value`; arguments that begin with - are flags of Hydra
     Raises InputError that lists the experiments or names the nearest key.
     """
     given = [a for a in arguments if not a.startswith("-")]
@@ -67,7 +68,7 @@ def overrides(arguments: list[str]) -> None:
         raise InputError("command line", _first_line(fault), cure) from fault
     if not any(o.key_or_group == "exp" for o in parsed):
         raise InputError(
-            "command line", "no experiment is named", f"add +exp=NAME. {_known('exp')}"
+            "command line", "it names no experiment", f"add +exp=NAME. {_known('exp')}"
         )
     for override in parsed:
         _check_group(override)
@@ -81,8 +82,11 @@ def overrides(arguments: list[str]) -> None:
 
 
 def settings(config: DictConfig) -> None:
-    """Refuse keys that are unknown, values that are missing, arguments that a `_target_` does not
-    take, and settings that do not fit together (`check`)."""
+    """Refuse a wrong configuration.
+
+    Refused are unknown keys, missing values, arguments that a `_target_` does not take, and
+    settings that contradict each other (`check`).
+    """
     for place in ("", *NESTED):
         if place in config or not place:
             _check_keys(config, place)
@@ -104,10 +108,10 @@ def settings(config: DictConfig) -> None:
 
 
 def check(config: Config) -> None:
-    """Refuse an experiment whose settings do not fit together, before hours of work.
+    """Refuse an experiment whose settings contradict each other, before hours of work.
 
     Raises InputError for unknown names, an experiment without rows or seeds, scorers that cannot be
-    made, and what the recipe cannot do.
+    made, and settings that the recipe does not support.
     """
     for name in config.rows or []:
         _known_name("rows", name, list(config.variants))
@@ -117,12 +121,7 @@ def check(config: Config) -> None:
         raise InputError("configuration", what, "give both in the exp file")
     for kind in config.split.also:
         _known_name("split.also", kind, list(SPLITS))
-    _known_name("chunking.by", config.chunking.by, registry.names("chunkers"))
-    if config.chunking.reference is not None:
-        try:
-            month_from(config.chunking.reference)
-        except ValueError as fault:
-            raise InputError("chunking.reference", str(fault), "write it as 2024-06") from fault
+    _check_chunking("chunking", config.chunking)
     for name, row in rows.items():
         _check_row(f"variants.{name}", row, config)
     if isinstance(config, MatchConfig):
@@ -140,12 +139,12 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
     for name in config.compared:
         _known_name("compared", name, list(COMPARED))
     if config.jobs < 0:
-        cure = "give 1 or more, or 0: one a core"
-        raise InputError(f"jobs={config.jobs}", "that is too few", cure)
+        cure = "give 1 or more, or 0 for one per core"
+        raise InputError(f"jobs={config.jobs}", "it is too small", cure)
     if any(row.pretrained for row in rows.values()):
         config.pretraining.check()
         if config.split.also:
-            what = "an encoder is pretrained for one kind of split"
+            what = "an encoder can be pretrained for only one kind of split"
             raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
     if config.save_models:
         for name, row in rows.items():
@@ -155,46 +154,61 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
                 cure = "register it (jdcv_core/registry.py), or give save_models=false"
                 raise InputError(f"variants.{name}", what, cure)
     if config.baseline not in rows:
-        what = f"the baseline {config.baseline!r} is no variant"
+        what = f"the baseline {config.baseline!r} is not a variant"
         raise InputError("configuration", what, nearest(config.baseline, list(rows)))
 
 
 def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> None:
     for name, row in rows.items():
         if row != RowConfig(scorer=row.scorer, training=row.training, kind=row.kind):
-            what = "a reranker reads the vectors of the index as they are"
+            what = "a reranker reads the unchanged vectors of the index"
             cure = "leave out tuning, encoder, view, months and pretrained"
             raise InputError(f"variants.{name}", what, cure)
     if config.split.also:
-        raise InputError("split.also", "retrieval has one kind of split", "leave it out")
+        raise InputError("split.also", "retrieval uses only one kind of split", "leave it out")
+
+
+def _check_chunking(where: str, chunking: Chunking) -> None:
+    _known_name(f"{where}.by", chunking.by, registry.names("chunkers"))
+    if chunking.reference is not None:
+        try:
+            month_from(chunking.reference)
+        except ValueError as fault:
+            raise InputError(f"{where}.reference", str(fault), "write it as 2024-06") from fault
 
 
 def _check_row(where: str, row: RowConfig, config: Config) -> None:
-    """Refuse unknown names, a scorer that cannot be made, and months that are not there."""
+    """Refuse unknown names, a scorer that cannot be made, and months that chunks do not have."""
     _known_name(f"{where}.tuning", row.tuning, list(TUNINGS))
     _known_name(f"{where}.kind", row.kind, list(KINDS))
     for key in row.training:
         _known_name(f"{where}.training", key, list(TrainingSettings.__dataclass_fields__))
+    for key in row.chunking:
+        _known_name(f"{where}.chunking", key, list(Chunking.__dataclass_fields__))
+    chunking = replace(config.chunking, **row.chunking)
+    _check_chunking(f"{where}.chunking", chunking)
     frozen = row.tuning == "frozen"
     for key, name in (("view", row.view), ("months", row.months)):
         if name is None:
             continue
         if not frozen:
             raise InputError(
-                f"{where}.{key}", "a view is of stored vectors", "remove it, or tuning"
+                f"{where}.{key}", "a view needs a frozen encoder", "remove it, or remove tuning"
             )
         try:
             get_object(name)
         except Exception as fault:  # get_object raises whatever the import raises
             raise InputError(f"{where}.{key}", _first_line(fault), "check the name") from fault
-    if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS):
-        if config.chunking.by != "experience":
-            what = "it weighs by months, and chunks have none"
-            raise InputError(where, what, "give chunking.by=experience")
+    if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS) or row.scorer.get("months"):
+        if chunking.by == "tokens":
+            what = "it weights by months, but chunks have no months"
+            raise InputError(where, what, "give chunking.by=experience, or requirement")
         if not frozen:
-            raise InputError(where, "only frozen rows know months", "remove tuning")
+            raise InputError(where, "only rows with a frozen encoder have months", "remove tuning")
         if row.view is not None:
-            raise InputError(where, "a view takes the months away", "remove view, or give months")
+            raise InputError(where, "a view removes the months", "remove view, or give months")
+    if row.scorer.get("words") and not frozen:
+        raise InputError(where, "only rows with a frozen encoder read words", "remove tuning")
     try:
         instantiate(row.scorer, _partial_=True, _convert_="all")(dim=TRIAL)
     except InputError:
@@ -209,7 +223,7 @@ def _known_name(where: str, value: str, known: list[str]) -> None:
 
 
 def choices(group: str) -> list[str]:
-    """The names that `group=NAME` can take."""
+    """List the names that `group=NAME` accepts."""
     return sorted(p.stem for p in (FOLDER / group).glob("*.yaml"))
 
 
@@ -229,7 +243,7 @@ def _check_group(override: Override) -> None:
 
 
 def _first_value(override: Override) -> str:
-    """The override itself, or its first value where it is a sweep (`-m key=a,b`)."""
+    """Return the override, or its first value if it is a sweep (`-m key=a,b`)."""
     if not override.is_sweep_override():
         return str(override.input_line)
     value = next(iter(override.sweep_string_iterator()))
@@ -238,7 +252,7 @@ def _first_value(override: Override) -> str:
 
 
 def _check_keys(config: DictConfig, place: str) -> None:
-    """Refuse keys that `+key=value` added to those of the schema."""
+    """Refuse keys that are not in the schema but were added by `+key=value`."""
     node = config[place] if place else config
     schema: Any = NESTED[place] if place else CONFIGS[config.recipe]
     for key in node:
@@ -265,12 +279,12 @@ def _check_arguments(where: str, node: Any) -> None:
 
 
 def takes(node: Any, argument: str) -> bool:
-    """Whether the target of a checked node takes this argument."""
+    """Return whether the target of a checked node takes this argument."""
     return argument in _parameters(get_object(node["_target_"]))
 
 
 def _parameters(function: Any) -> list[str]:
-    """What a target takes; the two that take settings as **keywords name them in a dataclass."""
+    """List the arguments of a target; two targets take **settings, the fields of a dataclass."""
     parameters = inspect.signature(function).parameters.values()
     names = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD]
     if len(names) < len(parameters):
@@ -281,11 +295,11 @@ def _parameters(function: Any) -> list[str]:
 
 
 def _explain(fault: Exception) -> tuple[str, str]:
-    """What is wrong and what to do, out of an error of Hydra or OmegaConf."""
+    """Translate an error of Hydra or OmegaConf into a problem and a cure."""
     text = str(fault.__cause__ or fault)
     if already := re.search(r"already at '([^']+)'", str(fault) + text):
         return (
-            f"{already.group(1)} is there already",
+            f"{already.group(1)} exists already",
             f"write {already.group(1)}=VALUE without the +",
         )
     found = re.search(r"(?:Key|key) '([^']+)'", text) or re.search(r"override '?([\w.]+)", text)
@@ -294,15 +308,15 @@ def _explain(fault: Exception) -> tuple[str, str]:
         key = path.group(1) if path else found.group(1)
         if key.startswith(("data.", "encoder.", "variants.")):
             cure = f"write +{key}=VALUE for an argument that its file in configs does not list"
-            return f"{key} is not listed there", cure
+            return f"{key} is not listed in its file in configs", cure
         if key in _keys():
-            return f"this recipe has no key {key}", "leave it out"
+            return f"this recipe has no key {key}", "remove it"
         return f"there is no key {key}", nearest(key, _keys())
     return _first_line(fault), "see python experiments/run.py --help"
 
 
 def _keys() -> list[str]:
-    """The dotted names of all settings that have a fixed name."""
+    """List the dotted names of all settings that have a fixed name."""
     names = [key for config in CONFIGS.values() for key in config.__dataclass_fields__]
     for place, schema in NESTED.items():
         names += [f"{place}.{key}" for key in schema.__dataclass_fields__]

@@ -37,10 +37,10 @@ TEMPORARY = re.compile(rf"\.(.+)\.([1-9][0-9]{{0,8}})\.{ENDING}")
 def atomic_file(
     path: Path, mode: Literal["w", "wb"] = "w", errors: str | None = None
 ) -> Iterator[IO[Any]]:
-    """Open a new file that gets the name `path`, and replaces what has it, when the block ends.
+    """Open a new file that gets the name `path` when the block ends, and replaces an existing file.
 
-    mode:   "w" writes text as UTF-8, line ends as they are given; "wb" writes bytes
-    errors: how characters without a form in UTF-8 are written, as in `open`
+    mode:   "w" writes text as UTF-8 without changing line ends; "wb" writes bytes
+    errors: how characters that UTF-8 cannot encode are written, as in `open`
 
     If the block raises, the new file is removed and `path` stays as it was.
     Raises OSError if the file cannot be written.
@@ -151,10 +151,11 @@ def remove_leftovers(parent: Path) -> None:
 def lock(path: Path) -> Iterator[bool]:
     """Take a lock between processes without waiting; yields whether this process has it.
 
-    path: of the lock file, which is made and stays; its folder must exist
+    path: path of the lock file, which is created and not removed; its folder must exist
 
-    The lock ends with the block, and with the process however it ends. It is not had where another
-    process, or another block of this process, has it, and where the file cannot be written.
+    The lock is released when the block ends, or when the process ends for any reason. This process
+    does not get the lock if another process, or another block of this process, has it, or if the
+    file cannot be written.
 
     >>> path = Path(tempfile.mkdtemp(), "lock")
     >>> with lock(path) as first, lock(path) as second:
@@ -163,7 +164,7 @@ def lock(path: Path) -> Iterator[bool]:
     """
     file = FileLock(path)
     with suppress(OSError):  # filelock.Timeout is one
-        path.touch()  # FileLock itself would make a file that only this user can write
+        path.touch()  # FileLock would create a file that only this user can write
         file.acquire(timeout=0)
     try:
         yield file.is_locked
@@ -184,7 +185,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until a folder and all that is below it is on the disk."""
+    """Wait until a folder and everything below it is on the disk."""
     for inner, _, names in os.walk(folder):
         for path in (Path(inner, name) for name in sorted(names)):
             if path.is_file():
@@ -227,7 +228,7 @@ def _rename(temporary: Path, folder: Path) -> None:
 
 
 def _is_other(process: int) -> bool:
-    """Whether a process with this number lives and is not this one."""
+    """Return whether another process with this number is running."""
     if process == os.getpid():
         return False
     try:

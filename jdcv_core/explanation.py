@@ -17,14 +17,14 @@ from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
 WIDTH = 60
-"""Characters of a chunk that are printed."""
+"""Number of characters of a chunk that are printed."""
 TOGETHER = 64
-"""Chunks that are left out before their copies of the document are given up."""
+"""Number of chunks that are left out in one call, each with its own copy of the document."""
 
 
 @dataclass(frozen=True)
 class ChunkEffect:
-    """What a chunk does to the score of its pair.
+    """The effect of a chunk on the score of its pair.
 
     side, index: which chunk it is
     start, end:  its characters in the document's text; `text` is those characters
@@ -73,7 +73,7 @@ def explain_pair(
     """Score a pair with each chunk left out in turn. Ours.
 
     cv, jd: with whitened vectors
-    label:  the class of a score
+    label:  a function from a score to its class
 
     It costs one call of the scorer for each chunk; the encoder is not called again. At most
     TOGETHER copies of a document are held at once.
@@ -98,7 +98,7 @@ def explain_pair(
 
 
 def _without_each(scorer: nn.Module, cv: Encoded, jd: Encoded, side: Side) -> list[float]:
-    """The score without each chunk of a side, in order; [] for a single chunk."""
+    """Score the pair without each chunk of a side, in order; [] for a single chunk."""
     own = cv if side == "cv" else jd
     scores: list[float] = []
     count = len(own.chunks) if len(own.chunks) > 1 else 0
@@ -114,7 +114,8 @@ def _without_each(scorer: nn.Module, cv: Encoded, jd: Encoded, side: Side) -> li
 
 def _without(own: Encoded, at: int) -> Encoded:
     chunks = (*own.chunks[:at], *own.chunks[at + 1 :])
-    return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0))
+    words = None if own.words is None else np.delete(own.words, at, axis=0)
+    return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0), words=words)
 
 
 def _shortened(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Floors: what a scorer must beat before it has shown anything. Each returns a score per pair."""
+"""Floors: simple scores that a scorer must beat. Each function returns a score for each pair."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from jdcv_core.types import TARGETS, Document, Pair, Side
 
 
 def majority(pairs: Sequence[Pair], train: Sequence[int]) -> np.ndarray:
-    """The target of the commonest class in train, for every pair: [pair]."""
+    """Return the target of the most frequent class in train for every pair: [pair]."""
     labels = [pairs[i].label for i in train]
     return np.full(len(pairs), TARGETS[int(np.bincount(labels).argmax())])
 
@@ -21,10 +21,10 @@ def majority(pairs: Sequence[Pair], train: Sequence[int]) -> np.ndarray:
 def tfidf_cosine(
     pairs: Sequence[Pair], train: Sequence[int], documents: Mapping[str, Document]
 ) -> np.ndarray:
-    """Cosine of the two documents' TF-IDF vectors, in [0, 1]: [pair].
+    """Compute the cosine of the two documents' TF-IDF vectors, in [0, 1]: [pair].
 
-    Words as scikit-learn splits them, 1 + log term frequency; document frequencies of the
-    training documents only. It learns nothing from labels.
+    Words are split as in scikit-learn, and weighted by 1 + log term frequency and by document
+    frequencies of the training documents only. Labels are not used.
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True)
     vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
@@ -33,18 +33,18 @@ def tfidf_cosine(
 
 
 def random_scores(pairs: Sequence[Pair], seed: int) -> np.ndarray:
-    """Uniform in [0, 1), by the seed alone: [pair]."""
+    """Draw uniform scores in [0, 1) that depend only on the seed: [pair]."""
     return np.random.default_rng([seed, 20]).random(len(pairs))
 
 
 def tfidf_logistic(
     pairs: Sequence[Pair], train: Sequence[int], documents: Mapping[str, Document]
 ) -> np.ndarray:
-    """The target that logistic regression expects on TF-IDF: [pair] in [0, 1].
+    """Predict the expected target by logistic regression on TF-IDF: [pair] in [0, 1].
 
-    Features: the JD's and the CV's vectors, their product word by word, and their cosine. Words in
-    at least three training documents; three classes; inverse regularisation 1 on rows scaled to
-    the largest value of each feature in train.
+    The features are the JD's and the CV's vectors, their product word by word, and their cosine,
+    for words in at least three training documents. There are three classes. The inverse
+    regularisation is 1, on features divided by their largest value in train.
     """
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=3, dtype=np.float32)
     vectorizer.fit([documents[i].text for i in _documents(pairs, train)])
@@ -65,13 +65,13 @@ def bm25(
     k1: float = 1.2,
     b: float = 0.75,
 ) -> np.ndarray:
-    """Okapi BM25 of the CV for the JD as the query, as s / (s + median of train): [pair] in [0, 1).
+    """Compute Okapi BM25 with the JD as query, as s / (s + median of train): [pair] in [0, 1).
 
         s = Σ over the JD's words w of  n_w idf(w) f (k1 + 1) / (f + k1 (1 - b + b length / mean))
         idf(w) = ln(1 + (N - df + 0.5) / (df + 0.5))
 
-    f: how often w is in the CV; n_w: in the JD. N, df and the mean length are those of the CVs in
-    train. Source: Robertson et al. 1994, with Lucene's idf.
+    f and n_w are the counts of w in the CV and in the JD. N, df and the mean length are those of
+    the CVs in train. Source: Robertson et al. 1994, with Lucene's idf.
     """
     known = [documents[i].text for i in _documents(pairs, train) if i.startswith("cv:")]
     ids = sorted({i for p in pairs for i in (p.cv, p.jd)})
@@ -111,10 +111,10 @@ def bm25_weights(
 def one_side_probe(
     pairs: Sequence[Pair], train: Sequence[int], matrices: Mapping[str, np.ndarray], side: Side
 ) -> np.ndarray:
-    """The target that a model expects which reads only the CV, or only the JD: [pair] in [0, 1].
+    """Predict the expected target from only the CV, or only the JD: [pair] in [0, 1].
 
     Logistic regression (three classes, inverse regularisation 0.01) on the mean of the document's
-    chunk vectors. Clearly above chance, it shows that labels can be guessed without a match.
+    chunk vectors. If it is clearly above chance, labels can be guessed without a comparison.
     """
     vectors = np.stack([matrices[getattr(p, side)].mean(0) for p in pairs])
     labels = np.array([p.label for p in pairs])

@@ -1,4 +1,4 @@
-"""Folders with a manifest, which are whole or not there: checkpoints, saved models, indexes.
+"""Folders with a manifest, which are complete or absent: checkpoints, saved models, indexes.
 
     write_folder(Path("models/a"), "model", 1, {"encoder/config.json": b"{}"}, {"step": 120})
     facts = verify_folder(Path("models/a"), "model", 1)
@@ -31,7 +31,7 @@ NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSU
 
 @dataclass(frozen=True)
 class Listed:
-    """A file as a manifest lists it: where it is, its size in bytes, its SHA-256 (hex)."""
+    """A file as listed in a manifest: its path, its size in bytes and its SHA-256 (hex)."""
 
     path: Path
     size: int
@@ -40,7 +40,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder says about itself: plain facts, and its files by name relative to it."""
+    """The manifest of a folder: plain facts, and its files by name relative to the folder."""
 
     facts: dict[str, Any]
     files: dict[str, Listed]
@@ -252,13 +252,13 @@ def _names(folder: Path) -> dict[str, int]:
 
 
 def _manifest_bytes(fields: Mapping[str, Any]) -> bytes:
-    """The manifest with a hash of its other fields, so that a changed fact is seen as well."""
+    """Return the manifest with a hash of its other fields, so that a changed fact is detected."""
     digest = hashlib.sha256(json_bytes(fields)).hexdigest()
     return json_bytes({**fields, "sha256": digest})
 
 
 def _fields(path: Path, raw: bytes, kind: str, version: int) -> dict[str, Any]:
-    """The fields of a manifest of this kind and version that nobody has changed."""
+    """Return the fields of a manifest; raise InputError if they were changed or do not fit."""
     try:
         fields = json.loads(raw)
         found, number = fields["kind"], fields["version"]

@@ -20,7 +20,7 @@ from torch.nn import functional
 from jdcv_core.types import LABELS, TARGETS
 
 RANKS = len(LABELS) - 1
-"""The questions "is the label above k?", one for each k."""
+"""Number of the questions "is the label above k?", one for each k."""
 
 
 def sigmoid_mse(
@@ -59,8 +59,8 @@ def softmax_cross_entropy(
 ) -> Float[Tensor, " item"]:
     """-log p[label] with p = softmax(logits), in nats; ignores the order of the classes.
 
-    Only the probability of the label counts: it is all one where the rest of it lies. Here p is
-    1/2, 1/4, 1/4:
+    The loss depends only on the probability of the label, not on how the rest is divided among the
+    other classes. Here p is 1/2, 1/4, 1/4:
 
     >>> softmax_cross_entropy(torch.tensor([[2.0, 1.0, 1.0]]).log(), torch.tensor([0]))
     tensor([0.6931])
@@ -94,8 +94,8 @@ def corn(logits: Float[Tensor, "item 2"], labels: Int[Tensor, " item"]) -> Float
         with k, whatever the logits. An item belongs to task k only if its label is above k - 1
 
     This is -log P(y = label): q_0 = 0.5 and q_1 = 0.8 give the classes 0.5, 0.1 and 0.4. So, as
-    for cross-entropy, it is all one on which wrong class the rest lies; the order is in what the
-    logits mean, not in the price of an error.
+    for cross-entropy, the loss does not depend on how the rest is divided among the wrong classes;
+    the order of the classes is in the meaning of the logits, not in the cost of an error.
 
     >>> logits = torch.logit(torch.tensor([[0.5, 0.8]])).expand(3, 2)
     >>> (-corn(logits, torch.tensor([0, 1, 2]))).exp()

@@ -1,4 +1,4 @@
-"""A trained model in use: two texts in, a score out. One folder holds everything that it needs."""
+"""A trained model that scores two texts. One folder holds everything that it needs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from jdcv_core.atomic import scratch_folder
 from jdcv_core.chunking import Chunker, check_window
 from jdcv_core.data.normalise import document_id
 from jdcv_core.data.rows import text_fault
-from jdcv_core.encoding.encode import encode_documents
+from jdcv_core.encoding.encode import encode_documents, tokens_of
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.saved_encoder import load_encoder, save_encoder
+from jdcv_core.encoding.term_weights import TermWeights
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
@@ -37,6 +38,7 @@ from jdcv_core.types import LABELS, POTENTIAL, Document, Encoded, Side
 
 KIND, VERSION = "matcher", 2
 SCORER, WHITENING, CARD = "scorer.safetensors", "whitening.safetensors", "README.md"
+WORDS = "words.safetensors"
 CURE = "give a folder that Matcher.save_pretrained wrote, and the version of jdcv that wrote it"
 
 
@@ -66,11 +68,11 @@ class Matcher:
     cuts:        scores from which a pair is a Potential Fit and a Good Fit, low <= high; equal for
                  a model of two classes, No Fit and Good Fit
     chunker:     how documents are cut; every default is settled
+    terms:       the weights of words, for a scorer that `reads_words`; else None
     card:        the text of README.md, see `model_card`
 
-    Texts are read as the data layer reads them: as they are, and nothing is cut off. Encoder and
-    scorer are in evaluation mode after a call. Each call encodes each text once, in however many
-    pairs it is.
+    Texts are read as in the data layer: unchanged and whole. Encoder and scorer are in evaluation
+    mode after a call. Each call encodes each text once, even if it is in several pairs.
 
     >>> matcher = Matcher.from_pretrained("FOLDER")                       # doctest: +SKIP
     >>> matcher.score(cv="Python developer, ten years.", jd="Developer")  # doctest: +SKIP
@@ -84,6 +86,7 @@ class Matcher:
     cuts: tuple[float, float]
     chunker: Chunker
     card: str = ""
+    terms: TermWeights | None = None
 
     def __post_init__(self) -> None:
         encoder, chunker = self.encoder, self.chunker
@@ -96,6 +99,8 @@ class Matcher:
             raise ValueError(
                 f"the whitening is {self.whitening.matrix.shape}, vectors have {encoder.dim}"
             )
+        if getattr(self.scorer, "reads_words", False) and self.terms is None:
+            raise ValueError("the scorer reads words, and the matcher has no weights for them")
 
     def score(self, *, cv: str, jd: str) -> float:
         """The score of one pair, in [0, 1]; for many pairs `score_pairs` is faster.
@@ -210,7 +215,7 @@ class Matcher:
     def _encode(
         self, named: Mapping[tuple[Side, str], str], store: VectorStore | None
     ) -> dict[tuple[Side, str], Encoded]:
-        """Each (side, text) once. named: → its place, for messages."""
+        """Encode each (side, text) once. named: (side, text) → its place, for messages."""
         if not named:
             return {}
         documents: dict[str, Document] = {}
@@ -224,8 +229,9 @@ class Matcher:
             self.encoder.module.eval()
         found, _ = encode_documents(documents.values(), self.encoder, store, self.chunker)
         white = self.whitening({i: e.vectors for i, e in found.items()})
+        words = {} if self.terms is None else self.terms(tokens_of(found))
         return {
-            key: replace(found[name], vectors=white[name])
+            key: replace(found[name], vectors=white[name], words=words.get(name))
             for key, name in zip(named, documents, strict=True)
         }
 
@@ -235,16 +241,16 @@ class Matcher:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes that the model can give, in order: without Potential Fit if the cuts are
-        equal."""
+        """The classes that the model can return, without Potential Fit if the cuts are equal."""
         return tuple(n for n in LABELS if n != LABELS[POTENTIAL] or self.cuts[0] < self.cuts[1])
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write all that `from_pretrained` needs into a new folder; returns the folder.
 
-        README.md, whitening.safetensors, scorer.safetensors, encoder/ and manifest.json, which has
-        the settings and every file's SHA-256. The folder is whole or not there, see `write_folder`.
-        To change a file (the card, too), change the Matcher and save it again.
+        README.md, whitening.safetensors, scorer.safetensors, words.safetensors where the scorer
+        reads words, encoder/ and manifest.json, which has the settings and every file's SHA-256.
+        The folder is whole or not there, see `write_folder`. To change a file (the card, too),
+        change the Matcher and save it again.
         Raises InputError if the folder exists or cannot be written, ValueError where scorer_spec
         does not describe the scorer, the chunker has no name in the registry, or the encoder cannot
         be saved.
@@ -267,6 +273,10 @@ class Matcher:
             WHITENING: safetensors.numpy.save(whitening),
             SCORER: safetensors.torch.save(state),
         }
+        if self.terms is not None:
+            files[WORDS] = safetensors.numpy.save(
+                {"idf": self.terms.idf, "unseen": np.array([self.terms.unseen])}
+            )
         try:
             with scratch_folder(folder.parent) as temporary:
                 encoder_files = save_encoder(self.encoder, temporary)
@@ -309,6 +319,7 @@ class Matcher:
                 tuple(settings["cuts"]),
                 chunker,
                 (folder / CARD).read_text(encoding="utf-8"),
+                _read_terms(folder / WORDS),
             )
         except (RuntimeError, TypeError, ValueError, KeyError, SafetensorError) as error:
             if isinstance(error, InputError):
@@ -316,6 +327,14 @@ class Matcher:
             raise InputError(
                 str(folder), f"its parts do not fit together ({error})", CURE
             ) from error
+
+
+def _read_terms(path: Path) -> TermWeights | None:
+    """What `save_pretrained` wrote of `terms`; the manifest says whether the file belongs here."""
+    if not path.exists():
+        return None
+    tensors = safetensors.numpy.load_file(path)
+    return TermWeights(tensors["idf"], float(tensors["unseen"][0]))
 
 
 def scorer_spec(target: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -342,7 +361,7 @@ def chunker_spec(chunker: Chunker) -> dict[str, Any]:
 def _check_spec(
     scorer: nn.Module, spec: Mapping[str, Any], state: Mapping[str, torch.Tensor]
 ) -> None:
-    """Refuse to save what could not be read again."""
+    """Refuse to save a scorer that could not be loaded again."""
     try:
         again = registry.make("scorers", json.loads(json.dumps(spec)), "scorer_spec")
         again.load_state_dict(state)
@@ -353,7 +372,7 @@ def _check_spec(
 
 
 def _check_text(text: Any, side: Side, where: str) -> None:
-    """As the data layer does, but without an upper limit: a long text has more chunks."""
+    """Check a text as the data layer does, but without a limit: a long text has more chunks."""
     if fault := text_fault(f"the {side.upper()}", text, sys.maxsize):
         raise InputError(where, fault[1], fault[2])
 

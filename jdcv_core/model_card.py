@@ -1,7 +1,7 @@
-"""The README.md beside a trained model: what it is, how well it does, what it must not be used for.
+"""The model card, README.md of a saved model: what it is, how good it is, its limits.
 
 A pure function of plain values, in the form of the hub's model cards (Mitchell et al. 2019, "Model
-cards for model reporting"). What is not among the facts is "not recorded"; nothing is made up.
+cards for model reporting"). A fact that is not given is shown as "not recorded".
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ USE = """\
 from jdcv_core.matcher import Matcher
 
 matcher = Matcher.from_pretrained("FOLDER")
-score = matcher.score(cv_text, jd_text)  # in [0, 1]
+score = matcher.score(cv=cv_text, jd=jd_text)  # in [0, 1]
 matcher.label(score)  # its class
-matcher.score_many([(cv_text, jd_text), (other_cv, jd_text)])
+matcher.score_pairs(cvs=[cv_text, other_cv], jds=[jd_text, jd_text])
 ```
 
 ```bash
@@ -84,7 +84,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
       license, base_license: SPDX ids, of what training made (apache-2.0 if not given) and of `base`
       experiment, config_hash, git, versions: as in a record
 
-    Raises ValueError for another key: a misspelt fact would read as not recorded.
+    Raises ValueError for an unknown key: otherwise a misspelt fact would be shown as not recorded.
     """
     for key in facts:
         if key not in KEYS:
@@ -182,13 +182,13 @@ def _metrics(facts: Mapping[str, Any]) -> str:
     if not metrics:
         return f"Metrics on test pairs: {UNKNOWN}."
     baseline = _part(facts, "baseline")
-    beside = _part(baseline, "metrics")
+    theirs = _part(baseline, "metrics")
     rows = [
-        f"| {_text(name)} | {_figure(figure)} | {_figure(beside.get(name))} |"
+        f"| {_text(name)} | {_figure(figure)} | {_figure(theirs.get(name))} |"
         for name, figure in metrics.items()
     ]
     head = f"| on test pairs | this model | baseline: {_text(baseline.get('name'))} |"
-    spread = f"Beside each figure: {_text(facts.get('interval'))}."
+    spread = f"Spread of each figure: {_text(facts.get('interval'))}."
     return "\n".join([head, "| --- | --- | --- |", *rows, "", spread])
 
 

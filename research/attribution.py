@@ -1,9 +1,9 @@
-"""Attribution: which chunks, and which (JD chunk, CV chunk) pairs, carried a score.
+"""Attribution: how much chunks, and (JD chunk, CV chunk) pairs, contributed to a score.
 
-A weight says what a chunk did to the logit: a positive weight raised it (attention has no sign).
-Real chunks come first in a document, as in `ChunkVectors.pad`; the weight of padding is 0. A chunk
-is deleted by leaving it out, and later ones move up. `research.deletion_test` measures how far
-weights can be trusted. papers/attribution.md says what is taken from where.
+The weight of a chunk is its effect on the logit: a positive weight raised it (attention weights
+have no sign). Real chunks come first in a document, as in `ChunkVectors.pad`; the weight of padding
+is 0. A deleted chunk is removed, and later chunks move up. `research.deletion_test` measures how
+far weights can be trusted. papers/attribution.md lists the sources.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from jdcv_core.scoring import parts_within
 from jdcv_core.types import ChunkVectors
 
 AT_MOST = 256
-"""Pairs that a scorer sees at once."""
+"""Number of pairs that a scorer processes at once."""
 
 CELLS = 1 << 20
 """Cells that a scorer sees at once, see `scoring.padded_cells`."""
 
 ROUNDING = 64
-"""A weight below this many units of rounding of its logit is 0."""
+"""A weight below this many rounding units of its logit is set to 0."""
 
 
 def methods_of(scorer: nn.Module) -> tuple[str, ...]:
-    """The methods that work with this scorer. Attention needs a scorer with `cross_attention`, and
-    of a ChunkAttention its term cross_jd; the other methods work with every scorer.
+    """List the methods that work with this scorer.
+
+    The method attention needs a scorer with `cross_attention` (a ChunkAttention needs its term
+    cross_jd, too); the other methods work with every scorer.
 
     >>> from jdcv_core.scoring import MeanPairs
     >>> methods_of(MeanPairs(8))
@@ -56,32 +58,32 @@ def pair_weights(
     seed: int = 0,
     at_most: int = AT_MOST,
 ) -> Float[Tensor, "pair i k"]:
-    """What each (JD chunk i, CV chunk k) did to the logit f of its pair.
+    """Compute the effect of each (JD chunk i, CV chunk k) on the logit f of its pair.
 
-    attention:            how much i attends to k (mean over heads) / number of JD chunks; all
-                          weights of a pair sum to 1
+    attention:            attention of i to k (mean over heads) / number of JD chunks; the weights
+                          of a pair sum to 1
     gradient_times_input: x_i^T (d²f / dx_i dx_k) x_k. For f = c + Σ x_i^T W_ik x_k these are the
-                          terms of the sum, and they add up to `chunk_weights` on both sides. All 0
-                          for a scorer that sees chunks one by one through a cosine (MeanPairs,
-                          PooledPairs, MaxSim), where the length of x_i has no effect
-    leave_one_out:        f - f(without i) - f(without k) + f(without both): the joint effect of the
-                          two; for a sum of terms this is the term. A plain drop f - f(without both)
-                          would give every partner of a strong chunk a high weight. If a chunk is
-                          the only one of its document, the weight is the drop of the other chunk;
-                          it is 0 if both are
-    keep_one:             f(i alone, k alone), the logit if nothing else is left. It is not a share
-                          of f: compare it with other chunk pairs only
-    random:               uniform in [0, 1), by the two documents' ids and the seed
+                          terms of the sum, and they add up to `chunk_weights` on both sides. They
+                          are 0 for scorers that compare chunks by a cosine (MeanPairs, PooledPairs,
+                          MaxSim), where the length of x_i has no effect
+    leave_one_out:        f - f(without i) - f(without k) + f(without both), the joint effect of the
+                          two; if f is a sum of terms, it is their term. A plain drop
+                          f - f(without both) would give every partner of a strong chunk a high
+                          weight. If one chunk is the only one of its document, the weight is the
+                          drop of the other chunk; if both are, it is 0
+    keep_one:             f(i alone, k alone), the logit if all other chunks are removed. It is not
+                          a share of f: compare it only with other chunk pairs
+    random:               uniform in [0, 1), determined by the two documents' ids and the seed
 
-    jd, cv:  two sides of the same pairs
-    seed:    of random; the other methods ignore it
-    at_most: pairs that the scorer sees at once; leave_one_out takes (1 + i)(1 + k) of them for each
-             pair, gradient_times_input takes 1 + i backward passes
+    jd, cv:  the two sides of the same pairs
+    seed:    seed of random; the other methods ignore it
+    at_most: number of pairs that the scorer processes at once; for each pair, leave_one_out scores
+             (1 + i)(1 + k) pairs and gradient_times_input makes 1 + i backward passes
 
-    Neither the batch nor padding changes a weight. The scorer runs in evaluation mode; its mode,
-    parameters and gradients are as before afterwards. What may be rounding is 0.
-    Raises InputError for an unknown method and for attention of a scorer without it, ValueError
-    for sides of unequal length and for at_most below 1.
+    Weights depend neither on the batch nor on padding. The scorer runs in evaluation mode; its
+    mode, parameters and gradients are restored. Weights of the size of rounding errors are set to
+    0. Raises InputError for an unknown method and for attention of a scorer without attention, and
+    ValueError for sides of unequal length and for at_most below 1.
     Source: see papers/attribution.md; keep_one and the cross terms as pair weights are ours.
 
     >>> from jdcv_core.scoring import MeanPairs
@@ -106,13 +108,13 @@ def chunk_weights(
     seed: int = 0,
     at_most: int = AT_MOST,
 ) -> tuple[Float[Tensor, "pair i"], Float[Tensor, "pair k"]]:
-    """What each JD chunk and each CV chunk did to the logit f of its pair.
+    """Compute the effect of each JD chunk and each CV chunk on the logit f of its pair.
 
-    attention:            the sums of `pair_weights` over the other side. All JD chunks have
-                          1 / number of JD chunks: attention does not distinguish them
+    attention:            the sum of `pair_weights` over the other side. Every JD chunk gets
+                          1 / number of JD chunks: attention does not distinguish JD chunks
     gradient_times_input: x . df/dx, the first-order change of f when the chunk shrinks to 0
     leave_one_out:        f - f(without the chunk); 0 for the only chunk of a document
-    keep_one:             f(this chunk alone, the other document whole)
+    keep_one:             f(only this chunk, the whole other document)
     random:               uniform in [0, 1)
 
     Arguments, errors and invariants are those of `pair_weights`.
@@ -147,7 +149,7 @@ def check_method(scorer: nn.Module, method: str) -> None:
 
 
 def cleaned(jd: ChunkVectors, cv: ChunkVectors, at_most: int) -> tuple[ChunkVectors, ChunkVectors]:
-    """Both sides with padding set to 0. Raises ValueError as `pair_weights`."""
+    """Set the padding of both sides to 0. Raises ValueError as `pair_weights` does."""
     if len(jd.ids) != len(cv.ids):
         raise ValueError(f"{len(jd.ids)} JDs for {len(cv.ids)} CVs")
     if at_most < 1:
@@ -163,8 +165,10 @@ def logits_of_subsets(
     kept_cv: Bool[Tensor, "pair b k"],
     at_most: int,
 ) -> Float[Tensor, "pair a b"]:
-    """The logit with the JD chunks of each a and the CV chunks of each b kept; nan if one of the
-    two keeps none."""
+    """Compute the logit for each subset a of JD chunks and each subset b of CV chunks.
+
+    The logit is nan if one of the two subsets is empty.
+    """
     kept = kept_jd.any(-1)[:, :, None] & kept_cv.any(-1)[:, None, :]
     found = jd.vectors.new_full(kept.shape, torch.nan)
     pair, a, b = kept.nonzero(as_tuple=True)
@@ -182,7 +186,7 @@ def logits_of_subsets(
 def random_by_ids(
     jd: ChunkVectors, cv: ChunkVectors, real: Bool[Tensor, "pair *chunk"], salt: str
 ) -> Float[Tensor, "pair *chunk"]:
-    """Uniform in [0, 1) where `real`, else 0; drawn by the ids of the pair and the salt alone."""
+    """Draw from [0, 1) where `real`, else 0; only the ids of the pair and the salt matter."""
     found = np.zeros(real.shape)
     for row, jd_id, cv_id, own in zip(found, jd.ids, cv.ids, real.cpu().numpy(), strict=True):
         digest = hashlib.sha256(f"{salt} {jd_id} {cv_id}".encode()).digest()
@@ -192,7 +196,7 @@ def random_by_ids(
 
 @contextmanager
 def evaluating(scorer: nn.Module) -> Iterator[None]:
-    """The scorer in evaluation mode; afterwards each of its modules in the mode it was in."""
+    """Put the scorer into evaluation mode; at the end, restore the mode of each of its modules."""
     modes = [(module, module.training) for module in scorer.modules()]
     scorer.eval()
     try:
@@ -246,9 +250,9 @@ def _gradient_times_input(
 def _products(
     scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, again: bool = False
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """The vectors of both sides as leaves, and x . df/dx of their chunks.
+    """Return the vectors of both sides as leaves of the graph, and x . df/dx of their chunks.
 
-    again: whether the result can be differentiated once more
+    again: whether the result can be differentiated a second time
     """
     x_jd, x_cv = (side.vectors.clone().requires_grad_() for side in (jd, cv))
     logits = scorer(replace(jd, vectors=x_jd), replace(cv, vectors=x_cv))
@@ -258,7 +262,7 @@ def _products(
 
 
 def _interactions(scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, at_most: int) -> Tensor:
-    """leave_one_out of `pair_weights`."""
+    """Compute leave_one_out of `pair_weights`."""
     f = logits_of_subsets(scorer, jd, cv, _without_each(jd.mask), _without_each(cv.mask), at_most)
     f, f_jd, f_cv, f_both = f[:, :1, :1], f[:, 1:, :1], f[:, :1, 1:], f[:, 1:, 1:]
     jd_alone, cv_alone = (side.mask.sum(1)[:, None, None] == 1 for side in (jd, cv))
@@ -271,7 +275,7 @@ def _interactions(scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, at_most
 def _drops(
     scorer: nn.Module, jd: ChunkVectors, cv: ChunkVectors, at_most: int
 ) -> tuple[Tensor, Tensor]:
-    """leave_one_out of `chunk_weights`."""
+    """Compute leave_one_out of `chunk_weights`."""
     f_jd, f_cv = _one_side_each(scorer, jd, cv, _without_each, at_most)
     drops = ((f_jd[:, :1] - left[:, 1:]).nan_to_num(0) for left in (f_jd, f_cv))
     of_jd, of_cv = (_without_rounding(scorer, jd, cv, drop, at_most) for drop in drops)
@@ -297,7 +301,7 @@ def _one_side_each(
     subsets: Callable[[Tensor], Tensor],
     at_most: int,
 ) -> tuple[Float[Tensor, "pair a"], Float[Tensor, "pair b"]]:
-    """The logits with subsets of one side and the other side whole."""
+    """Compute the logits for subsets of each side, with all chunks of the other side."""
     whole_jd, whole_cv = jd.mask[:, None], cv.mask[:, None]
     of_jd = logits_of_subsets(scorer, jd, cv, subsets(jd.mask), whole_cv, at_most)
     of_cv = logits_of_subsets(scorer, jd, cv, whole_jd, subsets(cv.mask), at_most)
@@ -322,7 +326,8 @@ METHODS = (*_PAIRS, "random")
 def _parts(
     jd: ChunkVectors, cv: ChunkVectors, at_most: int
 ) -> Iterator[tuple[Tensor, ChunkVectors, ChunkVectors]]:
-    """At most `at_most` pairs each, fewer where a document is very long: their rows, both sides."""
+    """Split pairs into parts of at most `at_most`, fewer if a document is very long; yield their
+    rows and both sides."""
     sizes = list(zip(jd.mask.sum(1).tolist(), cv.mask.sum(1).tolist(), strict=True))
     for part in parts_within(sizes, at_most, CELLS):
         index = torch.tensor(part)
@@ -336,7 +341,7 @@ def _without_rounding(
     weights: Float[Tensor, "pair *chunk"],
     at_most: int,
 ) -> Float[Tensor, "pair *chunk"]:
-    """The weights with 0 in place of what may be rounding, so that rounding decides no order."""
+    """Set weights of the size of rounding errors to 0, so that rounding decides no order."""
     logits = logits_of_subsets(scorer, jd, cv, jd.mask[:, None], cv.mask[:, None], at_most)
     unit = torch.finfo(weights.dtype).eps * (1 + logits.abs())
     unit = unit.reshape(-1, *[1] * (weights.ndim - 1))
@@ -344,13 +349,13 @@ def _without_rounding(
 
 
 def _without_each(mask: Bool[Tensor, "pair chunk"]) -> Bool[Tensor, "pair subset chunk"]:
-    """All real chunks, then all but chunk 0, all but chunk 1, …; none where that is padding."""
+    """Make subsets: all real chunks, all but chunk 0, all but chunk 1, …; empty for padding."""
     own = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     return torch.cat([mask[:, None], mask[:, None, :] & ~own & mask[:, :, None]], 1)
 
 
 def _only_each(mask: Bool[Tensor, "pair chunk"]) -> Bool[Tensor, "pair subset chunk"]:
-    """All real chunks, then chunk 0 alone, chunk 1 alone, …; none where that is padding."""
+    """Make subsets: all real chunks, only chunk 0, only chunk 1, …; empty for padding."""
     own = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
     return torch.cat([mask[:, None], own & mask[:, :, None]], 1)
 
@@ -358,19 +363,26 @@ def _only_each(mask: Bool[Tensor, "pair chunk"]) -> Bool[Tensor, "pair subset ch
 def _subset(
     side: ChunkVectors, index: Int[Tensor, " pair"], kept: Bool[Tensor, "pair chunk"]
 ) -> ChunkVectors:
-    """The documents at `index` with the kept chunks alone, in their order and moved up, as a scorer
-    that depends on slots (a first chunk, positions, a sequence) would see the shorter document."""
+    """Keep some chunks of the documents at `index`, in order, and move them up.
+
+    A scorer that depends on slots (a first chunk, positions, a sequence) then processes them like
+    a shorter document.
+    """
     order = kept.int().argsort(dim=1, descending=True, stable=True)[:, : int(kept.sum(1).max())]
     mask = kept.gather(1, order)
     vectors = side.vectors[index[:, None], order].masked_fill(~mask[..., None], 0)
     months = None if side.months is None else side.months[index[:, None], order]
-    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, months)
+    words = None if side.words is None else side.words[index[:, None], order]
+    return ChunkVectors(tuple(side.ids[i] for i in index.tolist()), vectors, mask, months, words)
 
 
 @contextmanager
 def _differentiable() -> Iterator[None]:
-    """Gradients, wherever this is called from, and only back ends that have second gradients (fused
-    attention has none on a CPU) and have them in evaluation mode (cuDNN's LSTM has none)."""
+    """Enable gradients, and only back ends that have second gradients in evaluation mode.
+
+    Fused attention has no second gradients on a CPU, and cuDNN's LSTM has no gradients in
+    evaluation mode.
+    """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())

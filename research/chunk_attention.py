@@ -1,7 +1,7 @@
-"""Chunk attention: the chunks of a CV and of a JD read each other before they are compared. Ours.
+"""Chunk attention: chunks of a CV and a JD attend to each other before they are compared. Ours.
 
 It is multi-head attention (Vaswani et al. 2017) over chunk vectors instead of tokens, followed by
-attention pooling (Yang et al. 2016). papers/chunk_attention.md says what is taken from where.
+attention pooling (Yang et al. 2016). papers/chunk_attention.md lists the sources.
 """
 
 from itertools import compress
@@ -29,16 +29,16 @@ class ChunkAttention(nn.Module):
         y_jd = x_jd + attend(x_jd, x_cv)            cross_jd: JD chunks read CV chunks
         logit = head(pool(y_jd), pool(y_cv))
 
-    Both cross terms read the states that neither of them has changed. The output matrix of every
+    Both cross terms read x_jd and x_cv, so neither depends on the other. The output matrix of every
     term starts as 0 and the pooling starts as the mean, so an untrained ChunkAttention is the match
     head on mean vectors. With all terms switched off it is attention pooling and the match head.
 
     dim:      width of the chunk vectors
-    heads:    of every attention; dim must be a multiple of it
-    self_cv, self_jd, cross_cv, cross_jd: which of the four terms there are
+    heads:    number of heads of every attention; dim must be a multiple of it
+    self_cv, self_jd, cross_cv, cross_jd: whether to use each of the four terms
     position: learn one vector for each chunk index; without it the order of chunks has no effect
     max_chunks: number of position vectors; all later chunks share the last one
-    dropout:  of attention weights, in training
+    dropout:  rate for attention weights, in training
 
     Returns [pair]. Raises ValueError if dim is not a multiple of heads.
 
@@ -72,7 +72,7 @@ class ChunkAttention(nn.Module):
 
     @staticmethod
     def attention(dim: int, heads: int, dropout: float) -> nn.Module:
-        """A new attention for one term; a subclass may use another one."""
+        """Make the attention of one term; a subclass may override this."""
         return Attention(dim, heads, dropout)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
@@ -99,12 +99,12 @@ class ChunkAttention(nn.Module):
         return self.head(u, v)  # [pair]
 
     def bias(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"] | None:
-        """What is added to the logits of all attention to CV chunks; None: nothing is."""
+        """Return a bias for the logits of all attention to CV chunks; None adds nothing."""
         return None
 
     @torch.inference_mode()
     def cross_attention(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"]:
-        """How much JD chunk i attends to CV chunk k, the mean over heads; each row sums to 1.
+        """Return the attention of JD chunk i to CV chunk k, averaged over heads; rows sum to 1.
 
         Raises ValueError if the term cross_jd is switched off.
         """
@@ -135,7 +135,7 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
         if dim % heads:
-            raise ValueError(f"dim {dim} is no multiple of heads {heads}")
+            raise ValueError(f"dim {dim} is not a multiple of heads {heads}")
         self.heads = heads
         self.query, self.key, self.value, self.out = (
             nn.Linear(dim, dim, bias=False) for _ in range(4)
@@ -165,7 +165,7 @@ class Attention(nn.Module):
         mask: Bool[Tensor, "pair other"],
         bias: Float[Tensor, "pair other"] | None = None,
     ) -> Float[Tensor, "pair head chunk other"]:
-        """The attention weights; each row sums to 1 over the real chunks of source."""
+        """Compute the attention weights; each row sums to 1 over the real chunks of source."""
         query = rearrange(self.query(self.norm(x)), HEADS, head=self.heads)  # [pair head i each]
         key = rearrange(self.key(self.norm(source)), HEADS, head=self.heads)  # [pair head k each]
         logits = einsum(query, key, "pair head i each, pair head k each -> pair head i k")

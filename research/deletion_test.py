@@ -1,8 +1,7 @@
 """The deletion test: how far the weights of an attribution can be trusted.
 
-If an attribution is right about which chunks raised a score, the score falls fastest when the
-chunks of the largest weights are deleted first. papers/attribution.md says what is taken from
-where.
+If an attribution finds the chunks that raised a score, the score falls fastest when the chunks of
+the largest weights are deleted first. papers/attribution.md lists the sources.
 """
 
 from __future__ import annotations
@@ -40,19 +39,19 @@ def deletion_drop(
     seed: int = 0,
     at_most: int = AT_MOST,
 ) -> Float[Tensor, " pair"]:
-    """How far the score falls while chunks of one side are deleted, largest weight first.
+    """Measure the mean drop of the score as chunks of one side are deleted, largest weight first.
 
         drop = 1/(n - 1) Σ_{s=1..n-1} (score - score without the s chunks of largest weight)
 
-    n is the number of real chunks; one is always left. This is the area over the deletion curve, in
-    [-1, 1]; nan if n is 1. Weights have a sign: the chunk that is said to raise the logit most goes
-    first, and the chunk that is said to lower it most goes last, whether the pair is a fit or not.
-    So the order that is right about what raises the score falls fastest, and its reverse slowest.
-    Ties are broken by a draw from the documents' ids and the seed, so equal weights are a random
-    order.
+    n is the number of real chunks; one chunk always remains. The drop is the area over the deletion
+    curve, in [-1, 1]; it is nan if n is 1. Weights have a sign: the chunk with the largest positive
+    weight is deleted first and the chunk with the largest negative weight last, for fits and for
+    other pairs. So the score falls fastest in the order of the true effects, and slowest in the
+    reverse order. Ties are broken by random numbers that depend on the documents' ids and the seed,
+    so equal weights give a random order.
 
-    weights: of the chunks of `side`; those of padding have no effect
-    Other arguments, errors and invariants as for `attribution.pair_weights`.
+    weights: weights of the chunks of `side`; weights of padding have no effect
+    Other arguments, errors and invariants are those of `attribution.pair_weights`.
     Source: AOPC, Samek et al. 2017, equation 12; comprehensiveness, DeYoung et al. 2020, section 4.
 
     >>> from jdcv_core.scoring import MeanPairs
@@ -89,26 +88,26 @@ def faithfulness(
     seed: int = 0,
     at_most: int = AT_MOST,
 ) -> dict[str, dict[str, float]]:
-    """Whether deleting chunks in a method's order lowers the score faster than a random order does.
+    """Test whether deleting chunks in a method's order lowers the score faster than a random order.
 
     For each method, over the pairs whose document on `side` has 2 chunks or more:
-        aopc           = mean over pairs of `deletion_drop` by the method's `chunk_weights`
-        against_random = aopc - the same for random orders, the mean of `draws` of them a pair
+        aopc           = mean over pairs of `deletion_drop` with the method's `chunk_weights`
+        against_random = aopc - the same mean for random orders (`draws` of them for each pair)
         low, high      = interval of against_random over new JDs: a replicate draws JDs with
                          replacement, each with all its pairs; difference ± t · se with
                          1 / Σ (share of pairs of a JD)² - 1 degrees of freedom
-    Method "random" is one more random order, so its interval misses 0 only by chance. An interval
-    above 0 says that the order knows what raises the score of this scorer; it does not say that the
-    scorer is right.
+    The method "random" is another random order, so its interval excludes 0 only by chance. An
+    interval above 0 means that the method finds what raises the score of this scorer; it does not
+    mean that the scorer is right.
 
-    methods: names; None: all of `attribution.methods_of(scorer)`
-    side:    whose chunks are deleted; by default the CV's, which a recruiter reads
-    seed:    of random orders, ties and the interval; the same seed gives the same figures
-    Returns method → {"aopc", "against_random", "low", "high"}; all are nan if no document has 2
-    chunks, low and high are nan if there is only one JD.
-    Raises ValueError for an unknown side and for less than 1 draw or replicate; otherwise as
+    methods: names; None means all of `attribution.methods_of(scorer)`
+    side:    side whose chunks are deleted; by default the CV, which a recruiter reads
+    seed:    seed of random orders, ties and the interval; the same seed gives the same figures
+    Returns method → {"aopc", "against_random", "low", "high"}. All are nan if no document has 2
+    chunks; low and high are nan if there is only one JD.
+    Raises ValueError for an unknown side and for less than 1 draw or replicate, and the errors of
     `attribution.pair_weights`.
-    Source: the figure as for `deletion_drop`; the interval as in `paired_bootstrap`.
+    Source: as for `deletion_drop`; the interval as in `paired_bootstrap`.
     """
     if draws < 1 or replicates < 1:
         raise ValueError(f"draws and replicates must be at least 1, got {draws} and {replicates}")
@@ -146,14 +145,14 @@ def faithfulness(
 
 def _known(side: str) -> str:
     if side not in get_args(Side):
-        raise ValueError(f"there is no side {side!r}, only {' and '.join(get_args(Side))}")
+        raise ValueError(f"side {side!r} is unknown: give {' or '.join(get_args(Side))}")
     return side
 
 
 def _ranks(
     weights: Float[Tensor, "pair chunk"], ties: Float[Tensor, "pair chunk"]
 ) -> Int[Tensor, "pair chunk"]:
-    """0 for the largest weight; among equal weights the largest of `ties` comes first."""
+    """Rank weights, 0 for the largest; of equal weights, the one with larger `ties` is first."""
     order = ties.argsort(dim=1, descending=True, stable=True)
     second = weights.gather(1, order).argsort(dim=1, descending=True, stable=True)
     return order.gather(1, second).argsort(dim=1)
@@ -162,7 +161,10 @@ def _ranks(
 def _half_width(
     values: np.ndarray, jds: Sequence[str], replicates: int, level: float, seed: int
 ) -> float:
-    """Half of the interval of mean(values) [pair] over JDs; nan for one JD."""
+    """Compute half the width of the interval of mean(values) over JDs; nan for one JD.
+
+    values: [pair]; jds: JD id of each pair
+    """
     _, j = np.unique(np.array(jds), return_inverse=True)
     sums, pairs = np.bincount(j, values), np.bincount(j)
     if len(pairs) < 2:

@@ -1,10 +1,10 @@
-"""Falsifiers: data or scorers from which something is taken away on purpose. Ours.
+"""Falsifiers: controls that deliberately remove information from the data or the scorer. Ours.
 
-Each function is a view: it maps document id → [chunk, dim] to the same ids, for training and test
-alike; ids start with `cv:` or `jd:`. Its result depends on the seed and the documents alone, not on
-the order of the mapping. If a row does as well with a view as without it, it did not use what the
-view removes, and its gain has another reason. `RandomChunkAttention` does the same to chunk
-attention: it removes the learned choice of what a chunk attends to.
+Each function is a view: it replaces the vectors [chunk, dim] of document ids, in training and test;
+ids start with `cv:` or `jd:`. The result depends only on the seed and the documents, not on the
+order of the mapping. If a row is as good with a view as without it, it did not use the information
+that the view removes, and its gain has another reason. `RandomChunkAttention` is such a control for
+chunk attention: it removes the learned choice of what a chunk attends to.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ Matrices = Mapping[str, np.ndarray]
 
 
 class RandomChunkAttention(ChunkAttention):
-    """`ChunkAttention` in which who attends to whom is random and is not learned.
+    """`ChunkAttention` whose attention weights are random instead of learned.
 
     Values, outputs, pooling and head are learned. If this does as well as `ChunkAttention`, the
     gain of chunk attention does not come from what the chunks attend to.
@@ -42,9 +42,9 @@ class RandomChunkAttention(ChunkAttention):
 class RandomAttention(Attention):
     """`Attention` whose Q and K are fixed random rotations.
 
-    The norm has no weights, and no gradient flows back through the attention weights: they stay one
-    random function of the two states that meet. V can learn what the scale of the norm would; only
-    its shift is lost.
+    The norm has no weights, and no gradient flows through the attention weights: they remain a
+    fixed random function of the two states. V can learn the scale that the norm lacks, but not its
+    shift.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -64,11 +64,11 @@ class RandomAttention(Attention):
 
 
 def shuffled_chunks(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """The chunks of each document in random order.
+    """Put the chunks of each document into random order.
 
-    A scorer that ignores the order must have the same figures up to rounding; if not, it is broken.
-    A scorer that reads the order (positions, an LSTM, the first chunk) must lose what the order
-    gave it; if it loses nothing, its gain does not come from the order of chunks.
+    A scorer that ignores the order must have the same figures up to rounding; otherwise it has a
+    bug. A scorer that uses the order (positions, an LSTM, the first chunk) must become worse; if it
+    does not, its gain does not come from the order of chunks.
 
     >>> view = shuffled_chunks({"cv:1": np.arange(3)[:, None]}, seed=0)
     >>> sorted(view["cv:1"][:, 0].tolist())
@@ -79,29 +79,29 @@ def shuffled_chunks(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
 
 
 def shuffled_jds(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Each JD gets the chunks of another JD; the chunks of each JD are used once.
+    """Give each JD the chunks of another JD; the chunks of each JD are used once.
 
-    A label then says nothing about its pair of documents, so AUC must be at chance. What is above
-    chance comes from knowledge of CVs alone, or from JDs that are so similar that one can replace
-    another; that part of a result is not matching. If a JD gets the chunks of a near-duplicate, a
-    little of the truth is left.
+    A label is then unrelated to its pair of documents, so AUC must be at chance. An AUC above
+    chance comes from knowledge of CVs alone, or from JDs so similar that one can replace another;
+    that part of a result is not matching. If a JD gets the chunks of a near-duplicate, some
+    information remains.
 
     Raises InputError if there is only one JD.
     """
     jds = [i for i in sorted(matrices) if i.startswith("jd:")]
     if len(jds) == 1:
-        raise InputError("shuffled_jds", "there is one JD only", "take data with 2 JDs or more")
-    ring = np.random.default_rng([seed, 11]).permutation(len(jds))  # each takes from the one before
+        raise InputError("shuffled_jds", "there is only one JD", "take data with 2 JDs or more")
+    ring = np.random.default_rng([seed, 11]).permutation(len(jds))  # each JD gets its predecessor's
     other = {jds[to]: jds[of] for to, of in zip(ring, np.roll(ring, 1), strict=True)}
     return {i: matrices[other.get(i, i)] for i in sorted(matrices)}
 
 
 def cv_only(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Every JD is the same single chunk vector, drawn at random, with the mean length of JD chunks.
+    """Replace every JD by the same single random chunk vector, as long as JD chunks are on average.
 
-    Direction, length and number of chunks are equal for all JDs, so nothing about a JD is left.
-    (The mean of all vectors cannot be used: the mean of whitened vectors is 0, which has no
-    cosine.) Every CV then has one score for all JDs, so the AUC within a CV is 0.5. What is above
+    Direction, length and number of chunks are equal for all JDs, so no information about a JD
+    remains. (The mean of all vectors cannot be used: the mean of whitened vectors is 0, which has
+    no cosine.) Every CV then has one score for all JDs, so the AUC within a CV is 0.5. An AUC above
     chance over all pairs comes from the CV alone: some CVs are a Good Fit more often. If a scorer
     is no better on the real vectors than here, it has learned which CVs fit often, not to match.
     """
@@ -109,10 +109,10 @@ def cv_only(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
 
 
 def jd_only(matrices: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """Every CV is the same single chunk vector: `cv_only` with the sides exchanged.
+    """Replace every CV by the same single chunk vector: `cv_only` with the sides exchanged.
 
-    Every JD has one score for all CVs, so within a JD every ranking is a tie and the AUC is 0.5.
-    What is above chance over all pairs comes from the JD alone: some JDs have more Good Fits.
+    Every JD has one score for all CVs, so all CVs of a JD are tied and the AUC within a JD is 0.5.
+    An AUC above chance over all pairs comes from the JD alone: some JDs have more Good Fits.
     """
     return _one_side(matrices, seed, hidden="cv:")
 
@@ -129,12 +129,12 @@ def _one_side(matrices: Matrices, seed: int, hidden: str) -> dict[str, np.ndarra
 
 
 def shuffled_months(months: Matrices, seed: int) -> dict[str, np.ndarray]:
-    """The durations and recencies of each CV's dated chunks, in random order among these chunks.
+    """Shuffle the durations and recencies of each CV's dated chunks among these chunks.
 
     months: [chunk, 4] by document id, the `types.Months` of each chunk
 
-    The weights of a CV keep their values, and so their entropy, but they no longer say anything
-    about the chunk that has them.
+    The weights of a CV keep their values, and so their entropy, but they are no longer related to
+    the chunks that they weight.
     """
     rng = np.random.default_rng([seed, 45])
     shuffled = {}

@@ -1,9 +1,9 @@
-"""Shared fixtures. Real CVs and JDs lie beside the checkout; tests that need them skip without."""
+"""Shared fixtures. Real CVs and JDs are next to the checkout; without them, tests are skipped."""
 
 import os
 from pathlib import Path
 
-# Set before torch is imported: tests run single-threaded so that sums come out the same.
+# Set before torch is imported: tests run with one thread, so that sums are reproducible.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from thorough import examples
 
-# The same examples every time, and no clock: a shared machine may be slow.
+# Use the same examples in every run, and no deadline, because a shared machine may be slow.
 settings.register_profile("here", deadline=None, derandomize=True, max_examples=examples(30))
 settings.load_profile("here")
 
@@ -21,7 +21,7 @@ SHARED = ROOT.parent / "shared" / "data"
 
 
 LONGEST = ("tests/experiments/", "tests/data/test_demo.py", "tests/training/")
-"""Where whole experiments run: these begin first, so that no core waits for the last one."""
+"""Tests that run whole experiments. They start first, so that no core waits for the last one."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def shared_data() -> Path:
-    """The folder of real documents, read only."""
+    """Return the folder of real documents, which is read only."""
     if not SHARED.is_dir():
-        pytest.skip(f"needs real documents in {SHARED.relative_to(ROOT.parent)} beside the clone")
+        pytest.skip(f"needs real documents in {SHARED.relative_to(ROOT.parent)} next to the clone")
     return SHARED

@@ -1,4 +1,4 @@
-"""Calls of `os` that tests watch or let fail, and damage to a file."""
+"""Watch calls of `os`, make them fail, and damage files."""
 
 import errno
 import itertools
@@ -17,7 +17,7 @@ FAULTS = [(errno.ENOSPC, "once"), (errno.EIO, "from then on")]
 
 @contextmanager
 def watched_os(act):
-    """Calls of `os` that change files become `act(number, name, arguments, do)`, counted from 1."""
+    """Replace calls of `os` that change files by `act(number, name, arguments, do)`, from 1 on."""
     numbers = itertools.count(1)
 
     def watched(name, real):
@@ -33,14 +33,14 @@ def watched_os(act):
 
 @contextmanager
 def failing_os(at, code, how):
-    """The call number `at` fails with `code`; yields the list of the calls that did."""
+    """Let the call number `at` fail with `code`; yield the list of calls that failed."""
     failed = []
 
     def act(number, name, _args, do):
         if number != at and not (number > at and how == "from then on"):
             return do()
         if name == "close":
-            do()  # a close that fails has closed
+            do()  # a failing close still closes the file
         failed.append(name)
         raise OSError(code, os.strerror(code))
 
@@ -49,7 +49,7 @@ def failing_os(at, code, how):
 
 
 def error_of(do):
-    """The message of the InputError that `do` raises; none: an empty text."""
+    """Return the message of the InputError that `do` raises, or an empty string."""
     try:
         do()
     except InputError as fault:
@@ -60,5 +60,5 @@ def error_of(do):
 def flip(path, at):
     data = bytearray(path.read_bytes())
     data[at] ^= 1
-    path.unlink()  # not in place: another folder may share the file
+    path.unlink()  # replace the file, since another folder may link to it
     path.write_bytes(data)

@@ -11,11 +11,11 @@ from jdcv_core.types import ChunkVectors
 DIM = 8
 SEEDS = st.integers(0, 2**32 - 1)
 LENGTHS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=4)
-"""The numbers of chunks of (JD, CV) of several pairs."""
+"""Strategy for the numbers of chunks of (JD, CV) of several pairs."""
 
 
 def random_weights(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-    """The module with every parameter drawn at random, so that none is 0 or the identity."""
+    """Draw every parameter of a module at random, so that none is 0 or the identity."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -24,7 +24,7 @@ def random_weights(module: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
 
 
 def documents(lengths: Sequence[int], seed: int, dim: int = DIM) -> list[np.ndarray]:
-    """One [chunk, dim] matrix for each length."""
+    """Draw a [chunk, dim] matrix for each length."""
     rng = np.random.default_rng(seed)
     return [rng.normal(size=(length, dim)) for length in lengths]
 
@@ -32,7 +32,7 @@ def documents(lengths: Sequence[int], seed: int, dim: int = DIM) -> list[np.ndar
 def two_sides(
     lengths: Sequence[tuple[int, int]], seed: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """The JDs and the CVs of pairs with such numbers of chunks."""
+    """Draw the JDs and the CVs of pairs with the given numbers of chunks."""
     return documents([n for n, _ in lengths], seed), documents([n for _, n in lengths], seed + 1)
 
 
@@ -42,7 +42,7 @@ def padded(
     more: int = 0,
     noise: int | None = None,
 ) -> ChunkVectors:
-    """The documents padded to the longest and `more`, with zeros or, from a seed, with noise."""
+    """Pad documents to the longest plus `more`, with zeros or, given a seed, with noise."""
     vectors = torch.zeros(len(matrices), max(map(len, matrices)) + more, matrices[0].shape[1])
     mask = torch.zeros(vectors.shape[:2], dtype=torch.bool)
     if noise is not None:
@@ -55,7 +55,7 @@ def padded(
 
 
 def scattered(matrices: Sequence[np.ndarray], slots: int, seed: int) -> ChunkVectors:
-    """Float64, with the real chunks of each document, in order, in any of the slots."""
+    """Place the chunks of each document, in order, in random slots; the result is float64."""
     rng = np.random.default_rng(seed)
     vectors = torch.zeros(len(matrices), slots, matrices[0].shape[1], dtype=torch.float64)
     mask = torch.zeros(vectors.shape[:2], dtype=torch.bool)
@@ -67,5 +67,5 @@ def scattered(matrices: Sequence[np.ndarray], slots: int, seed: int) -> ChunkVec
 
 
 def weights_of(module: torch.nn.Module) -> dict[str, list]:
-    """Plain nested lists, which is all that the slow references get."""
+    """Convert parameters to nested lists, the input of the slow references."""
     return {name: value.tolist() for name, value in module.state_dict().items()}

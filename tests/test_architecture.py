@@ -1,7 +1,7 @@
-"""The import rules of the design, kept by reading the code.
+"""The import rules of the design, checked by reading the code.
 
-`jdcv_core` <- `research` <- `experiments`; each heavy library in one place; figures and records
-without torch; nothing that runs code while it loads data.
+Imports run one way (`jdcv_core` <- `research` <- `experiments`); each heavy library is imported in
+one place; figures and records import no torch; nothing runs code while it loads data.
 """
 
 import ast
@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 LAYERS = ("jdcv_core", "research", "experiments")
-"""Each may import itself and those before it."""
+"""Packages in order: each may import itself and those before it."""
 
 HOMES = {
     "transformers": "jdcv_core.encoding",
@@ -27,11 +27,11 @@ HOMES = {
     "omegaconf": "experiments",
     "streamlit": "experiments",
 }
-"""The only place that may import each library."""
+"""The only package that may import each library."""
 
 WITHOUT_TORCH = ("jdcv_core.evaluation", "jdcv_core.records", "jdcv_core.environment")
 HEAVY = ("torch", "accelerate", "safetensors.torch", "einops.layers.torch", *HOMES)
-"""Torch, what imports it, and what figures and records have no use for."""
+"""Torch, libraries that import it, and others that figures and records do not need."""
 
 LAZY = {("jdcv_core.types", "torch")}
 """`ChunkVectors.pad` imports torch when it is called; figures and records never call it."""
@@ -42,9 +42,9 @@ LOADS_CODE = ("pickle", "_pickle", "dill", "cloudpickle", "shelve", "joblib")
 class Import(NamedTuple):
     module: str
     name: str
-    """The thing taken from the module; "" for the whole."""
+    """The name imported from the module; "" for the module itself."""
     for_types: bool
-    """Only for the type checker: it is not imported at run time."""
+    """Whether only the type checker imports it."""
 
     @property
     def full(self) -> str:
@@ -52,9 +52,9 @@ class Import(NamedTuple):
 
 
 def imports(tree: ast.AST, package: str) -> Iterator[Import]:
-    """Every import in the code, those inside functions included.
+    """Yield every import in the code, including those inside functions.
 
-    package: the one the code lies in, from which relative imports count.
+    package: the package of the code, to which relative imports refer
     """
     quiet = {
         id(inside)
@@ -104,13 +104,13 @@ IMPORTS = {
 
 
 def breaks_layers(module: str, found: list[Import]) -> list[str]:
-    """Imports of a layer above the module's own."""
+    """List imports of a layer above the module's layer."""
     above = LAYERS[LAYERS.index(module.partition(".")[0]) + 1 :]
     return [i.full for i in found if any(within(i.full, layer) for layer in above)]
 
 
 def breaks_homes(module: str, found: list[Import]) -> list[str]:
-    """Imports of a library that has its home elsewhere."""
+    """List imports of a library outside its only place."""
     return [
         i.full
         for i in found
@@ -120,7 +120,7 @@ def breaks_homes(module: str, found: list[Import]) -> list[str]:
 
 
 def runs_code_on_loading(tree: ast.AST) -> list[str]:
-    """Imports and calls that may execute what a data file contains."""
+    """List imports and calls that may execute code from a data file."""
     found = [
         i.full
         for i in imports(tree, "")
@@ -137,13 +137,13 @@ def runs_code_on_loading(tree: ast.AST) -> list[str]:
 
 
 def edges(module: str) -> set[str]:
-    """Our modules that a module imports at run time, inside functions too."""
+    """List our modules that a module imports at run time, also inside functions."""
     found = {name for i in IMPORTS[module] if not i.for_types for name in (i.full, i.module)}
     return {name for name in found if name in PATHS and name != module}
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
-    """Modules that import each other in a ring, the first one repeated at the end; [] for none."""
+    """Find modules that import each other in a circle, with the first at both ends; [] if none."""
     done: set[str] = set()
 
     def visit(module: str, path: list[str]) -> list[str]:
@@ -161,7 +161,7 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
 
 
 def reached(start: str) -> dict[str, str]:
-    """Our modules that importing or calling into `start` may load → the one that asked for it."""
+    """Map each of our modules that using `start` may load to the module that imports it."""
     asked, waiting = {}, [(start, "")]
     while waiting:
         module, by = waiting.pop()
@@ -186,7 +186,7 @@ ROOMS = {
     "research": {"aggregators", "contrastive", "experience", "retrieval"},
     "experiments": {"recipes", "cells", "report", "figures", "cli", "configs"},
 }
-"""The folders of each package; a new room is written here and in docs/design.md."""
+"""The folders of each package; add a new folder here and in docs/design.md."""
 
 
 @pytest.mark.parametrize("package", ROOMS)
@@ -197,7 +197,7 @@ def test_the_rooms_are_those_of_the_design(package):
     assert len(files) <= 8
 
 
-def test_no_file_name_stands_twice():
+def test_file_names_are_unique():
     names = [path.name for path in PATHS.values() if path.name != "__init__.py"]
     assert sorted({name for name in names if names.count(name) > 1}) == []
 
@@ -243,7 +243,7 @@ def test_figures_and_records_load_no_torch_in_a_fresh_process():
 
 
 def test_nothing_in_experiments_takes_the_name_of_a_library():
-    """`python experiments/run.py` puts that folder in front of every library."""
+    """`python experiments/run.py` puts that folder before all libraries on the import path."""
     ours = {path.stem for path in (ROOT / "experiments").iterdir() if path.stem.isidentifier()}
     installed = metadata.packages_distributions()
     libraries = {name for name, homes in installed.items() if set(homes) != {"jdcv"}}
@@ -284,7 +284,7 @@ def test_the_rules_see_what_runs_code(code):
     assert runs_code_on_loading(ast.parse(code))
 
 
-def test_the_rules_let_pass_what_is_right():
+def test_the_rules_accept_correct_imports():
     code = "import torch\nfrom .types import Pair\nnumpy.load('a', allow_pickle=False)"
     found = list(imports(ast.parse(code), "jdcv_core"))
     assert [i.full for i in found] == ["torch", "jdcv_core.types.Pair"]

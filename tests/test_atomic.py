@@ -1,4 +1,4 @@
-"""A name has its old content or the new one, whatever call fails; a lock is had by one only."""
+"""A name has its old or its new content, whichever call fails; only one process has a lock."""
 
 import itertools
 import os
@@ -32,7 +32,7 @@ def new_folder(path: Path) -> None:
 
 
 def content(path: Path) -> str:
-    """Of the file, or of the folder's only file; "" where there is none."""
+    """Return the content of the file, or of the folder's only file, or "" if it does not exist."""
     path = path / "deep" / "a" if path.is_dir() else path
     return path.read_text() if path.exists() else ""
 
@@ -56,9 +56,7 @@ def fails(do, path: Path, error: type[BaseException]) -> bool:
 
 @pytest.mark.parametrize(("code", "how"), FAULTS)
 @pytest.mark.parametrize("do", [new_file, new_folder])
-def test_at_whatever_call_writing_fails_the_old_content_or_the_new_is_there(
-    tmp_path, do, code, how
-):
+def test_after_a_failure_at_any_call_the_old_or_the_new_content_remains(tmp_path, do, code, how):
     seen = []
     for at in itertools.count(1):
         path = tmp_path / str(at) / "a"
@@ -106,7 +104,7 @@ def test_a_kill_at_any_call_leaves_the_old_content_or_the_new(tmp_path, do):
 
 
 @pytest.mark.parametrize("do", [new_file, new_folder])
-def test_all_is_on_the_disk_before_the_name_and_the_name_at_the_end(tmp_path, do):
+def test_the_content_is_on_the_disk_before_the_name(tmp_path, do):
     paths, events = {}, []
 
     def act(_number, name, args, call):
@@ -199,7 +197,7 @@ with lock(Path(sys.argv[1])) as held:
 """
 
 
-def test_a_lock_is_had_by_one_process_and_ends_with_it(tmp_path):
+def test_one_process_has_a_lock_until_it_ends(tmp_path):
     path = tmp_path / "lock"
     other = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE)
     assert other.stdout.readline() == b"True\n"
@@ -220,7 +218,7 @@ def test_a_lock_is_had_by_one_process_and_ends_with_it(tmp_path):
         assert held
 
 
-def test_a_lock_is_not_had_where_nothing_can_be_written(tmp_path):
+def test_without_write_permission_there_is_no_lock(tmp_path):
     with lock(tmp_path / "missing" / "lock") as held:
         assert not held
     with pytest.raises(OSError, match="of the block"), lock(tmp_path / "lock"):

@@ -1,4 +1,4 @@
-"""A few points of the benchmark that kills training: every one must end in the same weights."""
+"""Run a few points of the benchmark that kills training: each must end with the same weights."""
 
 import json
 import subprocess
@@ -17,4 +17,4 @@ def test_killed_training_ends_in_the_same_weights():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["points"] == found["equal"] == 3
-    assert found["kills"] >= 1  # on a busy machine a random moment may come after the end
+    assert found["kills"] >= 1  # a random moment may be after the end on a busy machine

@@ -38,7 +38,10 @@ ROOMS = ("jdcv_core", "research", "experiments", "papers", "docs", "tests", "ben
 IDIOMS = (
     "hangs on", "hang on", "anew", "is told", "are told", "of the past", "goes on with",
     "gone on with", "of its own", "of their own", "as there(?! is| are)", "of then", "mend",
-    "mends", "mended",
+    "mends", "mended", "of like lengths?", "that is none", "that is too (little|few|much|many)",
+    "is asked for", "all alike", "holds? the truth", "the seed alone", "one number at a time",
+    "however many", "whatever call", "is no multiple", "handed (on|over)", "is had", "knows of",
+    "each its own", "now and then", "putting chunks together", "a dot a seed", "go on", "goes on",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Every example in a docstring does what it shows."""
+"""Every example in a docstring prints what it shows."""
 
 import doctest
 import os
@@ -9,7 +9,7 @@ from test_architecture import PATHS, TREES
 
 WITH_EXAMPLES = sorted(name for name in TREES if ">>> " in PATHS[name].read_text(encoding="utf-8"))
 LEAST = 60
-"""Examples that there are at least, so that a test that finds none does not pass."""
+"""Smallest number of examples, so that the tests fail if no examples are found."""
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

@@ -1,5 +1,5 @@
-"""The two faiss builds together are refused, from what is really on the import path; FAISS's
-OpenBLAS takes kernels that fit the processor."""
+"""The two faiss builds on one import path are refused; FAISS's OpenBLAS uses kernels that fit the
+processor."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from jdcv_core.errors import InputError
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Puts distributions into an otherwise empty import path, as an installer lays them down."""
+    """Put distributions into an otherwise empty import path, as an installer does."""
     monkeypatch.setattr("sys.path", [str(tmp_path)])
 
     def lay_down(*names: str) -> None:
@@ -39,7 +39,7 @@ def test_one_faiss_or_none_is_fine(install, names):
     "names",
     [("faiss-cpu", "faiss-gpu"), ("faiss-gpu-cu12", "faiss-cpu"), ("faiss_CPU", "Faiss_GPU")],
 )
-def test_two_are_refused_with_the_command_that_mends_it(install, names):
+def test_two_are_refused_with_the_command_that_repairs_it(install, names):
     install(*names)
     with pytest.raises(InputError, match="pip uninstall faiss-cpu faiss-gpu") as refused:
         check_faiss()
@@ -56,7 +56,7 @@ def test_kernels_need_all_their_flags():
     assert openblas_core(set()) is None
 
 
-def test_the_variable_is_there_for_the_import_alone_and_a_users_own_stays(monkeypatch):
+def test_the_variable_is_set_only_for_the_import_and_a_users_value_is_kept(monkeypatch):
     monkeypatch.setattr("jdcv_core.environment.processor_flags", lambda: AVX512)
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
     with openblas_kernels():

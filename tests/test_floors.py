@@ -1,4 +1,4 @@
-"""The floors against truths that can be worked out."""
+"""The floors equal values that can be computed by hand."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_tfidf_is_one_for_equal_words_and_zero_for_none_shared():
 
 
 def test_tfidf_takes_document_frequencies_from_train_only():
-    """A word that no training document has weighs nothing."""
+    """A word that no training document contains has weight 0."""
     texts = {"cv:a": "welding", "jd:a": "welding", "cv:b": "welding yoga", "jd:b": "yoga"}
     documents = {i: Document(i, text) for i, text in texts.items()}
     pairs = [Pair("cv:a", "jd:a", 2), Pair("cv:b", "jd:b", 2)]
@@ -30,8 +30,8 @@ def test_tfidf_takes_document_frequencies_from_train_only():
 
 
 @pytest.mark.parametrize("side", ["cv", "jd"])
-def test_a_probe_sees_its_own_side_and_nothing_else(side):
-    """Labels that follow the CV alone are found by the CV probe and missed by the JD probe."""
+def test_a_probe_reads_only_its_side(side):
+    """If labels depend only on the CV, the CV probe finds them and the JD probe does not."""
     rng = np.random.default_rng(0)
     matrices = {f"{s}:{i}": rng.normal(size=(3, 8)) for s in ("cv", "jd") for i in range(120)}
     pairs = []
@@ -47,7 +47,7 @@ def test_a_probe_sees_its_own_side_and_nothing_else(side):
 
 
 def corpus(seed=0, n=60):
-    """Pairs that fit where a rare word of the JD is in the CV."""
+    """Make pairs that fit if a rare word of the JD is in the CV."""
     rng = np.random.default_rng(seed)
     words = [f"word{i}" for i in range(12)]
     documents, pairs = {}, []
@@ -89,7 +89,7 @@ def test_bm25_equals_the_formula_word_by_word():
 
 
 @pytest.mark.parametrize("floor", [floors.bm25, floors.tfidf_logistic, floors.tfidf_cosine])
-def test_word_floors_find_what_words_say(floor):
+def test_word_floors_find_fits_that_depend_on_words(floor):
     pairs, documents = corpus()
     scores = floor(pairs, range(500), documents)
     assert ((scores >= 0) & (scores <= 1 + 1e-6)).all()
@@ -98,7 +98,7 @@ def test_word_floors_find_what_words_say(floor):
 
 @pytest.mark.parametrize("floor", [floors.bm25, floors.tfidf_logistic, floors.tfidf_cosine])
 def test_nothing_of_the_test_pairs_reaches_the_others(floor):
-    """Other labels and another text of a document of test pairs alone change no other score."""
+    """Changing the labels and a document of test pairs changes no other score."""
     pairs, documents = corpus()
     only_test = "cv:59"
     train = [i for i, p in enumerate(pairs[:500]) if p.cv != only_test]
@@ -120,7 +120,7 @@ def test_logistic_regression_on_shuffled_labels_is_at_chance():
     assert abs(roc_auc_score(labels[500:] > 0, scores[500:]) - 0.5) < 0.1
 
 
-def test_random_scores_follow_from_the_seed():
+def test_random_scores_are_determined_by_the_seed():
     pairs, _ = corpus()
     one = floors.random_scores(pairs, 0)
     assert np.array_equal(one, floors.random_scores(pairs, 0))

@@ -1,4 +1,4 @@
-"""A folder is whole or not there, whatever call fails; and a changed byte is named."""
+"""A folder is complete or absent, whichever call fails, and a changed byte is reported."""
 
 import errno
 import itertools
@@ -68,7 +68,7 @@ def test_a_long_write_and_read_show_progress(tmp_path, monkeypatch, capsys):
     assert "Verifying a, MB" in shown
 
 
-def test_a_file_is_taken_over_by_a_link(tmp_path):
+def test_an_unchanged_file_is_linked(tmp_path):
     source = tmp_path / "best.bin"
     source.write_bytes(b"best")
     (tmp_path / "link").symlink_to(source)
@@ -93,7 +93,7 @@ def test_a_file_is_copied_where_links_are_refused(tmp_path, monkeypatch, code):
     assert read_listed(read_manifest(folder, "model", 2).files["best.bin"]) == bytes(1000)
 
 
-def test_damage_of_a_file_is_not_passed_on_when_it_is_taken_over(tmp_path):
+def test_damage_of_a_file_is_detected_after_it_is_linked(tmp_path):
     first = write(tmp_path / "a")
     listed = read_manifest(first, "model", 2).files["weights.bin"]
     flip(first / "weights.bin", 100)
@@ -117,7 +117,7 @@ def test_a_folder_that_exists_is_left_as_it_is(tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"a", "file"}
 
 
-def test_the_faster_of_two_processes_stays(tmp_path):
+def test_of_two_processes_the_folder_of_the_faster_is_kept(tmp_path):
     def act(_number, name, args, do):
         if name == "rename":
             other = tmp_path / "a"
@@ -145,7 +145,7 @@ def test_a_name_that_leads_out_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize(("code", "how"), FAULTS)
-def test_at_whatever_call_writing_fails_nothing_is_left_or_all_of_it(tmp_path, code, how):
+def test_after_a_failure_at_any_call_the_folder_is_complete_or_absent(tmp_path, code, how):
     (tmp_path / "best.bin").write_bytes(b"best")
     files = {"x/a.bin": b"123", "best.bin": tmp_path / "best.bin"}
     message = rf": it cannot be written \({os.strerror(code)}\). Free space .* is whole\.$"
@@ -161,7 +161,7 @@ def test_at_whatever_call_writing_fails_nothing_is_left_or_all_of_it(tmp_path, c
         if folder.exists():
             assert verify(folder) == FACTS
         else:
-            write(folder, files)  # also beside what is left of the attempt
+            write(folder, files)  # also next to the files of the failed attempt
             assert [*folder.parent.iterdir()] == [folder]
         assert (tmp_path / "best.bin").read_bytes() == b"best"
         if not failed:
@@ -169,8 +169,8 @@ def test_at_whatever_call_writing_fails_nothing_is_left_or_all_of_it(tmp_path, c
     assert seen == {"open", "write", "fsync", "close", "rename", "mkdir", "link"}
 
 
-def test_all_is_on_the_disk_before_the_name_is_there(tmp_path):
-    """A model of a power cut: what was not fsynced before the rename may be lost after it."""
+def test_all_files_are_on_the_disk_before_the_name(tmp_path):
+    """In a power cut, data that was not fsynced before the rename may be lost."""
     paths, dirty, events = {}, set(), []
 
     def act(_number, name, args, do):
@@ -193,7 +193,7 @@ def test_all_is_on_the_disk_before_the_name_is_there(tmp_path):
     with watched_os(act):
         write(tmp_path / "a" / "b", FILES | {"deep/er/best.bin": tmp_path / "best.bin"})
     at = next(i for i, event in enumerate(events) if event[0] == "rename")
-    # Only the folder that holds the temporary name itself may still wait.
+    # Only the folder that holds the temporary name may be synced later.
     assert events[at] == ("rename", str(tmp_path / "a" / "b"), {str(tmp_path / "a")})
     assert events[at + 1 :] == [("fsync", str(tmp_path / "a"))]
     assert any(event[1].endswith("deep/er/best.bin") for event in events[:at])
@@ -202,7 +202,7 @@ def test_all_is_on_the_disk_before_the_name_is_there(tmp_path):
     assert files >= {"weights.bin", "config.json", "empty", "best.bin", MANIFEST}
 
 
-def test_a_file_system_that_cannot_sync_folders_will_do(tmp_path):
+def test_a_file_system_that_cannot_sync_folders_is_accepted(tmp_path):
     def act(_number, name, args, do):
         if name == "fsync" and os.path.isdir(f"/proc/self/fd/{args[0]}"):
             raise OSError(errno.EINVAL, "Invalid argument")
@@ -275,7 +275,7 @@ def test_another_kind_or_format_is_refused_and_says_what_to_do(tmp_path):
         verify(tmp_path / "b")
 
 
-def test_a_leftover_of_our_own_number_is_in_nobodys_way(tmp_path):
+def test_a_leftover_with_our_process_id_does_not_prevent_writing(tmp_path):
     stale = tmp_path / f".a.{os.getpid()}.jdcv-tmp"
     for use in (write, remove_folder):
         stale.mkdir()
@@ -312,7 +312,7 @@ def test_processes_write_into_one_parent_at_once(tmp_path):
             try:
                 for n in range(10):
                     write(tmp_path / f"{child}-{n}", facts={"who": [child, n]})
-                    remove_leftovers(tmp_path)  # takes nothing from the others
+                    remove_leftovers(tmp_path)  # removes nothing of the other processes
                     if n % 2:
                         remove_folder(tmp_path / f"{child}-{n}")
             except BaseException:
@@ -340,7 +340,7 @@ def test_plain_values_come_back_exactly(value):
     assert repr(json.loads(json_bytes(value))) == repr(value)
 
 
-def test_what_json_has_no_form_for_is_reported_with_its_place(tmp_path):
+def test_values_that_json_cannot_hold_are_reported_with_their_position(tmp_path):
     assert json.loads(json_bytes({"a": (float("nan"), 2**200)})) == {"a": [None, 2**200]}
     with pytest.raises(ValueError, match=r"\.a\[1\]: JSON has no form for inf"):
         json_bytes({"a": [0, float("inf")]})

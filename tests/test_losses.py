@@ -1,4 +1,4 @@
-"""The losses against their formulas, a slow reference and the authors' package."""
+"""The losses equal their formulas, a slow reference and the authors' package."""
 
 import math
 
@@ -23,7 +23,7 @@ few = settings(max_examples=examples(8), deadline=None)
 
 @st.composite
 def items(draw, names=NAMES, size=20.0):
-    """(objective's name, logits [item outputs] as float64, labels [item])"""
+    """Draw (objective's name, logits [item outputs] as float64, labels [item])."""
     name = draw(st.sampled_from(names))
     width = OBJECTIVES[name].outputs
     row = st.tuples(
@@ -38,7 +38,7 @@ def test_it_is_the_mean_squared_error_of_the_score(pairs):
     logits, targets = torch.tensor(pairs, dtype=torch.float64).T
     errors = [(1 / (1 + math.exp(-logit)) - target) ** 2 for logit, target in pairs]
     assert sigmoid_mse(logits, targets).item() == pytest.approx(sum(errors) / len(errors))
-    # Turning fit into misfit turns logits round: the loss prefers no side.
+    # Exchanging fit and misfit negates the logits: the loss is symmetric.
     turned = sigmoid_mse(-logits, 1 - targets)
     torch.testing.assert_close(turned, sigmoid_mse(logits, targets))
 
@@ -80,7 +80,7 @@ def test_gradients_are_those_of_the_formulas(case):
     OBJECTIVES[name].loss(logits, labels).sum().backward()
     p = torch.sigmoid(logits.detach())
     above = labels[:, None] > torch.arange(2)
-    # An item that is No does not belong to CORN's task 1: whether it is Good is not asked.
+    # An item with label No is not part of CORN's task 1, which predicts whether it is Good.
     belongs = torch.stack([torch.ones_like(labels), labels > 0], 1)
     expected = {
         "mse": lambda: 2 * (p - labels[:, None] / 2) * p * (1 - p),
@@ -107,7 +107,7 @@ def test_each_item_has_its_own_loss(case, random):
 
 @each_objective
 def test_the_mean_of_micro_batches_is_the_mean_of_the_batch(name):
-    """Also with labels so uneven that no item of one half belongs to CORN's second task."""
+    """This holds even if no item of one half belongs to CORN's second task."""
     objective = OBJECTIVES[name]
     logits = torch.linspace(-3, 3, 8 * objective.outputs, dtype=torch.float64).view(8, -1)
     labels = torch.tensor([0, 0, 0, 0, 2, 1, 2, 2])
@@ -128,13 +128,13 @@ def test_coral_is_that_of_the_authors_package(case):
 @given(items(["corn"]))
 def test_corn_is_that_of_the_authors_package_but_for_the_divisor(case):
     _, logits, labels = case
-    sizes = len(labels) + (labels > 0).sum()  # of the subsets of the two tasks
+    sizes = len(labels) + (labels > 0).sum()  # sizes of the subsets of the two tasks
     theirs = corn_loss(logits, labels, num_classes=3) * sizes / len(labels)
     torch.testing.assert_close(OBJECTIVES["corn"].loss(logits, labels).mean(), theirs)
 
 
 def test_the_divisor_of_the_authors_package_depends_on_the_labels():
-    """Why it is not ours: averaging its value over two halves is not its value on the whole."""
+    """This is why we do not use it: its mean over two halves is not its value on the whole."""
     logits, labels = torch.ones(4, 2), torch.tensor([0, 0, 2, 2])
     halves = (corn_loss(logits[:2], labels[:2], 3) + corn_loss(logits[2:], labels[2:], 3)) / 2
     assert abs(halves - corn_loss(logits, labels, 3)) > 0.05
@@ -153,7 +153,7 @@ def test_extreme_logits_stay_finite_in_float32(name):
     for value in (loss, score):
         (gradient,) = torch.autograd.grad(value.sum(), logits)
         assert gradient.isfinite().all()
-    # A wrong and certain answer is still pulled back, but for squared error, whose sigmoid is flat.
+    # A certain wrong answer has a gradient, except for squared error, whose sigmoid is flat.
     (gradient,) = torch.autograd.grad(objective.loss(logits, labels).sum(), logits)
     assert name == "mse" or gradient.abs().sum(-1)[loss > 1].min() > 0.5
 
@@ -172,7 +172,7 @@ def test_single_precision_is_near_double(case):
 
 
 def logits_of(name, p):
-    """The logits [outputs] with which an objective says the classes have probabilities p [3]."""
+    """Return the logits [outputs] that represent the class probabilities p [3] in an objective."""
     tail = torch.stack([p[1] + p[2], p[2]])
     return {
         "mse": lambda: torch.logit(tail.mean())[None],
@@ -190,7 +190,7 @@ SHARES = st.tuples(*[st.integers(1, 20)] * 3).map(
 @few
 @given(SHARES, st.sampled_from(NAMES))
 def test_the_best_logits_for_shares_of_classes_score_their_mean_target(shares, name):
-    """So all objectives estimate the same score, whatever the loss costs on the way."""
+    """So all objectives estimate the same score."""
     best = logits_of(name, shares).requires_grad_()
     expected_loss = shares @ OBJECTIVES[name].loss(best.expand(3, -1), torch.arange(3))
     (gradient,) = torch.autograd.grad(expected_loss, best)
@@ -212,8 +212,8 @@ def test_no_other_logits_are_better(shares, name, seed):
 
 
 @pytest.mark.parametrize("label", [0, 2])
-def test_which_losses_see_how_wrong_a_wrong_class_is(label):
-    """The same chance of the label; the rest on the class beside it, or on the distant one."""
+def test_which_losses_depend_on_the_distance_of_a_wrong_class(label):
+    """The label has the same probability; the rest is on the neighbouring or the distant class."""
     near, far = torch.full((3,), 0.1), torch.full((3,), 0.1)
     near[label], far[label] = 0.3, 0.3
     near[1], far[2 - label] = 0.6, 0.6
@@ -222,7 +222,7 @@ def test_which_losses_see_how_wrong_a_wrong_class_is(label):
         for name, o in OBJECTIVES.items()
     }
     assert cost["softmax"][0] == pytest.approx(cost["softmax"][1], abs=1e-6)
-    # CORN's tasks multiply to the chance of the label, so its loss is as blind as cross-entropy.
+    # The product of CORN's tasks is P(label), so its loss ignores the distance.
     assert cost["corn"] == pytest.approx(cost["softmax"], abs=1e-6)
     assert cost["mse"][1] > cost["mse"][0] + 0.1
     assert cost["coral"][1] > cost["coral"][0] + 0.1
@@ -248,7 +248,7 @@ def test_scores_lie_between_0_and_1_and_rise_with_the_logits(case, step):
         found = score(logits.to(dtype))
         assert found.shape == logits.shape[:1]
         assert ((found >= 0) & (found <= 1)).all()
-    # Of softmax's three, No's logit pulls down and Potential's to the middle.
+    # In softmax, the logit of No lowers the score and that of Potential moves it to the middle.
     upward = [2] if name == "softmax" else range(logits.shape[1])
     for k in upward:
         more = logits.clone()

@@ -1,4 +1,4 @@
-"""A matcher scores as the table did, also after saving, and runs nothing that a file names."""
+"""A matcher scores as the table did, also after saving, and executes no code that a file names."""
 
 import json
 import os
@@ -81,7 +81,7 @@ def model_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(model_folder) -> tuple[Encoder, Whitening, dict[str, np.ndarray]]:
-    """What a recipe has after training: an encoder, a whitening, and whitened vectors by text."""
+    """Return an encoder, a whitening, and whitened vectors by text, as after training."""
     encoder = gpt2(path=str(model_folder), precision="fp32", device="cpu")
     documents = [Document(document_id("cv", t), t) for t in CVS]
     documents += [Document(document_id("jd", t), t) for t in JDS]
@@ -107,12 +107,12 @@ def matcher(request, trained) -> Matcher:
 
 @pytest.fixture(scope="module")
 def saved(trained, tmp_path_factory) -> Path:
-    """The folder of a matcher; tests that change it take a copy."""
+    """The folder of a saved matcher; tests that change it make a copy."""
     return matcher_of(trained).save_pretrained(tmp_path_factory.mktemp("saved") / "matcher")
 
 
 def by_hand(matcher: Matcher, trained) -> np.ndarray:
-    """The score of each of PAIRS from the stored vectors, one pair at a time."""
+    """Compute the score of each of PAIRS from the stored vectors, one pair at a time."""
     vectors = trained[2]
     scores = []
     for cv, jd in PAIRS:
@@ -175,7 +175,7 @@ def test_the_precision_is_the_one_it_was_saved_with_unless_another_is_asked(
 
 
 def test_the_folder_alone_is_enough(model_folder, tmp_path):
-    """Neither the files the encoder came from nor the place it was saved at are needed."""
+    """Neither the encoder's original files nor the original location of the folder are needed."""
     source = shutil.copytree(model_folder, tmp_path / "source")
     encoder = gpt2(path=str(source), precision="fp32", device="cpu")
     spec = SCORERS["mean"]
@@ -225,7 +225,7 @@ def test_each_document_is_encoded_once_and_a_store_saves_that(trained, tmp_path)
     assert scores_of(matcher, []).shape == (0,)
 
 
-def test_modules_left_in_training_mode_do_not_blur_scores(trained):
+def test_modules_in_training_mode_do_not_change_scores(trained):
     matcher = matcher_of(trained, "attention")
     wanted = scores_of(matcher, PAIRS[:4])
     for call, want in (
@@ -238,14 +238,14 @@ def test_modules_left_in_training_mode_do_not_blur_scores(trained):
         np.testing.assert_allclose(call(), want, atol=1e-6)
 
 
-def test_a_ranking_is_by_score_and_keeps_the_order_of_equals(trained):
+def test_a_ranking_is_by_score_and_keeps_the_order_of_ties(trained):
     matcher = matcher_of(trained)
     scores = scores_of(matcher, [(cv, JDS[1]) for cv in CVS])
     ranked = matcher.rank(jd=JDS[1], cvs=[*CVS, CVS[2]])
     assert [r.score for r in ranked] == sorted((r.score for r in ranked), reverse=True)
     assert sorted(r.id for r in ranked) == list(range(len(CVS) + 1))
     places = [r.id for r in ranked]
-    assert places.index(len(CVS)) == places.index(2) + 1  # the copy of CV 2 stands behind it
+    assert places.index(len(CVS)) == places.index(2) + 1  # the copy of CV 2 comes after CV 2
     for r in ranked:
         assert r.score == pytest.approx(scores[r.id % (len(CVS) + 1) if r.id < len(CVS) else 2])
         assert r.label == matcher.label(r.score)
@@ -290,7 +290,7 @@ def test_an_explanation_is_leave_one_out(trained):
      ("a\0b", "binary"), ("\udc80", "UTF-8")],
 )  # fmt: skip
 @pytest.mark.parametrize("side", ["cv", "jd"])
-def test_what_is_no_text_is_one_line_that_names_the_pair(trained, bad, said, side):
+def test_an_argument_that_is_not_a_text_is_reported_with_its_pair(trained, bad, said, side):
     matcher = matcher_of(trained)
     pair = (bad, JDS[0]) if side == "cv" else (CVS[0], bad)
     with pytest.raises(InputError, match=f"the {side.upper()} .*{said}"):
@@ -361,7 +361,7 @@ def test_arguments_that_the_class_refuses_are_one_line(arguments):
 
 
 def test_another_package_called_research_is_named(tmp_path):
-    """A user's own folder research/ stands before ours on the path."""
+    """A user's folder research/ precedes ours on the import path."""
     (tmp_path / "research").mkdir()
     (tmp_path / "research" / "__init__.py").write_text("")
     code = """
@@ -389,7 +389,7 @@ def test_a_name_belongs_to_one_class():
 
 
 def test_loading_imports_nothing_that_the_file_names(saved, tmp_path):
-    """A folder whose manifest is in order, but was written by somebody else."""
+    """The folder has a valid manifest but was written by another program."""
     facts = verify_folder(saved, KIND, VERSION)
     files = {p.relative_to(saved).as_posix(): p for p in saved.rglob("*") if p.is_file()}
     del files["manifest.json"]
@@ -438,7 +438,7 @@ def test_one_altered_bit_or_a_missing_file_is_named(saved, tmp_path, name):
         Matcher.from_pretrained(folder)
 
 
-def test_a_spec_that_is_not_the_scorers_is_not_saved(trained, tmp_path):
+def test_a_spec_of_another_scorer_is_not_saved(trained, tmp_path):
     matcher = matcher_of(trained)
     for spec in (
         {"name": "mean_pairs", "arguments": {"dim": 16}},
@@ -452,7 +452,7 @@ def test_a_spec_that_is_not_the_scorers_is_not_saved(trained, tmp_path):
             matcher.save_pretrained(tmp_path / "matcher")
 
     class Doubled(MeanPairs):
-        """The same weights, another score."""
+        """A scorer with the same weights and another score."""
 
     matcher = matcher_of(trained)
     matcher.scorer = Doubled(32)

@@ -1,4 +1,4 @@
-"""The card says what it was told, and where it was told nothing it says that; risks always."""
+"""The card contains the given facts, names those that are missing, and always has the risks."""
 
 import re
 
@@ -54,23 +54,23 @@ FACTS = {
     "git": {"commit": "c" * 40, "dirty": False},
     "versions": {"python": "3.11", "torch": "2.13.0"},
 }
-"""Every key, with values that stand nowhere else in a card."""
+"""Every key, with values that appear nowhere else in a card."""
 
 
 def lines_about(card: str, start: str) -> list[str]:
     return [line for line in card.splitlines() if line.startswith(start)]
 
 
-def test_the_facts_here_are_all_that_a_card_knows():
+def test_these_facts_have_every_key_of_a_card():
     assert set(FACTS) == set(KEYS)
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_each_fact_changes_the_card_and_without_it_nothing_is_made_up(key):
+def test_each_fact_changes_the_card_and_a_missing_fact_is_named(key):
     without = {k: v for k, v in FACTS.items() if k != key}
     assert model_card(without) != model_card(FACTS)
     assert model_card({**FACTS, key: None}) == model_card(without)
-    if key not in ("name", "license", "metrics"):  # two have a default, one has a sentence
+    if key not in ("name", "license", "metrics"):  # two have a default, one has a fixed sentence
         assert model_card(without).count(UNKNOWN) > model_card(FACTS).count(UNKNOWN)
 
 
@@ -119,7 +119,7 @@ def test_the_front_matter_is_the_hubs():
 
 
 @pytest.mark.parametrize("facts", [FACTS, {}])
-def test_the_limits_stand_in_every_card(facts):
+def test_every_card_has_the_limits(facts):
     card = " ".join(model_card(facts).split())
     for said in (
         "Do not use it to reject anyone automatically", "Bias was not audited",
@@ -131,7 +131,7 @@ def test_the_limits_stand_in_every_card(facts):
 
 
 def test_a_model_of_the_demo_corpus_says_that_it_is_worthless():
-    """With the facts as a recipe has them."""
+    """The facts are those that a recipe passes."""
     dataset = demo_corpus(cvs=40, jds=40, pairs_per_cv=6)
     split = make_split(dataset, "jd", seed=0)
     facts = {
@@ -161,6 +161,6 @@ def test_a_text_cannot_break_out_of_its_line():
     assert yaml.safe_load(card.split("---\n", 2)[1])["language"] == ["en: |\n x"]
 
 
-def test_a_misspelt_fact_is_an_error_and_not_a_gap():
+def test_a_misspelt_fact_is_an_error():
     with pytest.raises(ValueError, match="did you mean 'metrics'"):
         model_card({"metricks": {}})

@@ -1,4 +1,4 @@
-"""The ways to install agree with each other, and `make` hands pip's settings on."""
+"""The ways to install agree with each other, and `make` passes pip's settings to uv."""
 
 import os
 import re
@@ -22,7 +22,7 @@ from rattler import MatchSpec
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONDA_NAMES = {"torch": "pytorch", "huggingface-hub": "huggingface_hub"}
-"""The names that conda-forge spells otherwise than PyPI."""
+"""Names that differ between PyPI and conda-forge."""
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
@@ -46,7 +46,7 @@ def test_every_dependency_has_one_exact_constraint_that_it_allows():
     for name, requirement in pinned.items():
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="
-        # A local version such as +cpu would keep the CUDA build from a CUDA machine.
+        # A local version such as +cpu would exclude the CUDA build on a CUDA machine.
         assert Version(specifier.version).local is None
         if name in wanted:
             assert wanted[name].specifier.contains(specifier.version)
@@ -59,7 +59,7 @@ def test_what_is_installed_is_what_is_constrained():
         try:
             installed[name] = (Version(metadata.version(name)).public, requirement)
         except metadata.PackageNotFoundError:
-            continue  # of an extra that is not installed here
+            continue  # belongs to an extra that is not installed here
     wrong = {name: both for name, both in installed.items() if both[0] not in both[1].specifier}
     if wrong and os.environ.get("CONDA_PREFIX"):
         pytest.skip("environment.yml gives lower bounds, not the constrained versions")
@@ -74,7 +74,7 @@ def test_the_two_faiss_are_in_different_extras():
 
 
 def conda_specs() -> tuple[list[MatchSpec], list[str]]:
-    """The environment's conda specs, and the lines that it leaves to pip."""
+    """Return the environment's conda specs, and the lines for pip."""
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge"]
     conda = [line for line in environment["dependencies"] if isinstance(line, str)]
@@ -114,7 +114,7 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="needs make
 
 
 def make(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess:
-    """Run make without the settings of pip, uv and an outer `make test`, but for those given."""
+    """Run make with the given settings, without those of pip, uv and an outer `make test`."""
     foreign = ("PIP_", "UV_", "MAKE", "MFLAGS", "EXP", "ARGS", "EXTRAS", "PYTHON", "BENCH")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     environment = clean | {"PIP_CONFIG_FILE": os.devnull} | settings
@@ -135,7 +135,7 @@ def make(folder: Path, *arguments: str, **settings: str) -> subprocess.Completed
         ("[global]\nfind-links = /c\n", {"UV_FIND_LINKS": "/own,/list"}, "/own,/list"),
     ],
 )
-def test_places_of_wheels_that_pip_knows_are_handed_to_uv(tmp_path, config, settings, expected):
+def test_pips_sources_of_wheels_are_passed_to_uv(tmp_path, config, settings, expected):
     if config is not None:
         (tmp_path / "pip.conf").write_text(config)
         settings = settings | {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}

@@ -1,4 +1,4 @@
-"""The public names: all there, the ones that the type checker sees, and no torch before its use."""
+"""Public names exist, equal those that the type checker reads, and load torch only when used."""
 
 import ast
 import subprocess
@@ -12,7 +12,7 @@ PACKAGES = ("jdcv_core", "research", "research.retrieval")
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_public_name_is_there_and_typed(package):
+def test_every_public_name_exists_and_is_typed(package):
     module = import_module(package)
     for name in module.__all__:
         assert getattr(module, name) is not None

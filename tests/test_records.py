@@ -1,4 +1,4 @@
-"""A record is whole or called partial; what was written is what is read."""
+"""A record is complete or named partial, and the data read equal the data written."""
 
 import json
 import math
@@ -39,7 +39,7 @@ plain = st.recursive(
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    # A lone surrogate is no text that a file in UTF-8 can hold.
+    # A file in UTF-8 cannot hold a lone surrogate.
     | st.text(st.characters(exclude_categories=["Cs"])),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab_é"), inner, max_size=3),
     max_leaves=8,
@@ -69,7 +69,7 @@ def test_the_time_in_the_id_is_utc(tmp_path: Path):
     assert start_record(tmp_path, "a", {}, later).name.startswith("20261123T120000Z-")
 
 
-def test_experiments_of_the_same_second_get_folders_of_their_own(tmp_path: Path):
+def test_experiments_of_the_same_second_get_separate_folders(tmp_path: Path):
     with ThreadPoolExecutor(8) as pool:
         folders = list(pool.map(lambda _: start_record(tmp_path, "a", {}, NOON), range(16)))
     assert len(set(folders)) == 16
@@ -110,7 +110,7 @@ def test_numpy_values_and_undefined_figures_become_plain_json(tmp_path: Path):
 @pytest.mark.parametrize(
     ("value", "error"), [(math.inf, ValueError), (object(), TypeError), ({(1, 2): 2}, TypeError)]
 )
-def test_a_value_without_a_form_in_json_is_refused_and_writes_nothing(tmp_path, value, error):
+def test_a_value_that_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value, error):
     append_record(tmp_path, {"whole": True})
     with pytest.raises(error):
         append_record(tmp_path, {"value": value})
@@ -137,11 +137,11 @@ sys.stdin.read()
     (folder,) = (tmp_path / "a").iterdir()
     assert folder.name.endswith(".partial")
     assert read_records(folder) == [{"seed": 0}, {"seed": 1}, {"seed": 2}]
-    append_record(folder, {"seed": 3})  # goes on where the torn line began
+    append_record(folder, {"seed": 3})  # overwrites the incomplete line
     assert [line["seed"] for line in read_records(folder)] == [0, 1, 2, 3]
 
 
-def test_what_cannot_be_read_is_named_with_its_line(tmp_path: Path):
+def test_an_invalid_line_is_named_with_its_number(tmp_path: Path):
     with pytest.raises(InputError, match=r"record\.jsonl: there is no such file\."):
         read_records(tmp_path)
     (tmp_path / "record.jsonl").write_bytes(b'{"a": 1}\n\xff\xfe\n')
@@ -191,7 +191,7 @@ def test_the_hash_tells_configurations_apart():
 
 @pytest.fixture
 def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Runs git in an empty repository, out of reach of this machine's settings."""
+    """Run git in an empty repository, without this machine's settings."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     for name in [name for name in os.environ if name.startswith("GIT_")]:
@@ -223,7 +223,7 @@ def test_git_state_is_the_commit_and_whether_files_differ(tmp_path: Path, git):
     git("commit", "--quiet", "-m", "first")
     clean = {"commit": git("rev-parse", "HEAD"), "dirty": False}
     (repository / "runs").mkdir()
-    (repository / "runs" / "record.jsonl").touch()  # ignored, so not code
+    (repository / "runs" / "record.jsonl").touch()  # git ignores it, so it is not code
     assert git_state(repository) == clean
     (repository / "new.py").touch()
     assert git_state(repository) == clean | {"dirty": True}
@@ -232,7 +232,7 @@ def test_git_state_is_the_commit_and_whether_files_differ(tmp_path: Path, git):
     assert git_state(repository) == clean | {"dirty": True}
 
 
-def test_git_state_is_none_outside_of_a_tree_of_its_own(tmp_path: Path, git, monkeypatch):
+def test_git_state_is_none_outside_of_the_projects_work_tree(tmp_path: Path, git, monkeypatch):
     repository = tmp_path / "repository"
     git("commit", "--quiet", "--allow-empty", "-m", "first")
     (repository / "site-packages").mkdir()

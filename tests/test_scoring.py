@@ -1,4 +1,4 @@
-"""The match head and the baseline against plain loops, and what may not change a score."""
+"""The match head and the baseline equal plain loops; padding and batches do not change a score."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def labels_of(count, seed):
 
 
 def at_angle(cosines):
-    """Documents of one chunk: the JD along the first axis, each CV at its cosine from it."""
+    """Make documents of one chunk: a JD along the first axis, and CVs with these cosines to it."""
     cosines = torch.as_tensor(cosines, dtype=torch.float64)
     cv = torch.zeros(len(cosines), 1, DIM, dtype=torch.float64)
     cv[:, 0, 0], cv[:, 0, 1] = cosines, (1 - cosines**2).clamp_min(0).sqrt()
@@ -100,7 +100,7 @@ def test_the_score_is_the_mean_of_the_scores_of_all_chunk_pairs():
         for k in range(4)
     ]
     assert torch.sigmoid(model(jd, cv)).item() == pytest.approx(sum(scores).item() / 12, abs=1e-6)
-    # Not the mean of logits, which one very good chunk pair would move without end.
+    # The mean is not over logits, where one very good chunk pair would have an unlimited effect.
     logits = [torch.logit(score).item() for score in scores]
     assert model(jd, cv).item() != pytest.approx(sum(logits) / 12, abs=1e-3)
 
@@ -120,7 +120,7 @@ def test_an_untrained_head_is_a_cosine():
 
 @each_objective
 def test_an_untrained_score_rises_with_the_cosine(objective):
-    """As far as with one output: what training bends is the same for all objectives."""
+    """The range is that of one output: training starts from the same score in all objectives."""
     model = MeanPairs(DIM, objective, "chunk_pairs").double()
     scores = torch.sigmoid(model(*at_angle(np.linspace(-1, 1, 41))))
     assert (scores.diff() > 1e-4).all()
@@ -130,14 +130,14 @@ def test_an_untrained_score_rises_with_the_cosine(objective):
     assert 0.7 < (scores[21] - scores[19]) / 0.1 < 1.2
 
 
-def test_a_head_with_one_output_starts_where_it_always_did():
+def test_a_head_with_one_output_starts_as_in_earlier_versions():
     torch.manual_seed(0)
     head = MatchHead(DIM)
     drawn = torch.rand(3)
     torch.manual_seed(0)
     for _ in range(2):
         torch.nn.Linear(DIM, DIM, bias=False)
-    assert torch.equal(drawn, torch.rand(3))  # and leaves random generators where it did
+    assert torch.equal(drawn, torch.rand(3))  # and draws as many random numbers
     expected = {"jd.weight": torch.eye(DIM), "cv.weight": torch.eye(DIM)}
     expected |= {"scale": torch.tensor([5.0]), "bias": torch.tensor([-0.5])}
     found = head.state_dict()
@@ -165,7 +165,7 @@ def test_without_an_output_there_is_no_head():
 @settings(max_examples=examples(6))
 @given(SEEDS)
 def test_shared_ranks_are_consistent_for_every_pair(seed):
-    """Trained or not, as long as the biases fall: the logits differ by them alone."""
+    """It holds before and after training if the biases decrease: logits differ only by biases."""
     head = random_weights(MatchHead(DIM, outputs=2, shared=True), seed)
     u, v = torch.randn(2, 20, DIM, generator=torch.Generator().manual_seed(seed))
     apart = head(u, v).diff(dim=-1)[:, 0]
@@ -173,7 +173,7 @@ def test_shared_ranks_are_consistent_for_every_pair(seed):
     assert (MatchHead(DIM, outputs=2, shared=True).bias.diff() < 0).all()
 
 
-def test_outputs_that_are_not_shared_are_heads_of_their_own():
+def test_outputs_that_are_not_shared_equal_separate_heads():
     head = random_weights(MatchHead(DIM, outputs=3))
     u, v = torch.randn(2, 5, DIM, generator=torch.Generator().manual_seed(0))
     for k in range(3):
@@ -188,7 +188,7 @@ def test_outputs_that_are_not_shared_are_heads_of_their_own():
 
 
 @each_head
-def test_all_pairs_are_the_pairs_one_by_one(form):
+def test_all_pairs_at_once_equal_single_pairs(form):
     head = random_weights(MatchHead(DIM, **form))
     jd, cv = padded(documents([3, 3], 0)).vectors, padded(documents([4, 4], 1)).vectors
     logits = head.all_pairs(jd, cv)
@@ -200,7 +200,7 @@ def test_all_pairs_are_the_pairs_one_by_one(form):
 
 
 class LargestTensor(TorchDispatchMode):
-    """Notes the largest number of values that any operation inside gives out."""
+    """Records the largest number of values that any operation inside returns."""
 
     values = 0
 
@@ -215,7 +215,7 @@ class LargestTensor(TorchDispatchMode):
 
 @each_head
 def test_all_pairs_never_hold_every_width_of_every_chunk_pair(form):
-    """Neither forward nor backward: 20 x 20 chunk pairs of width 64 would be 25,600 values."""
+    """This holds forward and backward: 20 x 20 chunk pairs of width 64 would be 25,600 values."""
     head = MatchHead(64, **form)
     jd, cv = torch.randn(2, 1, 20, 64)
     with LargestTensor() as largest:
@@ -250,7 +250,7 @@ def test_scores_and_losses_equal_plain_loops(lengths, seed, way):
 @settings(max_examples=examples(8), deadline=None)
 @given(LENGTHS, SEEDS, st.sampled_from(WAYS), st.randoms(use_true_random=False))
 def test_each_pair_has_its_own_loss(lengths, seed, way, random):
-    """Micro-batches, the order of pairs and how far they are padded change nothing."""
+    """Micro-batches, the order of pairs and their padding have no effect."""
     model = random_weights(MeanPairs(DIM, *way), seed)
     jds, cvs = two_sides(lengths, seed)
     labels = labels_of(len(jds), seed)
@@ -262,7 +262,7 @@ def test_each_pair_has_its_own_loss(lengths, seed, way, random):
 
 
 @each_way
-def test_a_pair_counts_once_however_long_its_documents_are(objective, train_on):
+def test_a_pair_has_the_same_weight_for_all_lengths_of_documents(objective, train_on):
     model = random_weights(MeanPairs(DIM, objective, train_on))
     (jd,), (cv,) = documents([2], 0), documents([3], 1)
     label = torch.tensor([2])
@@ -302,12 +302,12 @@ def test_the_loss_on_the_mean_is_that_of_the_score():
     torch.testing.assert_close(model.losses(jd, cv, labels), expected)
 
 
-def test_what_lies_between_the_two_ways_is_the_variance_of_the_scores():
+def test_the_two_losses_differ_by_the_variance_of_the_scores():
     on_mean, on_pairs = (random_weights(MeanPairs(DIM, "mse", way)) for way in ("mean", WAYS[1][1]))
     jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 1], 1))
     labels = torch.tensor([2, 0])
     scores = torch.sigmoid(on_mean.head.all_pairs(jd.vectors[:1], cv.vectors[:1]))
-    spread = torch.stack([scores.var(correction=0), torch.tensor(0.0)])  # of one chunk pair: none
+    spread = torch.stack([scores.var(correction=0), torch.tensor(0.0)])  # one chunk pair has none
     difference = on_pairs.losses(jd, cv, labels) - on_mean.losses(jd, cv, labels)
     torch.testing.assert_close(difference, spread, atol=1e-6, rtol=0)
     assert spread[0] > 1e-3
@@ -354,7 +354,7 @@ def test_a_scorer_is_trained_by_its_own_losses_or_by_the_error_of_its_score():
 
 
 def test_a_wrapper_that_hides_the_losses_is_refused():
-    """DistributedDataParallel keeps its scorer in `module`, as DataParallel does."""
+    """DistributedDataParallel and DataParallel keep their scorer in `module`."""
     jd, cv = padded(documents([3, 1], 0)), padded(documents([4, 2], 1))
     labels = torch.tensor([2, 1])
     hidden = torch.nn.DataParallel(MeanPairs(DIM, "coral", "chunk_pairs"))
@@ -374,8 +374,8 @@ def test_the_gradient_reaches_every_parameter_from_the_start(objective, train_on
 
 
 @each_way
-def test_a_planted_order_is_learnt(objective, train_on):
-    """The label depends on one axis that the cosine of whole vectors drowns in noise."""
+def test_a_planted_order_is_learned(objective, train_on):
+    """The label depends on one axis, which noise hides in the cosine of whole vectors."""
     rng = np.random.default_rng(0)
     labels = labels_of(240, 0)
     jds, cvs = two_sides([(2, 3)] * 240, 1)

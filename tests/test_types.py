@@ -1,4 +1,4 @@
-"""The nouns: sides, padding, and what a ChunkVectors may be."""
+"""Sides, padding, and the shapes that ChunkVectors accepts."""
 
 import numpy as np
 import pytest
@@ -72,7 +72,7 @@ def test_a_document_without_vectors_is_named():
         ChunkVectors.pad(matrices([1, 0]), ["cv:0", "cv:1"])
 
 
-def test_months_go_where_their_chunks_go():
+def test_months_stay_with_their_chunks():
     stored = matrices([2, 4, 1])
     months = {
         i: np.arange(2.0 * len(m)).reshape(-1, 2) + 100 * int(i[-1]) for i, m in stored.items()

@@ -1,4 +1,4 @@
-"""How many examples of a property are tried: few by default, ten times as many on request."""
+"""Set the number of examples of a property: few by default, ten times as many on request."""
 
 import os
 
@@ -6,5 +6,5 @@ THOROUGH = os.environ.get("JDCV_TESTS") == "thorough"
 
 
 def examples(number: int) -> int:
-    """`number` by default; ten times as many under `make test-thorough`."""
+    """Return `number`, or ten times as many under `make test-thorough`."""
     return 10 * number if THOROUGH else number

@@ -1,4 +1,4 @@
-"""Small models with random weights, saved as transformers saves real ones."""
+"""Small models with random weights, saved in the format of transformers."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def save(folder: Path, model: torch.nn.Module, tokenizer: Tokenizer, **special: 
 
 
 def gpt2_model(seed: int = 0) -> GPT2LMHeadModel:
-    """Two layers x 32, 64 positions, wide weights so that mistakes show; with a head to drop."""
+    """Make a GPT-2 of 2 layers, width 32 and 64 positions, with large weights and a head."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         shape = {"n_layer": 2, "n_embd": 32, "n_head": 4, "n_positions": 64}
@@ -45,7 +45,7 @@ def gpt2_model(seed: int = 0) -> GPT2LMHeadModel:
 
 
 def save_matcher(folder: Path, whitening: Whitening) -> Path:
-    """A matcher with that GPT-2 and a match head that is not symmetric, in folder/matcher."""
+    """Save a matcher with that GPT-2 and an asymmetric match head in folder/matcher."""
     encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
     scorer = MeanPairs(32)
     with torch.no_grad():
@@ -56,12 +56,12 @@ def save_matcher(folder: Path, whitening: Whitening) -> Path:
 
 
 def save_gpt2(folder: Path) -> Path:
-    """A tiny GPT-2 with language-model head and a byte-level tokenizer."""
+    """Save a tiny GPT-2 with a language-model head and a byte-level tokenizer."""
     return save(folder, gpt2_model(), train_tokenizer(TEXTS, 300), eos_token="<|endoftext|>")
 
 
 def save_llama(folder: Path) -> Path:
-    """A tiny Llama whose tokenizer sets a token before each text, which must not be pooled."""
+    """Save a tiny Llama whose tokenizer adds a token before each text, which must not be pooled."""
     tokenizer = train_tokenizer(TEXTS, 300)
     begin = [("<|endoftext|>", 0)]
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -77,7 +77,7 @@ def save_llama(folder: Path) -> Path:
 
 
 def save_bert(folder: Path) -> Path:
-    """A tiny BERT of 40 positions whose tokenizer file asks for truncation and padding at 8."""
+    """Save a tiny BERT with 40 positions whose tokenizer file truncates and pads at 8 tokens."""
     pieces = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
     pieces += [f"{head}{chr(c)}" for c in range(97, 123) for head in ("", "##")]
     vocabulary = {piece: i for i, piece in enumerate(pieces)}

@@ -1,1 +1,1 @@
-"""Cells: one (row, split, seed) each: how it is trained, kept, scheduled and costed."""
+"""Cells: train, store, schedule and estimate the cost of one (row, split, seed)."""

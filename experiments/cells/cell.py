@@ -1,4 +1,4 @@
-"""A cell: one row of the table under one split and seed. Its scores, and its figures."""
+"""A cell is one row of the table under one split and seed, with its scores and figures."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from jdcv_core.evaluation.ranking import (
 from jdcv_core.types import Dataset
 
 DEPTH = 5
-"""Ranks that count in P@k and recall@k, where the judged pools are that deep."""
+"""Largest k of P@k and recall@k; k is smaller if a JD has fewer judged CVs."""
 
 
 @dataclass
 class Cell:
-    """Before it is measured.
+    """A cell with scores, before its figures are computed.
 
     kind:    "variant", "falsifier", "floor" or "ceiling"
-    scores:  float [pair], of all pairs of the data; nan where neither validation nor test
-    cuts:    None where they are still to be tuned
-    facts:   of the training, for the record
-    course:  of the training, see `Trained`
-    examples: (title, [JD chunk, CV chunk]) attention weights of a few pairs, where there are any
+    scores:  float [pair], for all pairs of the data; nan outside validation and test
+    cuts:    cuts between classes; None if they are not tuned yet
+    facts:   facts about the training, for the record
+    course:  course of the training, see `Trained`
+    examples: (title, [JD chunk, CV chunk]), attention weights of a few pairs if the row has any
     """
 
     name: str
@@ -53,20 +53,22 @@ class Cell:
 
 
 def slug(name: str, kind: str, seed: int) -> str:
-    """A file name for a cell."""
+    """Return a file name for a cell."""
     return trackers.slug(title(name, kind, seed))
 
 
 def title(name: str, kind: str, seed: int) -> str:
-    """What a cell is called; kind: of its split."""
+    """Return the title of a cell; kind: kind of its split."""
     return f"{name} · split {kind} · seed {seed}"
 
 
 def measure(
     cell: Cell, dataset: Dataset, split: Split, seed: int
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The line of the record, with the figures on the test pairs, and the columns of
-    predictions.parquet."""
+    """Compute the figures of a cell on the test pairs.
+
+    Returns the line of the record and the columns of predictions.parquet.
+    """
     validation, test = list(split.validation), list(split.test)
     labels = np.array([p.label for p in dataset.pairs])
     classes = classes_of(labels)
@@ -108,13 +110,13 @@ def measure(
 
 
 def joined(columns: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Concatenates the columns of several cells."""
+    """Concatenate the columns of several cells."""
     each = list(columns)
     return {name: np.concatenate([c[name] for c in each]) for name in each[0]}
 
 
 def _ranking(pairs: list[Any], scores: np.ndarray) -> dict[str, float]:
-    """MAP, MRR, and recall@k and P@k at the depth of the judged pools, up to DEPTH."""
+    """Compute MAP, MRR, recall@k and P@k; k is DEPTH or the smallest number of judged CVs."""
     qrels, run = qrels_and_run(pairs, scores)
     k = min(DEPTH, deepest_k(qrels))
     found = ranking_per_query(qrels, run, k=k)

@@ -1,8 +1,8 @@
-"""The store of trained cells: a repeated experiment trains only those that are missing.
+"""The store of trained cells: a repeated experiment trains only the cells that are missing.
 
 The key of a cell depends on the row with its settings, the pairs of each part of the split, the
 seed, the labels, the chunk vectors, the versions of the libraries, and the source text of all
-modules that train. If one of them changes, the cell is not found.
+modules that train. If one of these changes, the cell is trained again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOURCES = (
     "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.training",
     "jdcv_core.encoding", "jdcv_core.evaluation.classification",
 )  # fmt: skip
-"""Modules and packages whose code makes a cell, in addition to the package of its scorer."""
+"""Modules and packages whose code affects a cell, in addition to the package of its scorer."""
 
 
 class CellStore:
@@ -37,7 +37,7 @@ class CellStore:
         self.folder = folder
 
     def get(self, key: str) -> Cell | None:
-        """The cell, or None if there is none or it is damaged."""
+        """Return the cell, or None if it is missing or damaged."""
         try:
             with np.load(self._file(key), allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
@@ -51,7 +51,7 @@ class CellStore:
             return None
 
     def put(self, key: str, cell: Cell) -> None:
-        """Write a cell, the whole file or nothing."""
+        """Write a cell: the file is complete or absent."""
         self.folder.mkdir(parents=True, exist_ok=True)
         about = {
             "name": cell.name,
@@ -76,13 +76,13 @@ class CellStore:
 
 
 def cell_key(**parts: Any) -> str:
-    """40 hexadecimal digits that name a cell; parts: plain values, as for `records.config_hash`."""
+    """Hash plain values (as for `records.config_hash`) to the key of a cell, 40 hex digits."""
     text = json.dumps({**parts, "versions": records.versions()}, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def vectors_hash(matrices: Mapping[str, np.ndarray]) -> str:
-    """A hash of the ids and the chunk vectors."""
+    """Hash the ids and the chunk vectors."""
     found = hashlib.sha256()
     for document in sorted(matrices):
         found.update(f"{document} {matrices[document].shape} {matrices[document].dtype}".encode())
@@ -91,7 +91,7 @@ def vectors_hash(matrices: Mapping[str, np.ndarray]) -> str:
 
 
 def code_hash(targets: Iterable[str] = ()) -> str:
-    """A hash of the source text of SOURCES and of the top packages of targets (dotted names)."""
+    """Hash the source text of SOURCES and of the top packages of targets (dotted names)."""
     names = {*SOURCES, *(target.partition(".")[0] for target in targets)} - {"jdcv_core"}
     found = hashlib.sha256()
     for name in sorted(names):
@@ -101,7 +101,7 @@ def code_hash(targets: Iterable[str] = ()) -> str:
 
 
 def _files(name: str) -> list[Path]:
-    """The source files of a module or package."""
+    """List the source files of a module or package."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return []

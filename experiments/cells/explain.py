@@ -1,4 +1,4 @@
-"""What the chunks of a few test pairs have to do with their scores."""
+"""Explain the scores of a few test pairs by their chunks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from research.experience.experience_chunking import PLACE
 from research.experience.scorers import MonthWeights
 
 EXPLAINED = 200
-"""Test pairs on which the faithfulness of attributions is measured."""
+"""Number of test pairs on which the faithfulness of attributions is measured."""
 
 
 def attention_examples(
     model: OnVectors, dataset: Dataset, split: Split
 ) -> list[tuple[str, np.ndarray]]:
-    """(title, [JD chunk, CV chunk]) of the 3 Good Fit test pairs, of different JDs, with the most
-    chunks; none for a scorer without attention from JD to CV."""
+    """Return (title, [JD chunk, CV chunk]) of the 3 Good Fit test pairs with the most chunks.
+
+    The pairs are of different JDs. The list is empty if the scorer has no attention from JD to CV.
+    """
     scorer = model.scorer
     if not (isinstance(scorer, ChunkAttention) and "cross_jd" in scorer.terms):
         return []
@@ -44,8 +46,11 @@ def attention_examples(
 
 
 def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[str, Any]:
-    """Of a Good Fit test pair with many experiences: each one's weight and its own score against
-    the JD, as {"timeline": {...}}; {} for a scorer that does not weigh by months."""
+    """Describe the experiences of a Good Fit test pair with many experiences.
+
+    Returns {"timeline": {...}} with the weight of each experience and its score when it is compared
+    alone with the JD, or {} if the scorer does not weight by months.
+    """
     months = getattr(model.scorer, "months", None)
     if not isinstance(months, MonthWeights) or model.data.cv.months is None:
         return {}
@@ -76,7 +81,7 @@ def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[s
 def faithfulness_of(
     model: OnVectors, dataset: Dataset, split: Split, seed: int
 ) -> dict[str, dict[str, float]]:
-    """`research.deletion_test.faithfulness` on EXPLAINED test pairs drawn by the seed."""
+    """Run `research.deletion_test.faithfulness` on EXPLAINED test pairs drawn with the seed."""
     rng = np.random.default_rng([seed, 2])
     index = np.sort(rng.permutation(np.array(split.test))[:EXPLAINED])
     jd, cv = model.data.sides(torch.from_numpy(index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from hydra.utils import get_object, instantiate
 from torch import nn
 
 from experiments.cells.cell_store import vectors_hash
-from experiments.schema import Config
+from experiments.schema import Chunking, Config
 from jdcv_core import registry
 from jdcv_core.data.splits import Split
-from jdcv_core.encoding.encode import EncodeReport, encode_documents, months_of, vectors_of
+from jdcv_core.encoding.encode import (
+    EncodeReport,
+    encode_documents,
+    months_of,
+    tokens_of,
+    vectors_of,
+)
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.lora_tuning import Tuning, trainable_module
+from jdcv_core.encoding.term_weights import TermWeights, Tokens
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import scorer_spec
@@ -33,9 +40,9 @@ from research.aggregators.widened import Widened, hidden_for
 
 @dataclass(frozen=True)
 class Row:
-    """A `schema.RowConfig` with its name, and with the experiment's settings filled in.
+    """A `schema.RowConfig` with its name and with the experiment's settings filled in.
 
-    parameters: how many its scorer is widened to; None: it stays as it is
+    parameters: number of parameters to which its scorer is widened; None means no widening
     """
 
     name: str
@@ -43,6 +50,7 @@ class Row:
     tuning: Tuning
     training: TrainingSettings
     encoder: dict[str, Any]
+    chunking: Chunking = field(default_factory=Chunking)
     kind: str = "variant"
     view: str | None = None
     parameters: int | None = None
@@ -52,12 +60,13 @@ class Row:
 
 @dataclass(eq=False)
 class EncodedDataset:
-    """An encoder and what it made of the documents before any training.
+    """An encoder and the documents that it encoded before any training.
 
-    documents: by document id; their vectors are not whitened
-    matrices:  the same vectors, [chunk, dim] by document id
-    months:    [chunk, 4] by document id, where experiences were read
-    vectors_hash, months_hash: of their content
+    documents: document id → `Encoded`; the vectors are not whitened
+    matrices:  document id → the same vectors, [chunk, dim]
+    months:    document id → [chunk, 4], if documents were cut by experience
+    tokens:    document id → the token ids of each chunk
+    vectors_hash, months_hash: hashes of `matrices` and `months`
     source:    the folder of a pretrained encoder
     """
 
@@ -69,17 +78,18 @@ class EncodedDataset:
     def __post_init__(self) -> None:
         self.matrices = vectors_of(self.documents)
         self.months = months_of(self.documents)
+        self.tokens = tokens_of(self.documents)
         self.vectors_hash = vectors_hash(self.matrices)
         self.months_hash = vectors_hash(self.months) if self.months else ""
 
     @property
     def chunks(self) -> dict[str, tuple[Chunk, ...]]:
-        """The chunks of each document by its id."""
+        """Map each document id to its chunks."""
         return {i: own.chunks for i, own in self.documents.items()}
 
 
 def rows_of(config: Config) -> list[Row]:
-    """The rows that `config.rows` names, in the order of the configuration."""
+    """Return the rows that `config.rows` names, in the order of the configuration."""
     return [
         Row(
             name,
@@ -87,6 +97,7 @@ def rows_of(config: Config) -> list[Row]:
             row.tuning,  # type: ignore[arg-type]  # checked by `validate`
             replace(config.training, **row.training),
             row.encoder or config.encoder,
+            replace(config.chunking, **row.chunking),
             row.kind,
             row.view,
             None,
@@ -99,13 +110,13 @@ def rows_of(config: Config) -> list[Row]:
 
 
 def with_equal_parameters(rows: Sequence[Row], dim: int) -> list[Row]:
-    """The rows, each to be widened to the parameters of the largest scorer at this width."""
+    """Set each row to be widened to the parameters of the largest scorer at this width."""
     most = max(count_parameters(make(row.scorer, dim=dim)) for row in rows)
     return [replace(row, parameters=most) for row in rows]
 
 
 def make_scorer(row: Row, dim: int) -> nn.Module:
-    """The scorer of a row, widened where the row says so."""
+    """Make the scorer of a row, widened if the row requires it."""
     scorer = make(row.scorer, dim=dim)
     if row.parameters is None:
         return scorer
@@ -114,18 +125,18 @@ def make_scorer(row: Row, dim: int) -> nn.Module:
 
 
 def make(node: dict[str, Any], **arguments: Any) -> Any:
-    """Call a `_target_` with its configured arguments and these.
+    """Call a `_target_` with its configured arguments and with `arguments`.
 
-    The call is made here and not by Hydra, which would wrap an InputError in another error and
-    turn dataclasses among the arguments into configurations.
+    Hydra does not make the call, because it would wrap an InputError in another error and turn
+    dataclasses among the arguments into configurations.
     """
     return instantiate(node, _partial_=True, _convert_="all")(**arguments)
 
 
 def spec_of(row: Row, dim: int) -> dict[str, Any]:
-    """The scorer of a row for a saved model: its name in the registry and its arguments.
+    """Describe the scorer of a row for a saved model: its name in the registry and its arguments.
 
-    Raises InputError for a scorer without a name there.
+    Raises InputError for a scorer that is not in the registry.
     """
     arguments = {k: v for k, v in row.scorer.items() if k != "_target_"}
     spec = scorer_spec(get_object(row.scorer["_target_"]), {"dim": dim, **arguments})
@@ -136,33 +147,47 @@ def spec_of(row: Row, dim: int) -> dict[str, Any]:
 
 
 def encode(
-    config: Config, node: dict[str, Any], documents: list[Document], reference: str | None = None
+    node: dict[str, Any],
+    chunking: Chunking,
+    documents: list[Document],
+    cache_dir: str,
+    reference: str | None = None,
 ) -> EncodedDataset:
-    """The encoder of a node and all documents as `Encoded`.
+    """Make the encoder of a configuration node and encode all documents with it.
 
-    reference: the month that "current" means, where the configuration names none
+    reference: the month to which "current" refers, if `chunking` does not name one
     """
     encoder = make(node, documents=documents)
-    arguments = {"size": config.chunking.size, "overlap": config.chunking.overlap}
-    if config.chunking.by != "tokens":
-        arguments["reference"] = config.chunking.reference or reference  # type: ignore[assignment]
-    chunker = registry.make("chunkers", {"name": config.chunking.by, "arguments": arguments})
-    store = VectorStore(Path(config.cache_dir) / "vectors.sqlite")
+    arguments: dict[str, Any] = {"size": chunking.size, "overlap": chunking.overlap}
+    if chunking.by != "tokens":
+        arguments["reference"] = chunking.reference or reference
+    chunker = registry.make("chunkers", {"name": chunking.by, "arguments": arguments})
+    store = VectorStore(Path(cache_dir) / "vectors.sqlite")
     encoded, report = encode_documents(documents, encoder, store, chunker)
     encoder.release()
     return EncodedDataset(encoder, encoded, report)
 
 
 def documents_of(dataset: Dataset, index: Sequence[int]) -> list[str]:
-    """The ids of the documents of some pairs."""
+    """List the ids of the documents of the pairs at `index`."""
     return sorted({i for at in index for i in (dataset.pairs[at].cv, dataset.pairs[at].jd)})
 
 
 def train_whitening(
     dataset: Dataset, matrices: Mapping[str, np.ndarray], split: Split
 ) -> Whitening:
-    """Fitted on the documents of the split's training pairs; no other touches it."""
+    """Fit a whitening on the documents of the split's training pairs only."""
     return Whitening.fit(matrices, documents_of(dataset, split.train))
+
+
+def train_terms(dataset: Dataset, tokens: Mapping[str, Tokens], split: Split) -> TermWeights:
+    """Counted in the documents of the split's training pairs; no other touches it."""
+    return TermWeights.fit(tokens, documents_of(dataset, split.train))
+
+
+def reads_words(row: Row) -> bool:
+    """Whether the scorer of the row reads the words of chunks."""
+    return bool(row.scorer.get("words"))
 
 
 def on_vectors(
@@ -172,23 +197,30 @@ def on_vectors(
     device: str,
     seed: int,
     months: Mapping[str, np.ndarray] | None = None,
+    words: Mapping[str, np.ndarray] | None = None,
 ) -> OnVectors:
-    """The module that the loop trains on stored, whitened chunk vectors; its random start is drawn
-    from the seed. months: [chunk, 4] by document id, where experiences were read."""
+    """Make the module that the loop trains on stored, whitened chunk vectors.
+
+    Its initial weights are drawn with the seed.
+
+    months: document id → [chunk, 4], if documents were cut by experience
+    words:  document id → [chunk, term, 2], for a row that `reads_words`
+    """
     if row.view is not None:
         matrices = get_object(row.view)(matrices, seed)
+        words = words and get_object(row.view)(words, seed)
     if row.months is not None and months is not None:
         months = get_object(row.months)(months, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scorer = make_scorer(row, next(iter(matrices.values())).shape[1])
-    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months), device)
+    return OnVectors(scorer, PairTensors.of(dataset.pairs, matrices, months, words), device)
 
 
 def on_tokens(
     row: Row, dataset: Dataset, encoded: EncodedDataset, whitening: Whitening, seed: int
 ) -> OnTokens:
-    """The same for a row that trains the encoder, too."""
+    """Make the module that the loop trains if the row trains its encoder, too."""
     settings = row.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -212,21 +244,29 @@ def on_tokens(
 
 
 def make_trainable(
-    row: Row, encoded: EncodedDataset, dataset: Dataset, whitening: Whitening, seed: int
+    row: Row,
+    encoded: EncodedDataset,
+    dataset: Dataset,
+    whitening: Whitening,
+    seed: int,
+    terms: TermWeights | None = None,
 ) -> Trainable:
-    """`on_vectors` or `on_tokens`, as the row says."""
+    """Call `on_vectors` if the row's encoder is frozen, otherwise `on_tokens`."""
     if row.tuning == "frozen":
         matrices = whitening(encoded.matrices)
-        return on_vectors(row, dataset, matrices, encoded.encoder.device, seed, encoded.months)
+        words = terms(encoded.tokens) if terms is not None and reads_words(row) else None
+        device, months = encoded.encoder.device, encoded.months
+        return on_vectors(row, dataset, matrices, device, seed, months, words)
     return on_tokens(row, dataset, encoded, whitening, seed)
 
 
 def with_budget(
     settings: TrainingSettings, model: Trainable, train: np.ndarray
 ) -> TrainingSettings:
-    """The settings with the `steps` that use up `token_budget`; as they are without a budget.
+    """Set `steps` so that training uses up `token_budget`; without a budget, change nothing.
 
-    By the mean work of the first 50 updates of seed 0, so that it is the same for every seed.
+    The steps are computed from the mean work of the first 50 updates of seed 0, so that they are
+    the same for every seed.
     """
     if settings.token_budget is None or model.unit != "tokens":
         return settings

@@ -1,4 +1,4 @@
-"""What each row of an experiment will cost: operations, memory, hours; before anything runs."""
+"""Estimate the operations, memory and hours of each row of an experiment before anything runs."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ OUTLINES = {
     "jdcv_core.encoding.loaders.gpt2": gpt2_outline,
     "jdcv_core.encoding.gpt2_mini.gpt2_mini": mini_outline,
 }
-"""Encoders that would have to be fetched or trained first, and how to do without."""
-LOOKED_AT = 20  # updates whose tokens are counted
+"""Encoders that must be downloaded or trained first → functions that outline them instead."""
+LOOKED_AT = 20  # number of updates whose tokens are counted
 
 
 def show_rows(
     rows: Sequence[Row], dataset: Dataset, splits: dict[int, Split], config: MatchConfig
 ) -> list[Estimate]:
-    """Print what the rows will cost over all seeds, and return it."""
+    """Print and return the estimated cost of the rows over all seeds."""
     found: list[Estimate] = []
     kind, here = "cpu", 0.0
     with progress("Estimating", len(rows) + 1) as advance:
@@ -60,7 +60,7 @@ def show_rows(
 
 
 def outline(row: Row, dataset: Dataset) -> Encoder:
-    """The row's encoder; without weights where these are not here yet."""
+    """Make the row's encoder, or its outline if the weights are not on this machine yet."""
     node = row.encoder
     given = {k: v for k, v in node.items() if k != "_target_"}
     if node["_target_"] in OUTLINES and not given.get("path"):
@@ -71,12 +71,12 @@ def outline(row: Row, dataset: Dataset) -> Encoder:
 def work_of(
     row: Row, encoder: Encoder, dataset: Dataset, splits: dict[int, Split], config: MatchConfig
 ) -> Work:
-    """How many tokens go through the encoder in the row, over all seeds, and in what portions."""
+    """Count the tokens that the row's encoder processes over all seeds, and the size of batches."""
     settings = row.training
-    size = settled_size(config.chunking.size, config.chunking.overlap, encoder.max_tokens)
+    size = settled_size(row.chunking.size, row.chunking.overlap, encoder.max_tokens)
     tokens = {i: count_tokens(encoder, d.text) for i, d in dataset.documents.items()}
     chunks = [n for total in tokens.values() for n in _cut(total, size)]
-    usual = round(float(np.average(chunks, weights=chunks)))  # that a token is usually in
+    usual = round(float(np.average(chunks, weights=chunks)))  # length of a token's chunk
     if row.tuning == "frozen":
         training, evaluation, rows = sum(tokens.values()), 0, encoder.batch_tokens or usual
         rows = max(1, rows // usual)
@@ -112,7 +112,7 @@ def work_of(
 
 
 def flops_of(row: Row, encoder: Encoder, tokens: int, eval_tokens: int, row_tokens: int) -> float:
-    """Operations of a finished cell, counted in the same way."""
+    """Count the operations of a finished cell in the same way as the estimate."""
     skeleton = _skeleton(row, encoder)
     work = Work(
         row.name, row.tuning, tokens, eval_tokens, row_tokens, 1, 0, 0,
@@ -122,7 +122,7 @@ def flops_of(row: Row, encoder: Encoder, tokens: int, eval_tokens: int, row_toke
 
 
 def in_bf16(settings: TrainingSettings, encoder: Encoder) -> bool:
-    """Whether training will run the encoder in bf16; see `OnTokens`."""
+    """Return whether training will run the encoder in bf16; see `OnTokens`."""
     fast = encoder.device != "cpu" or multiplies_bf16()
     return settings.precision == "bf16" or (settings.precision == "auto" and fast)
 
@@ -137,7 +137,7 @@ def _skeleton(row: Row, encoder: Encoder) -> Any:
 def _tokens_of_updates(
     dataset: Dataset, split: Split, settings: TrainingSettings, tokens: dict[str, int], seed: int
 ) -> tuple[float, float]:
-    """Mean tokens of an update, each document counted once a batch; and the most of a batch."""
+    """Return the mean tokens of an update (each document once a batch) and the largest batch's."""
     labels = np.array([p.label for p in dataset.pairs])
     train, size = np.array(split.train), settings.batch * settings.accumulation
     steps = min(LOOKED_AT, settings.steps)
@@ -158,6 +158,6 @@ def _tokens_of(dataset: Dataset, index: Sequence[int], tokens: dict[str, int]) -
 
 
 def _cut(total: int, size: int) -> list[int]:
-    """The lengths of a document's chunks."""
+    """Return the lengths of a document's chunks."""
     whole, rest = divmod(total, size)
     return [size] * whole + ([rest] if rest else [])

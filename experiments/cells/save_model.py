@@ -1,4 +1,4 @@
-"""A trained row as a folder that `jdcv score` and `Matcher.from_pretrained` read."""
+"""Save a trained row as a folder that `jdcv score` and `Matcher.from_pretrained` read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cells.cell import Cell, measure
-from experiments.cells.row import EncodedDataset, Row, make_trainable, spec_of
+from experiments.cells.row import (
+    EncodedDataset,
+    Row,
+    make_trainable,
+    reads_words,
+    spec_of,
+    train_terms,
+)
 from experiments.trackers import slug
 from jdcv_core.atomic import remove_leftovers
 from jdcv_core.data.splits import Split
@@ -36,14 +43,15 @@ def save_model(
 ) -> None:
     """Write `folder/models/<row>`: weights, tokenizer, cuts between classes, and a model card.
 
-    weights:  trained; adapters are merged here
-    baseline: the record's line of the row to compare with, under the same seed
+    weights:  trained weights; this function merges adapters
+    baseline: the record's line of the baseline row with the same seed
     """
     target = model_folder(folder, row.name)
-    model = make_trainable(row, encoded, dataset, whitening, seed)
+    terms = train_terms(dataset, encoded.tokens, split) if reads_words(row) else None
+    model = make_trainable(row, encoded, dataset, whitening, seed, terms)
     model.load_state_dict(weights, strict=False)
     remove_leftovers(target.parent)
-    if target.exists():  # an interrupted experiment had come so far
+    if target.exists():  # an interrupted experiment saved it
         return
     encoder = encoded.encoder
     module = model.module if isinstance(model, OnTokens) else trainable_module(encoder, "frozen")
@@ -82,10 +90,11 @@ def save_model(
         cuts=cell.cuts or (0.0, 0.0),
         chunker=next(iter(encoded.documents.values())).chunker,
         card=card,
+        terms=terms,
     )
     matcher.save_pretrained(target)
 
 
 def model_folder(folder: Path, name: str) -> Path:
-    """Where the model of a row is kept in the folder of an experiment."""
+    """Return the folder of a row's model within the folder of an experiment."""
     return folder / "models" / slug(name)

@@ -1,5 +1,7 @@
-"""Which cells an experiment has, and how each comes to be: found, trained in a worker process, or
-trained here."""
+"""List the cells of an experiment and make each of them.
+
+A cell is found in the store, trained in a worker process, or trained in this process.
+"""
 
 from __future__ import annotations
 
@@ -41,16 +43,16 @@ CEILING = "ceiling (noise-free fit)"
 
 @dataclass
 class Experiment:
-    """What is known before the first training, and what has come out so far.
+    """The inputs of an experiment and its results so far.
 
-    splits:  by kind and seed
-    tasks:   of each split, in the order of the table
-    encoded: by row name and seed; rows with the same encoder share one
-    facts:   for the record and the notes
+    splits:  (kind, seed) → split
+    tasks:   tasks of each split, in the order of the table
+    encoded: (row name, seed) → encoded documents; rows with the same encoder share them
+    facts:   facts for the record and the notes
     done:    record lines that were on disk when resuming, by row, split and seed
-    lines:   of the record, in the order of the cells
-    columns: of predictions.parquet, cell by cell
-    fresh:   how many cells were made and not found
+    lines:   lines of the record, in the order of the cells
+    columns: columns of predictions.parquet, one entry for each cell
+    fresh:   number of cells that were made now instead of found in the store
     """
 
     config: MatchConfig
@@ -76,13 +78,15 @@ class Experiment:
 
     @property
     def first(self) -> EncodedDataset:
-        """The encoder of the baseline under the first seed."""
+        """The encoder and documents of the baseline under the first seed."""
         return self.encoded[self.config.baseline, self.config.seeds[0]]
 
 
 def _tasks_of(experiment: Experiment, split: str, seed: int, code: str) -> list[Task]:
-    """The cells of one split and seed, in the order of the table: floors, the ceiling where the
-    data knows it, and the rows."""
+    """List the cells of one split and seed in the order of the table.
+
+    The order is: floors, the ceiling (if the data has noise-free fits), and the rows.
+    """
     config, dataset = experiment.config, experiment.dataset
     tasks = [_task(experiment, split, seed, code, None, floor) for floor in config.floors]
     if all(p.fit is not None for p in dataset.pairs):
@@ -92,10 +96,10 @@ def _tasks_of(experiment: Experiment, split: str, seed: int, code: str) -> list[
 
 @contextmanager
 def training(experiment: Experiment) -> Iterator[Callable[[Task], Cell]]:
-    """Yields a function that gives the cell of a task: found, trained by a worker process, or
-    trained here.
+    """Yield a function that returns the cell of a task.
 
-    Workers start on all tasks at once and end with this context, however it ends.
+    The cell is found in the store, trained by a worker process, or trained here. Workers start with
+    all tasks when the context begins, and they are stopped when it ends, also by an error.
     """
     config = experiment.config
     tasks = [task for of_split in experiment.tasks.values() for task in of_split]
@@ -127,7 +131,7 @@ def training(experiment: Experiment) -> Iterator[Callable[[Task], Cell]]:
             if task.place in found:
                 cell = found[task.place]
                 if task.place not in experiment.done:
-                    _log_course(experiment, task, cell)  # a new record gets it, too
+                    _log_course(experiment, task, cell)  # so that a new record has it, too
                 return cell
             return _train_here(experiment, task)
 
@@ -137,7 +141,7 @@ def training(experiment: Experiment) -> Iterator[Callable[[Task], Cell]]:
 def _task(
     experiment: Experiment, split: str, seed: int, code: str, row: Row | None, floor: str = ""
 ) -> Task:
-    """A cell with the key under which it is stored: a hash of all that its figures depend on."""
+    """Make the task of a cell, with its key: a hash of everything that its figures depend on."""
     name = row.name if row else FLOOR_NAMES[floor]
     kind = row.kind if row else "floor"
     encoded = experiment.encoded[row.name if row else experiment.config.baseline, seed]
@@ -157,7 +161,7 @@ def _task(
 
 
 def _find(experiment: Experiment, task: Task) -> Cell | None:
-    """A cell that was trained before and may be taken."""
+    """Return a cell that was trained before and may be reused, or None."""
     done = task.place in experiment.done
     allowed = (done or experiment.config.reuse) and not _model_is_missing(experiment, task)
     found = cell_store.CellStore(experiment.bench.store).get(task.key) if allowed else None
@@ -165,7 +169,7 @@ def _find(experiment: Experiment, task: Task) -> Cell | None:
 
 
 def _train_here(experiment: Experiment, task: Task) -> Cell:
-    """Train a cell in this process; a trained model that is to be kept is saved."""
+    """Train a cell in this process, and save its model if the experiment keeps it."""
     row, tracker = task.row, experiment.tracker
     if row is None:
         with progress(f"Seed {task.seed}: {task.name}", None):
@@ -186,7 +190,7 @@ def _train_here(experiment: Experiment, task: Task) -> Cell:
 
 
 def _train_with_encoder(experiment: Experiment, task: Task, row: Row) -> Cell:
-    """Train a row with its encoder, from its checkpoint where there is one, and score its pairs."""
+    """Train a row and its encoder, from a checkpoint if there is one, and score its pairs."""
     dataset, facts, tracker = experiment.dataset, experiment.facts, experiment.tracker
     split, encoded = (
         experiment.splits[task.split, task.seed],
@@ -218,10 +222,10 @@ def _train_with_encoder(experiment: Experiment, task: Task, row: Row) -> Cell:
 
 
 def _keep_model(experiment: Experiment, task: Task, cell: Cell, model: Trainable) -> None:
-    """Save a trained row for `jdcv score`, if the experiment keeps models and it is its turn."""
+    """Save a trained row for `jdcv score` if the experiment keeps the model of this cell."""
     if task.row is None or not _keeps_model(experiment, task):
         return
-    weights = trained_weights(model)  # all processes: each may hold a part
+    weights = trained_weights(model)  # called on all processes, since each may hold a part
     if rank() > 0:
         return
     encoded = experiment.encoded[task.name, task.seed]
@@ -244,7 +248,7 @@ def _keep_model(experiment: Experiment, task: Task, cell: Cell, model: Trainable
 
 
 def _log_course(experiment: Experiment, task: Task, cell: Cell) -> None:
-    """Log the course of a training that another process made, or an earlier experiment."""
+    """Log the course of a training that ran in another process or in an earlier experiment."""
     if not cell.course:
         return
     experiment.tracker.start(title(task.name, task.split, task.seed), 0)
@@ -260,7 +264,7 @@ def _flops_of(
     trained: Trained,
     index: dict[str, torch.Tensor],
 ) -> float | None:
-    """Operations of the encoder in a cell that trained it, validation and test included."""
+    """Count the operations of the encoder in a cell that trained it, with validation and test."""
     if row.tuning == "frozen":
         return None
     looks = sum("validation_loss" in line for line in trained.course)
@@ -277,7 +281,7 @@ def checkpoints_of(experiment: Experiment, task: Task) -> Path:
 
 
 def _keeps_model(experiment: Experiment, task: Task) -> bool:
-    """Whether this cell's model is one that the experiment keeps: of the first seed."""
+    """Return whether the experiment keeps this cell's model (the models of the first seed)."""
     config = experiment.config
     first = (config.split.kind, config.seeds[0])
     return config.save_models and task.row is not None and (task.split, task.seed) == first
@@ -289,11 +293,15 @@ def _model_is_missing(experiment: Experiment, task: Task) -> bool:
 
 
 def _only_here(experiment: Experiment, task: Task) -> bool:
-    """Rows that train the encoder may use every core, and a model that is kept must be at hand."""
+    """Return whether a cell must be trained in this process instead of a worker.
+
+    This holds for rows that train their encoder, which may use every core, and for cells whose
+    model is saved, because workers return only the cell.
+    """
     tuned = task.row is not None and task.row.tuning != "frozen"
     return tuned or _keeps_model(experiment, task)
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    """A row as plain values, for a key."""
+    """Convert a row to plain values, for a key."""
     return {k: v for k, v in asdict(row).items() if k != "name"}

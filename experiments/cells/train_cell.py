@@ -1,5 +1,7 @@
-"""The work on stored vectors: floors, and rows that leave the encoder alone; in this process or in
-several with one thread each."""
+"""Make cells from stored vectors: floors, and rows whose encoder is frozen.
+
+The work runs in this process or in several worker processes with one thread each.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,10 @@ import torch
 from experiments.cells.cell import Cell
 from experiments.cells.cell_store import CellStore
 from experiments.cells.explain import attention_examples, faithfulness_of, timeline_example
-from experiments.cells.row import Row, on_vectors, train_whitening
+from experiments.cells.row import Row, on_vectors, reads_words, train_terms, train_whitening
 from jdcv_core import floors
 from jdcv_core.data.splits import Split
+from jdcv_core.encoding.term_weights import Tokens
 from jdcv_core.scoring import count_parameters
 from jdcv_core.training.loop import score_pairs, train
 from jdcv_core.training.settings import TrainingSettings
@@ -42,11 +45,11 @@ FLOOR_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A cell that is to be made.
+    """A cell to be made.
 
-    row:     None for a floor, which `floor` names
-    vectors: which chunk vectors, a key of `Bench.vectors`
-    key:     under which the cell is stored
+    row:     the row; None for a floor, which `floor` names
+    vectors: key of its chunk vectors in `Bench.vectors`
+    key:     key under which the cell is stored
     """
 
     name: str
@@ -60,20 +63,20 @@ class Task:
 
     @property
     def place(self) -> tuple[str, str, int]:
-        """Row name, split and seed: no other task of an experiment has the same."""
+        """Row name, split and seed, which identify a task within an experiment."""
         return self.name, self.split, self.seed
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What every task may need. It travels to other processes.
+    """The data that tasks need; it is sent to the worker processes.
 
-    splits:      by kind and seed
-    vectors:     chunk vectors by document id, not whitened, by their hash
-    months:      the months of chunks by document id, by the same hash, where they were read
-    attribution: the kind of split on which to say how faithful attributions of a row's scores are;
-                 "" for none
-    store:       folder of the cells
+    splits:      (kind, seed) → split
+    vectors:     hash → document id → chunk vectors, not whitened
+    months:      the same hash → document id → months of chunks, if documents were cut by experience
+    tokens:      the same hash → document id → token ids of chunks, if a scorer reads words
+    attribution: kind of split on which the faithfulness of attributions is measured; "" for none
+    store:       folder of the stored cells
     """
 
     dataset: Dataset
@@ -83,16 +86,22 @@ class Bench:
     attribution: str
     store: Path
     months: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    tokens: Mapping[str, Mapping[str, Tokens]] = field(default_factory=dict)
 
     def whitened(self, task: Task) -> dict[str, np.ndarray]:
-        """The vectors of a task, whitened by its training documents."""
+        """Return the vectors of a task, whitened by its training documents."""
         vectors = self.vectors[task.vectors]
         split = self.splits[task.split, task.seed]
         return train_whitening(self.dataset, vectors, split)(vectors)
 
+    def words(self, task: Task) -> dict[str, np.ndarray]:
+        """The words of a task's chunks, weighted by its training documents."""
+        tokens, split = self.tokens[task.vectors], self.splits[task.split, task.seed]
+        return train_terms(self.dataset, tokens, split)(tokens)
+
 
 def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[Cell, Any]:
-    """The cell of a task, and its trained model (None for a floor); the cell is stored.
+    """Make and store the cell of a task; return it and its trained model (None for a floor).
 
     hooks: `start`, `report` and `advance` of `training.loop.train`
     """
@@ -105,7 +114,7 @@ def make_cell(bench: Bench, task: Task, **hooks: Callable[..., None]) -> tuple[C
 
 
 def floor_cell(bench: Bench, task: Task) -> Cell:
-    """A floor; the probes read the whitened vectors of the untrained encoder."""
+    """Make the cell of a floor; the probes read the whitened vectors of the untrained encoder."""
     dataset, train = bench.dataset, bench.splits[task.split, task.seed].train
     pairs, documents = dataset.pairs, dataset.documents
     if task.floor == "majority":
@@ -127,9 +136,9 @@ def trained_cell(
     settings: TrainingSettings,
     **options: Any,
 ) -> tuple[Cell, Any]:
-    """Train, score the validation and test pairs; the cell, and how training went.
+    """Train a row and score the validation and test pairs; return the cell and the `Trained`.
 
-    options: of `training.loop.train`
+    options: options of `training.loop.train`
     """
     index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
     trained = train(model, index["train"], index["validation"], settings, task.seed, **options)
@@ -151,7 +160,8 @@ def trained_cell(
 def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[Cell, Trainable]:
     dataset, split = bench.dataset, bench.splits[task.split, task.seed]
     months = bench.months.get(task.vectors)
-    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, months)
+    words = bench.words(task) if reads_words(row) else None
+    model = on_vectors(row, dataset, bench.whitened(task), bench.device, task.seed, months, words)
     cell, _ = trained_cell(model, task, row, split, row.training, **hooks)
     learnt: Any = getattr(model.scorer, "learnt", dict)
     cell.facts |= {"learnt": found} if (found := learnt()) else {}
@@ -164,14 +174,17 @@ def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[C
 
 @contextmanager
 def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]]]:
-    """Worker processes; yields a function that hands them a task. They end with this process,
-    however it ends, and leave Ctrl-C to it."""
+    """Start worker processes; yield a function that submits a task to them.
+
+    Workers end when this process ends, also if it is killed, and they ignore Ctrl-C, which this
+    process handles.
+    """
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(bench,))
     try:
         yield lambda task: pool.submit(_work, task)
     except BaseException:
-        workers = list((pool._processes or {}).values())  # shutdown forgets them
+        workers = list((pool._processes or {}).values())  # shutdown clears this list
         pool.shutdown(wait=False, cancel_futures=True)
         for process in workers:
             process.terminate()
@@ -181,7 +194,7 @@ def shared_by(bench: Bench, jobs: int) -> Iterator[Callable[[Task], Future[Cell]
 
 
 _bench: list[Bench] = []
-"""Of a worker process."""
+"""The bench of a worker process."""
 
 
 def _begin(bench: Bench) -> None:
@@ -204,5 +217,5 @@ def _work(task: Task) -> Cell:
 
 
 def cores() -> int:
-    """That this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

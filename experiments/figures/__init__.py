@@ -1,1 +1,1 @@
-"""The figures that an experiment leaves in its folder."""
+"""The figures that an experiment writes into its folder."""

@@ -1,4 +1,4 @@
-"""index_types.png: recall of exact search against queries a second, every setting of every type."""
+"""Draw index_types.png: recall of exact search against queries per second, for every setting."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +17,10 @@ MARKERS = "osD^v<>Ph*X"
 
 
 def draw(folder: Path, measured: Sequence[Measured], k: int, documents: int) -> Path:
-    """Write index_types.png into the folder; returns its path.
+    """Write index_types.png into the folder; return its path.
 
-    A dot is a setting, a colour an index type; the line joins the settings that none beats in both.
+    Each dot is a setting and each colour an index type. The line joins the Pareto front: settings
+    for which no other setting is better in both values.
     """
     figure, axis = plt.subplots(figsize=(8.5, 5))
     kinds = list(dict.fromkeys(m.index_type for m in measured))
@@ -41,7 +42,7 @@ def draw(folder: Path, measured: Sequence[Measured], k: int, documents: int) -> 
     axis.set(
         yscale="log",
         xlabel=f"recall@{k} of exact MaxSim",
-        ylabel="queries a second, one after the other",
+        ylabel="sequential queries per second",
         title=f"Index types over {documents:,} CVs",
     )
     for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):

@@ -1,4 +1,4 @@
-"""How pretraining went: alignment against uniformity, and the loss, as pretraining.png."""
+"""Draw pretraining.png: loss, alignment and uniformity over the steps of pretraining."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from experiments.figures.result_figures import COLOURS
 
 PANELS = (
     ("loss", "contrastive loss, nats"),
-    ("alignment", "alignment of validation Good Fits (lower: nearer)"),
+    ("alignment", "alignment of validation Good Fits (lower: closer)"),
     ("uniformity", "uniformity of their documents (lower: more even)"),
 )
 
 
 def draw(folder: Path, courses: Mapping[int, Sequence[Mapping[str, Any]]]) -> None:
-    """pretraining.png: each panel a figure over steps, a line a seed.
+    """Write pretraining.png: one panel for each figure over the steps, one line for each seed.
 
     courses: seed → the course of `research.contrastive.pretraining.pretrain`
     """

@@ -1,4 +1,4 @@
-"""The figures of an experiment, as PNG files in its folder."""
+"""Draw the figures of an experiment as PNG files in its folder."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,12 +19,12 @@ from jdcv_core.evaluation.metrics import HEADLINE, METRICS
 from jdcv_core.types import LABELS, SIDES, Dataset
 
 COLOURS = ("#b2182b", "#e08214", "#1b7837")
-"""No, Potential, Good."""
+"""Colours of No, Potential and Good."""
 USUAL_LIMIT = 1024
 
 
 def dataset_figures(folder: Path, dataset: Dataset, tokenizer: Any, encoder: str) -> None:
-    """labels.png: pairs of each class. tokens.png: lengths of CVs (left) and JDs (right)."""
+    """Write labels.png (pairs of each class) and tokens.png (lengths of CVs and of JDs)."""
     counts = np.bincount([p.label for p in dataset.pairs])[list(dataset.classes)]
     figure, axis = plt.subplots(figsize=(5, 3.4))
     names, colours = zip(*((LABELS[c], COLOURS[c]) for c in dataset.classes), strict=True)
@@ -50,7 +50,7 @@ def dataset_figures(folder: Path, dataset: Dataset, tokenizer: Any, encoder: str
 
 
 def table_figure(folder: Path, table: Table) -> None:
-    """comparison.png: weighted F1, AUC and nDCG of every row, one dot a seed and their mean."""
+    """Write comparison.png: weighted F1, AUC and nDCG of every row, a dot per seed and the mean."""
     shown = [(name, METRICS[name].title) for name in HEADLINE]
     names = table.names
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.42 * len(names) + 1.4), sharey=True)
@@ -68,12 +68,12 @@ def table_figure(folder: Path, table: Table) -> None:
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticklabels([f"{n} (baseline)" if n == table.baseline else n for n in names])
     axes[0].invert_yaxis()
-    figure.supxlabel("test figures: a dot a seed, diamond and bar their mean ± standard deviation")
+    figure.supxlabel("test figures: one dot per seed; diamond and bar: mean ± standard deviation")
     _save(figure, folder, "comparison")
 
 
 def prediction_figures(folder: Path, predictions: Mapping[str, Any]) -> None:
-    """confusion.png and scores.png: one panel a row, the test pairs of all seeds."""
+    """Write confusion.png and scores.png: one panel per row, with the test pairs of all seeds."""
     columns = {name: np.asarray(values) for name, values in predictions.items()}
     names = list(dict.fromkeys(predictions["variant"]))
     classes = list(classes_of(columns["label"]))
@@ -117,7 +117,7 @@ def prediction_figures(folder: Path, predictions: Mapping[str, Any]) -> None:
 
 
 def attention_figure(folder: Path, examples: list[tuple[str, np.ndarray]]) -> None:
-    """attention.png: how much each JD chunk attends to each CV chunk, for a few pairs."""
+    """Write attention.png: the attention of each JD chunk to each CV chunk, for a few pairs."""
     if not examples:
         return
     figure, axes = plt.subplots(1, len(examples), figsize=(4.6 * len(examples), 3.4), squeeze=False)
@@ -127,7 +127,7 @@ def attention_figure(folder: Path, examples: list[tuple[str, np.ndarray]]) -> No
         axis.set_xticks(range(weights.shape[1]))
         axis.set_yticks(range(weights.shape[0]))
         figure.colorbar(image, ax=axis)
-    figure.suptitle("Cross attention, mean over heads; a row sums to 1")
+    figure.suptitle("Cross attention, mean over heads; each row sums to 1")
     _save(figure, folder, "attention")
 
 

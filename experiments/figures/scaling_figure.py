@@ -1,4 +1,4 @@
-"""scaling.png: quality against the operations that training took, one point a size."""
+"""Draw scaling.png: quality against the operations of training, one point for each size."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from experiments.report.cost_table import short
 from jdcv_core.evaluation.metrics import HEADLINE, METRICS
 
 SHOWN = [(name, METRICS[name].title) for name in HEADLINE]
-"""Key in the record, title; as in comparison.png."""
+"""(key in the record, title) of the metrics, as in comparison.png."""
 
 
 @dataclass(frozen=True)
 class Point:
     """A row of the table.
 
-    parameters: numbers in encoder and scorer
+    parameters: number of parameters of encoder and scorer
     flops:      operations of its training and evaluation, over all its seeds
-    metrics:    of each metric the mean over seeds and the sample standard deviation (NaN for one
-                seed); a metric may be missing or NaN where it is not defined
+    metrics:    metric → mean over seeds and sample standard deviation (NaN for one seed); a metric
+                may be missing or NaN if it is not defined
     """
 
     name: str
@@ -36,10 +36,10 @@ class Point:
 
 
 def draw(folder: Path, points: Sequence[Point]) -> Path | None:
-    """Write scaling.png into the folder, one panel a metric; returns its path.
+    """Write scaling.png into the folder, one panel for each metric; return its path.
 
-    The horizontal axis is logarithmic. A point without operations (a floor) cannot stand on it and
-    is left out; without any point nothing is written and None is returned.
+    The horizontal axis is logarithmic, so a point without operations (a floor) is left out. Without
+    points, nothing is written and None is returned.
     """
     shown = sorted((p for p in points if p.flops > 0), key=lambda p: p.flops)
     if not shown:
@@ -65,7 +65,7 @@ def _panel(axis: Axes, points: Sequence[Point], metric: str) -> None:
     axis.errorbar(flops, means, spreads, fmt="D", color="#2166ac", capsize=3)
     for at, point in enumerate(points):
         if np.isfinite(means[at]):
-            side = -1 if at % 2 else 1  # by turns above and below: neighbours are often close
+            side = -1 if at % 2 else 1  # alternate the side: neighbours are often close
             axis.annotate(
                 f"{point.name}\n{short(point.parameters)}",
                 (point.flops, means[at] + side * spreads[at]),
@@ -80,6 +80,6 @@ def _panel(axis: Axes, points: Sequence[Point], metric: str) -> None:
 
 
 def _decades(flops: Sequence[float]) -> tuple[float, float]:
-    """Powers of ten around them, with room: only those get a label on a logarithmic axis."""
+    """Return powers of ten around the values: a logarithmic axis labels only powers of ten."""
     low, high = np.log10(min(flops) / 1.5), np.log10(max(flops) * 1.5)
     return 10 ** np.floor(low), 10 ** np.ceil(high)

@@ -1,4 +1,4 @@
-"""Which row wins where: a sweep on the terminal and as sweep.png."""
+"""Show the best row at each point of a sweep, on the terminal and as sweep.png."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ SIGNS = {"better": "+", "worse": "−"}  # a true minus is as wide as the plus
 
 
 def draw(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
-    """sweep.png: the difference of every variant to the baseline at every point; + and − where it
-    is more than a tie, a frame around the best variant of a point.
+    """Write sweep.png: the difference of every variant to the baseline at every point.
 
-    tables: table.json of every point, with `sweep`
+    A + or − marks a difference that is not a tie, and a frame marks the best variant of a point.
+
+    tables: table.json of every point, with the key `sweep`
     """
     names = variants(tables)
     if is_grid(tables):
@@ -56,7 +57,7 @@ def draw(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
     keys = ", ".join(key.rpartition(".")[2] for key in tables[0]["sweep"])
     figure.suptitle(
         f"Difference to {tables[0]['baseline']} at every point of {keys} (top to bottom); "
-        "frame: the best of a point; + −: no tie",
+        "frame: the best variant of a point; + −: not a tie",
         fontsize=10,
     )
     figure.tight_layout()
@@ -65,12 +66,12 @@ def draw(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
 
 
 def is_grid(tables: Sequence[dict[str, Any]]) -> bool:
-    """Two keys and one variant: then a table of one by the other says it all."""
+    """Return whether the sweep has two keys and one variant, so that a two-way table shows it."""
     return len(tables[0]["sweep"]) == 2 and len(variants(tables)) == 1
 
 
 def grids(tables: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Title → the difference to the baseline, [first key, second key]; of a grid, see `is_grid`."""
+    """Map titles to the differences to the baseline, [first key, second key]; see `is_grid`."""
     (name,) = variants(tables)
     rows, columns = _axes(tables)
     shape = (len(rows), len(columns))
@@ -85,7 +86,7 @@ def grids(tables: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
 
 
 def draw_grid(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
-    """sweep.png of a grid: a heat map for each figure, the number in every field."""
+    """Write sweep.png of a grid: a heat map for each figure, with the number in every field."""
     found = grids(tables)
     rows, columns = _axes(tables)
     keys = [key.rpartition(".")[2] for key in tables[0]["sweep"]]
@@ -107,7 +108,7 @@ def draw_grid(folder: Path, tables: Sequence[dict[str, Any]]) -> None:
 
 
 def show_grid(tables: Sequence[dict[str, Any]], console: Console) -> None:
-    """The same on the terminal."""
+    """Print the heat maps of a grid on the terminal."""
     rows, columns = _axes(tables)
     first, second = (key.rpartition(".")[2] for key in tables[0]["sweep"])
     for title, values in grids(tables).items():
@@ -123,20 +124,19 @@ def show_grid(tables: Sequence[dict[str, Any]], console: Console) -> None:
 
 
 def _shade(share: float) -> str:
-    """A colour of the terminal: the bluer the higher, the redder the lower."""
+    """Return a colour of the terminal: blue for positive shares, red for negative ones."""
     strength = int(round(150 * min(1.0, abs(share))))
     red, blue = (40, 40 + strength) if share >= 0 else (40 + strength, 40)
     return f"white on rgb({red},40,{blue})"
 
 
 def _axes(tables: Sequence[dict[str, Any]]) -> list[list[Any]]:
-    """The values of each key, in order."""
+    """List the values of each key, in order."""
     return [list(dict.fromkeys(t["sweep"][key] for t in tables)) for key in tables[0]["sweep"]]
 
 
 def show(tables: Sequence[dict[str, Any]], folder: Path) -> None:
-    """The best variant of every point, and whether it is more than a tie with the baseline; of a
-    grid its heat maps."""
+    """Print the best variant of every point and whether it is a tie, or a grid's heat maps."""
     grid = RichTable(title="The best variant at every point", title_justify="left", box=None)
     grid.add_column("point", no_wrap=True)
     for _, title in SHOWN:
@@ -153,7 +153,7 @@ def show(tables: Sequence[dict[str, Any]], folder: Path) -> None:
 
 
 def variants(tables: Sequence[dict[str, Any]]) -> list[str]:
-    """The rows that are compared with the baseline."""
+    """List the rows that are compared with the baseline."""
     rows = tables[0]["rows"]
     return [r["name"] for r in rows if r["kind"] == "variant" and r["against"] is not None]
 
@@ -171,7 +171,7 @@ def _winner(table: dict[str, Any], metric: str) -> str:
 
 
 def _against(table: dict[str, Any], name: str, metric: str) -> tuple[float, str]:
-    """Difference and verdict on the main split; nan where undefined."""
+    """Return difference (nan if undefined) and verdict on the main split."""
     row = next(r for r in table["rows"] if r["name"] == name)
     found = row["against"][table["main_split"]][metric]
     value = found["difference"]

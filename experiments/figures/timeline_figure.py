@@ -1,4 +1,4 @@
-"""A CV's experiences over the years, as a figure and as JSON."""
+"""Show a CV's experiences over the years, as a figure and as JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from jdcv_core.months import as_text
 
 
 def draw(path: Path, entries: Sequence[Mapping[str, Any]], reference: int, title: str) -> None:
-    """A bar an experience from its first month to its last; the darker the more weight it has, with
-    its score as a number. A hatched one has dates that cannot be right and no weight.
+    """Draw a bar for each experience from its first month to its last, with its score as a number.
 
-    entries: of `research.experience.timeline.timeline`; reference: the month of the dashed line
+    A darker bar has more weight. A hatched bar has impossible dates and no weight.
+
+    entries:   result of `research.experience.timeline.timeline`
+    reference: month of the dashed line
     """
     figure, axis = plt.subplots(figsize=(9, 1.6 + 0.5 * max(1, len(entries))))
     weights = [e["weight"] for e in entries if e["weight"] is not None]

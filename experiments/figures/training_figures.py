@@ -1,4 +1,4 @@
-"""Figures of training: its course over steps, and precision, recall and F1 of each class."""
+"""Draw the course of training over steps, and precision, recall and F1 of each class."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
@@ -18,7 +18,7 @@ from jdcv_core.evaluation.classification import classes_of, confusion_matrix, co
 from jdcv_core.types import LABELS
 
 Course = Sequence[Mapping[str, Any]]
-"""The reports of one cell in order: its step and some figures, as `trackers.read_course` gives.
+"""The reports of one cell in order, each with its step and some figures (`trackers.read_course`).
 A figure that was not finite is nan or None."""
 
 Courses = Mapping[str, Mapping[int, Course]]
@@ -33,13 +33,13 @@ WATCHED = "validation_weighted_f1"
 CLASS_METRICS = ("precision", "recall", "F1")
 SHORT = tuple(label.split()[0].lower() for label in LABELS)
 WRAP = 30
-"""Characters of a row's name on one line."""
+"""Number of characters after which a row's name is wrapped."""
 
 
 def draw(folder: Path, lines: Sequence[Mapping[str, Any]], predictions: Mapping[str, Any]) -> None:
-    """training.png and per_class.png of an experiment.
+    """Write training.png and per_class.png of an experiment.
 
-    lines:       of the record: `variant`, `seed`, and `course` where something was trained
+    lines:       lines of the record: `variant`, `seed`, and `course` if something was trained
     predictions: as for `draw_per_class`
     """
     training_figure(folder, courses_of(lines))
@@ -47,18 +47,18 @@ def draw(folder: Path, lines: Sequence[Mapping[str, Any]], predictions: Mapping[
 
 
 def training_figure(folder: Path, courses: Courses) -> None:
-    """training.png: `draw_training`; nothing where nothing was trained."""
+    """Write training.png with `draw_training`, unless nothing was trained."""
     if courses:
         draw_training(courses).savefig(folder / "training.png", dpi=110)
 
 
 def per_class_figure(folder: Path, predictions: Mapping[str, Any]) -> None:
-    """per_class.png: `draw_per_class`."""
+    """Write per_class.png with `draw_per_class`."""
     draw_per_class(predictions).savefig(folder / "per_class.png", dpi=110)
 
 
 def courses_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Course]]:
-    """Row → seed → course, out of the lines of a record; rows without a course are left out."""
+    """Map row → seed → course from the lines of a record; rows without a course are left out."""
     courses: dict[str, dict[int, Course]] = {}
     for line in lines:
         if line.get("course"):
@@ -67,11 +67,12 @@ def courses_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Course
 
 
 def draw_training(courses: Courses) -> Figure:
-    """Train loss, validation loss and validation weighted F1 over steps, one look a row.
+    """Draw train loss, validation loss and validation weighted F1 over steps, one style per row.
 
-    A line is a cell, labelled `row · seed 0`; of several seeds the thick line, labelled `row`, is
-    their mean over the steps that all of them reached. A dot marks the weights that are kept: the
-    earliest of the highest validation weighted F1, in both panels of validation.
+    Each thin line is a cell, labelled `row · seed 0`. If there are several seeds, the thick line,
+    labelled `row`, is their mean over the steps that all of them reached. In the two panels of
+    validation, a dot marks the weights that are kept: the earliest of those with the highest
+    validation weighted F1.
     """
     names = [fill(row, WRAP) for row in courses]
     height = 0.6 + sum(0.07 + 0.16 * (name.count("\n") + 1) for name in names)  # of the legend
@@ -100,29 +101,29 @@ def draw_training(courses: Courses) -> Figure:
 
 
 def series(course: Course, name: str) -> tuple[list[float], list[float]]:
-    """The steps at which a figure was reported, and its values."""
+    """Return the steps at which a figure was reported, and its values."""
     found = [(r["step"], np.nan if r[name] is None else r[name]) for r in course if name in r]
     return [step for step, _ in found], [value for _, value in found]
 
 
 def mean_series(courses: Iterable[Course], name: str) -> tuple[list[float], list[float]]:
-    """The steps at which every course reports a figure, and its mean over them."""
+    """Return the steps at which every course reports a figure, and its mean over the courses."""
     found = [dict(zip(*series(course, name), strict=True)) for course in courses]
     shared = sorted(set.intersection(*(set(values) for values in found)))
     return shared, [float(np.mean([values[step] for values in found])) for step in shared]
 
 
 def best_step(course: Course) -> float | None:
-    """The earliest step of the highest validation weighted F1; None if there is none."""
+    """Return the earliest step of the highest validation weighted F1; None without validation."""
     steps, values = series(course, WATCHED)
     known = [(-value, step) for step, value in zip(steps, values, strict=True) if value == value]
     return min(known)[1] if known else None
 
 
 def draw_per_class(predictions: Mapping[str, Any]) -> Figure:
-    """Precision, recall and F1 of each class and row: a small dot a seed, a bar their mean.
+    """Draw precision, recall and F1 of each class and row: a dot per seed and a bar for the mean.
 
-    predictions: columns `variant`, `seed`, `label`, `predicted`, a row of each test pair
+    predictions: columns `variant`, `seed`, `label` and `predicted`, with one row per test pair
     """
     found = per_class(predictions)
     classes = classes_of(predictions["label"])
@@ -146,13 +147,13 @@ def draw_per_class(predictions: Mapping[str, Any]) -> Figure:
     handles = [
         Line2D([], [], color=COLOURS[c], marker="o", linestyle="", label=LABELS[c]) for c in classes
     ]
-    title = "test pairs: a dot a seed, a bar their mean"
+    title = "test pairs: one dot per seed, bar: mean over seeds"
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, title=title)
     return figure
 
 
 def per_class(predictions: Mapping[str, Any]) -> dict[str, dict[int, np.ndarray]]:
-    """row → seed → float [metric label]: precision, recall, F1 of No, Potential, Good.
+    """Map row → seed → float [metric label]: precision, recall, F1 of No, Potential, Good.
 
     predictions: as for `draw_per_class`
     """

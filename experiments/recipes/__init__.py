@@ -1,1 +1,1 @@
-"""The readable main loops of work: match (train and compare scorers)."""
+"""The main loops: match (train and compare scorers), retrieve (search and rerank), and sweep."""

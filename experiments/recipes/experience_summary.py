@@ -1,5 +1,7 @@
-"""Results of an experiment on experiences in addition to its table: the half-life that the words of
-the training pairs give, and a timeline."""
+"""Additional results of an experiment on experiences: a half-life and a timeline.
+
+The half-life is estimated from the words of the training pairs.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.cells.row import EncodedDataset
 from experiments.figures import timeline_figure
 from experiments.schema import Config
 from jdcv_core import records
@@ -21,18 +22,20 @@ from research.experience.timeline import timeline
 
 
 def facts_of(
-    encoded: EncodedDataset,
+    reference: int | None,
     dataset: Dataset,
     splits: Mapping[tuple[str, int], Split],
     config: Config,
     folder: Path,
     lines: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """`half_life`, fitted on the training pairs of the first seed; and a timeline of the
-    last row that weighs by months. {} where documents are not cut by experience."""
-    if config.chunking.by == "tokens":
+    """Fit `half_life` on the training pairs of the first seed, and draw a timeline.
+
+    The timeline shows a test pair of the last row that weights by months. Returns {} without a
+    reference, which means that no experiences were read.
+    """
+    if reference is None:
         return {}
-    reference = encoded.report.experiences["reference"]
     draw(dataset, reference, folder, lines)
     seed = config.seeds[0]
     train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]
@@ -40,7 +43,7 @@ def facts_of(
         try:
             evidence = career_evidence(dataset.documents, train, reference)
         except InputError:
-            return {}  # a corpus without dates has none
+            return {}  # a corpus without dates has no half-life
         found = fit_half_life(evidence)
     return {
         "half_life": {
@@ -58,8 +61,10 @@ def facts_of(
 def draw(
     dataset: Dataset, reference: int, folder: Path, lines: Sequence[Mapping[str, Any]]
 ) -> None:
-    """The figure and the JSON of the example that was kept with the first row that learns a
-    half-life; weights as shares of the experiences' sum."""
+    """Write the figure and the JSON of the timeline of the first row that learns a half-life.
+
+    Weights are shown as shares of their sum over the experiences.
+    """
     shown = [line for line in lines if line.get("timeline") and line["kind"] == "variant"]
     if not shown:
         return

@@ -11,7 +11,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from experiments.cells.cell import Cell, joined, measure
-from experiments.cells.row import make, rows_of, with_equal_parameters
+from experiments.cells.row import make, reads_words, rows_of, with_equal_parameters
 from experiments.cells.row_cost import show_rows
 from experiments.cells.schedule import Experiment, checkpoints_of, training
 from experiments.cells.train_cell import Bench, Task
@@ -36,15 +36,15 @@ from jdcv_core.types import Dataset
 
 
 def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | None:
-    """The whole experiment; returns its folder of records (None after an estimate).
+    """Run the whole experiment; return its folder of records (None after an estimate).
 
     composed: a checked composition of `experiments.schema.MatchConfig`
-    point:    where in a sweep it stands, for the record
+    point:    the experiment's point in a sweep, for the record
 
-    Every finished cell is on disk before the next begins, and a row whose encoder is trained has
-    checkpoints in between: repeated, the command makes only what is missing; with `resume: auto`
-    an interrupted experiment continues in its folder.
-    Raises InputError before anything is written if data or split are at fault.
+    Every finished cell is written to disk before the next begins, and a row whose encoder is
+    trained writes checkpoints. If the command is repeated, it makes only the missing cells; with
+    `resume: auto`, an interrupted experiment continues in its folder.
+    Raises InputError before anything is written if the data or the split is invalid.
     """
     experiment = prepare(composed, point)
     if experiment is None:
@@ -60,7 +60,7 @@ def run(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Path | 
 def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Experiment | None:
     """Read the data, split it, encode every document once, and open the record.
 
-    Returns None where the configuration asks for an estimate only, which is printed.
+    If the configuration asks only for an estimate, print the estimate and return None.
     """
     config = cast(MatchConfig, as_config(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
@@ -87,7 +87,7 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
         "encodings": [e.report.summary() for e in dict.fromkeys(encoded.values())],
-        "experiences": next(iter(encoded.values())).report.experiences,
+        "experiences": next((x for e in encoded.values() if (x := e.report.experiences)), {}),
         "splits": about_splits,
         **({"sweep": dict(point)} if point else {}),
     }
@@ -104,6 +104,12 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
         splits,
         vectors={e.vectors_hash: e.matrices for e in each},
         months={e.vectors_hash: e.months for e in each if e.months},
+        tokens={
+            encoded[row.name, seed].vectors_hash: encoded[row.name, seed].tokens
+            for row in rows
+            for seed in config.seeds
+            if reads_words(row)
+        },
         device=next(iter(each)).encoder.device,
         attribution=config.split.kind if config.attribution else "",
         store=Path(config.cache_dir) / "cells",
@@ -113,8 +119,10 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
 
 
 def record(experiment: Experiment, cell: Cell, task: Task) -> None:
-    """Measure the cell and append its line to the record, unless it is there already; checkpoints
-    of a finished cell are removed."""
+    """Compute the figures of a cell and append its line to the record, unless it has that line.
+
+    The checkpoints of a finished cell are removed.
+    """
     dataset, facts = experiment.dataset, experiment.facts
     split = experiment.splits[task.split, task.seed]
     of = task.name if task.row is not None else experiment.config.baseline
@@ -139,12 +147,17 @@ def record(experiment: Experiment, cell: Cell, task: Task) -> None:
 
 
 def conclude(experiment: Experiment) -> Path:
-    """The table, the figures, and the folder's final name."""
+    """Write the table and the figures, and give the folder its final name."""
     folder, facts, config = experiment.folder, experiment.facts, experiment.config
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= _pretrained_facts(experiment)
     facts |= experience_summary.facts_of(
-        experiment.first, experiment.dataset, experiment.splits, config, folder, experiment.lines
+        facts["experiences"].get("reference"),
+        experiment.dataset,
+        experiment.splits,
+        config,
+        folder,
+        experiment.lines,
     )
     encoder = experiment.first.encoder
     with progress("Intervals", None):
@@ -170,8 +183,10 @@ def conclude(experiment: Experiment) -> Path:
 
 
 def _pretrained_facts(experiment: Experiment) -> dict[str, Any]:
-    """Where rows are pretrained: recall by chunk vectors of each encoder; the encoders and a figure
-    of their training go into the record."""
+    """Compute the recall by chunk vectors of each encoder, if rows are pretrained.
+
+    The pretrained encoders and a figure of their training are written into the record.
+    """
     config, rows = experiment.config, {row.name: row for row in experiment.rows}
     chosen = next((row for row in experiment.rows if row.pretrained), None)
     if chosen is None:
@@ -206,7 +221,7 @@ def _pretrained_facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def _points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
-    """Quality against operations, where rows differ in the size of their encoder."""
+    """Return quality against operations, if rows differ in the size of their encoder."""
     seed = experiment.config.seeds[0]
     encoders = {row.name: experiment.encoded[row.name, seed].encoder for row in experiment.rows}
     if len({repr(row.encoder) for row in experiment.rows}) < 2:
@@ -224,7 +239,7 @@ def _points(experiment: Experiment, table: Table) -> list[scaling_figure.Point]:
 
 
 def _folder(config: MatchConfig, result: dict[str, Any]) -> Path:
-    """A new folder of records, or the unfinished one that `resume` continues."""
+    """Return a new folder of records, or the unfinished folder that `resume` continues."""
     unfinished = None
     if config.resume:
         unfinished = records.unfinished(config.runs_dir, config.experiment, result)

@@ -1,4 +1,4 @@
-"""What every recipe needs before the first training: checked splits, and encoded documents."""
+"""Make what every recipe needs before the first training: checked splits and encoded documents."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from experiments import validate
 from experiments.cells.row import EncodedDataset, Row, encode
 from experiments.cells.row_cost import outline
 from experiments.recipes import pretrained_encoders
-from experiments.schema import Config, MatchConfig
+from experiments.schema import Chunking, Config, MatchConfig
 from jdcv_core.data.leaks import check_leaks
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, make_split, split_summary
@@ -21,14 +21,16 @@ from jdcv_core.types import POTENTIAL, Dataset
 
 PRETRAINED = {"_target_": "jdcv_core.encoding.saved_encoder.pretrained"}
 Splits = dict[tuple[str, int], Split]
-"""By kind and seed."""
+"""(kind, seed) → split."""
 
 
 def make_splits(
     config: Config, dataset: Dataset
 ) -> tuple[Splits, dict[str, dict[str, dict[str, Any]]]]:
-    """The split of each kind and seed, checked for leaks; and a summary of each for the reader, by
-    kind and seed."""
+    """Make the split of each kind and seed, and check it for leaks.
+
+    Returns the splits, and a summary of each for the reader, by kind and seed.
+    """
     groups = near_duplicate_groups(dataset.documents.values())
     splits: Splits = {}
     about: dict[str, dict[str, dict[str, Any]]] = {}
@@ -77,7 +79,10 @@ def check_widths(rows: Iterable[Row], dataset: Dataset) -> None:
 def encode_rows(
     rows: Sequence[Row], config: MatchConfig, dataset: Dataset, splits: Mapping
 ) -> dict[tuple[str, int], EncodedDataset]:
-    """The encoded documents of each row name and seed; rows with the same encoder share one."""
+    """Encode the documents for each row name and seed.
+
+    Rows with the same encoder and chunking share them.
+    """
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     reference = dataset.facts.get("reference")
     groups = {}
@@ -85,11 +90,11 @@ def encode_rows(
         groups = near_duplicate_groups(dataset.documents.values())
     made: dict[str, EncodedDataset] = {}
 
-    def encoded(node: dict[str, Any]) -> EncodedDataset:
-        key = repr(node)
+    def encoded(node: dict[str, Any], chunking: Chunking) -> EncodedDataset:
+        key = repr((node, chunking))
         if key not in made:
-            with first_alone():  # it trains or fetches the encoder and fills the store
-                made[key] = encode(config, node, documents, reference)
+            with first_alone():  # process 0 trains or downloads the encoder and fills the store
+                made[key] = encode(node, chunking, documents, config.cache_dir, reference)
         return made[key]
 
     found = {}
@@ -102,7 +107,7 @@ def encode_rows(
                 start = pretrained_encoders.of_seed(Path(folder), seed)
                 pretrained_encoders.check_seen(start, splits, dataset, seed)
                 node |= {"init_from": str(start)}
-            found[row.name, seed] = encoded(node)
+            found[row.name, seed] = encoded(node, row.chunking)
             if row.pretrained:
                 base, split = found[row.name, seed], splits[config.split.kind, seed]
                 start = pretrained_encoders.pretrained_folder(
@@ -110,6 +115,6 @@ def encode_rows(
                 )
                 precision = base.encoder.precision
                 node = {**PRETRAINED, "init_from": str(start), "precision": precision}
-                found[row.name, seed] = encoded(node)
+                found[row.name, seed] = encoded(node, row.chunking)
                 found[row.name, seed].source = start
     return found

@@ -1,4 +1,4 @@
-"""Rows that start from an encoder that was pretrained by contrast, and what it may have seen."""
+"""Pretrain encoders by contrast for rows, and check that no test pair was used for it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from jdcv_core.types import Dataset
 from research.contrastive.pretrain_settings import PretrainSettings
 from research.contrastive.pretraining import pretrain
 
-RECIPE = 1  # raise when the same settings would no longer give the same weights
+RECIPE = 1  # increase when the same settings no longer give the same weights
 SEEN, COURSE = "seen.json", "course.json"
 DEPTH = 10
-"""Ranks of the retrieval figure."""
+"""The k of recall@k in the table of retrieval by chunk vectors."""
 
 
 def pretrained_folder(
@@ -42,12 +42,12 @@ def pretrained_folder(
     settings: PretrainSettings,
     groups: Mapping[str, str],
 ) -> Path:
-    """The folder of the base encoder pretrained on the training pairs of a split: found by what
-    fixes it, or made now, whole or not at all.
+    """Return the folder of the base encoder pretrained on the training pairs of a split.
 
-    Beside the encoder it has course.json, of the training, and seen.json, the pairs that it was
-    trained on, so that no later experiment tests on one of them (`check_seen`). Under several
-    processes all of them train it, and process 0 saves it.
+    The folder is found under a hash of everything that determines the encoder, or it is made now
+    (complete or not at all). Next to the encoder it holds course.json, the course of training, and
+    seen.json, the pairs of training, so that no later experiment tests on one of them
+    (`check_seen`). With several processes, all of them train, and process 0 saves.
     """
     train = [dataset.pairs[i] for i in split.train]
     encoder = base.encoder
@@ -80,9 +80,9 @@ def pretrained_folder(
 
 
 def of_seed(folder: Path, seed: int) -> Path:
-    """The folder itself, or its `seed-<seed>` where it holds an encoder for each seed.
+    """Return the folder, or its subfolder `seed-<seed>` if it holds an encoder for each seed.
 
-    Raises InputError where it holds those of other seeds only.
+    Raises InputError if it holds only encoders of other seeds.
     """
     seeds = sorted(path.name.removeprefix("seed-") for path in folder.glob("seed-*"))
     if not seeds:
@@ -95,11 +95,11 @@ def of_seed(folder: Path, seed: int) -> Path:
 
 def check_seen(folder: str | Path, splits: Mapping[tuple[str, int], Split], dataset: Dataset,
                seed: int) -> None:  # fmt: skip
-    """Refuse an encoder that was pretrained on what a split of this seed keeps for later.
+    """Refuse an encoder that was pretrained on validation or test data of a split of this seed.
 
-    No pair of validation or test may be among those it saw, and no document that the kind of split
-    promises to keep apart. Raises InputError that names the split; an encoder without seen.json
-    was not pretrained on labelled pairs here.
+    Its pretraining must not have used a pair of validation or test, nor a document that this kind
+    of split keeps out of training. Raises InputError that names the split. An encoder without
+    seen.json was not pretrained on labelled pairs by this toolkit, and is accepted.
     """
     path = Path(folder) / SEEN
     if not path.exists():
@@ -117,8 +117,8 @@ def check_seen(folder: str | Path, splits: Mapping[tuple[str, int], Split], data
                 shared.append(f"the document {getattr(p, side)}")
         if shared:
             what = (
-                f"it was pretrained on {len(shared)} of what split '{kind}', seed {seed}, tests or "
-                f"validates on, as {min(shared)}"
+                f"it was pretrained on {len(shared)} pairs or documents of test or validation of "
+                f"split '{kind}', seed {seed}, such as {min(shared)}"
             )
             cure = f"take split.kind={seen['split']} seeds=[{seen['seed']}], or pretrain for this"
             raise InputError(str(folder), what, cure)
@@ -131,16 +131,18 @@ def retrieval(
     names: Mapping[str, str],
     baseline: str,
 ) -> list[dict[str, Any]]:
-    """How well chunk vectors alone find the CVs of a JD: recall@10 of each encoder.
+    """Compute recall@10 of the CVs of a JD for each encoder, with chunk vectors and no scorer.
 
-    Candidates are all CVs of the seed's test pairs, relevant the Good Fits of the JD; an unlabelled
-    CV counts as none. A CV's score: mean over the JD's chunks of the best cosine with one of its
-    chunks, whitened by the training documents. No scorer is involved.
+    All CVs of the seed's test pairs are candidates, and the Good Fits of the JD are relevant; a CV
+    without a label counts as not relevant. The score of a CV is the mean over the JD's chunks of
+    the largest cosine with a chunk of the CV, after whitening by the training documents.
 
-    vectors: chunk vectors by document id, by row name and seed
-    splits:  by seed; names: of an encoder → the name of a row that has it; baseline: of an encoder
-    Returns for each encoder name, recall (mean over seeds), sd, seeds, and the difference to the
-    baseline's (`statistics.query_difference`).
+    vectors:  (row name, seed) → document id → chunk vectors
+    splits:   seed → split
+    names:    name of an encoder → name of a row that has it
+    baseline: name of the encoder to compare with
+    Returns for each encoder its name, recall (mean over seeds), sd, seeds, and the difference to
+    the baseline's recall (`intervals.query_difference`).
     """
     jds = sorted({p.jd for p in dataset.pairs})
     cells = {}
@@ -163,7 +165,7 @@ def retrieval(
 def _recall(
     vectors: Mapping[str, np.ndarray], dataset: Dataset, split: Split, jds: list[str]
 ) -> np.ndarray:
-    """Recall@10 of each JD, [jd]; nan without a Good Fit in test."""
+    """Compute recall@10 of each JD, [jd]; nan without a Good Fit in test."""
     matrices = train_whitening(dataset, vectors, split)(vectors)
     unit = {i: unit_rows(m) for i, m in matrices.items()}
     test = [dataset.pairs[i] for i in split.test]

@@ -57,18 +57,18 @@ FIRST, MAXSIM, BM25, TFIDF, FUSED = (
     "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
 )  # fmt: skip
 SHOWN, DEEP = 3, 10
-"""JDs that are shown, and CVs of each; DEEP is also the k of the figures."""
+"""Number of JDs that are shown and of CVs for each; DEEP is also the k of the metrics."""
 RERANKED = 200
-"""The best CVs of MaxSim, which a trained row ranks."""
+"""Number of MaxSim's best CVs that a trained row ranks."""
 LEAST, JDS = 100, 100
-"""The fewest simulated CVs, and the number of simulated JDs."""
+"""Smallest number of simulated CVs, and the number of simulated JDs."""
 
 
 def run(composed: DictConfig) -> Path:
-    """The whole experiment; returns its folder of records.
+    """Run the whole experiment; return its folder of records.
 
-    Judgements: on the demo corpus of every CV, by its formula; elsewhere the labels, and a CV
-    without a label counts as no fit. The metric `judged` says how many are judged.
+    On the demo corpus, the formula judges every CV. On other data, the labels are the judgements,
+    and a CV without a label counts as no fit; the metric `judged` is the share with a label.
     """
     config = cast(RetrieveConfig, as_config(composed))
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
@@ -86,7 +86,13 @@ def run(composed: DictConfig) -> Path:
         Console().print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
     splits, _ = make_splits(config, dataset)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
-    encoded = encode(config, config.encoder, documents, dataset.facts.get("reference"))
+    encoded = encode(
+        config.encoder,
+        config.chunking,
+        documents,
+        config.cache_dir,
+        dataset.facts.get("reference"),
+    )
     qrels = judgements(dataset, config)
     about = {"config_hash": records.config_hash(resolved), "git": records.git_state()}
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
@@ -132,7 +138,10 @@ def run(composed: DictConfig) -> Path:
 def entries_of(
     encoded: EncodedDataset, vectors: Mapping[str, np.ndarray], ids: Iterable[str]
 ) -> list[Entry]:
-    """Documents for an index, or as queries. vectors: whitened, by document id."""
+    """Make entries of documents, for an index or as queries.
+
+    vectors: document id → whitened chunk vectors
+    """
     return [Entry.of(i, encoded.documents[i], vectors[i]) for i in ids]
 
 
@@ -145,9 +154,10 @@ def train_reranker(
     seed: int,
     device: str,
 ) -> Reranker:
-    """The scorer of a row, trained on the pairs of the split's training JDs.
+    """Train the scorer of a row on the pairs of the split's training JDs.
 
-    vectors, months: whitened chunk vectors, and `Months` where they were read, by document id
+    vectors: document id → whitened chunk vectors
+    months:  document id → `Months`, if documents were cut by experience
     """
     model = on_vectors(row, dataset, vectors, device, seed, months)
     index = {part: torch.tensor(pairs) for part, pairs in split.parts().items()}
@@ -163,7 +173,7 @@ def search(
     rerankers: Mapping[str, Reranker],
     seed: int,
 ) -> tuple[dict[str, Run], list[list[Match]]]:
-    """The run of every system over the test JDs, and the first matches of the last system."""
+    """Search with every system; return each system's run and the last system's first matches."""
     texts, asked = ({e.id: e.text for e in side} for side in (cvs, jds))
     everything = len(index)
     with progress(f"Seed {seed}: searching", None):
@@ -185,7 +195,7 @@ def search(
 
 
 def as_run(queries: Sequence[Entry], candidates: Sequence[Sequence[Candidate]]) -> Run:
-    """Query id → document id → score."""
+    """Convert candidates to a run: query id → document id → score."""
     pairs = zip(queries, candidates, strict=True)
     return {query.id: {c.id: c.score for c in own} for query, own in pairs}
 
@@ -201,7 +211,7 @@ def show(folder: Path, jds: Sequence[Entry], examples: Sequence[Sequence[Match]]
 
 
 def index_builder(cvs: Sequence[Entry]) -> Callable[[Path, str], IndexFolder]:
-    """A function that builds an index of the CVs: (folder, index type) → index."""
+    """Return a function that builds an index of the CVs: (folder, index type) → index."""
     return lambda folder, index_type: IndexFolder.of(folder, cvs, index_type)
 
 
@@ -211,12 +221,12 @@ def run_simulated(
     """Compare index types on simulated chunk vectors. scale: the number of CVs."""
     whole = isinstance(scale, int) or (isinstance(scale, float) and scale.is_integer())
     if not whole or scale < LEAST:
-        raise InputError(f"scale={scale}", "it is no number of CVs", f"give {LEAST} or more")
+        raise InputError(f"scale={scale}", "it is not a valid number", f"give {LEAST} or more")
     cvs = int(scale)
     simulated = Simulated(cvs, seed=config.seeds[0])
     room, free = 2.2 * cvs * simulated.chunks * simulated.dim * 4, disk_usage(gettempdir()).free
     if room > free:
-        what = f"an index of {cvs:,} CVs takes {room / 1e9:.0f} GB, {free / 1e9:.0f} GB are free"
+        what = f"{cvs:,} CVs take {room / 1e9:.0f} GB, but only {free / 1e9:.0f} GB are free"
         raise InputError(gettempdir(), what, "set TMPDIR to a larger disk, or give fewer CVs")
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
     text = compared(folder, simulated.index, index_types, list(simulated.jds(JDS)), cvs)
@@ -225,7 +235,7 @@ def run_simulated(
 
 
 def finished(folder: Path, resolved: dict[str, Any], text: str, facts: Mapping[str, Any]) -> Path:
-    """Print the table, write the last files and give the folder its name; returns it."""
+    """Print the table, write the last files, give the folder its final name, and return it."""
     records.write_text(folder, "table.md", text)
     records.write_text(folder, "facts.json", json.dumps(records.plain(facts)))
     records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
@@ -252,7 +262,7 @@ def compared(
 
 
 def judgements(dataset: Dataset, config: Config) -> Qrels:
-    """Grades by JD and CV."""
+    """Return the grades by JD and CV."""
     if "demo" in dataset.facts:
         return demo_grades(**{k: v for k, v in config.data.items() if k != "_target_"})
     qrels: dict[str, dict[str, int]] = {}
@@ -264,8 +274,11 @@ def judgements(dataset: Dataset, config: Config) -> Qrels:
 def table_of(
     found: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]], jds: Sequence[str]
 ) -> dict[str, Any]:
-    """For each system and metric the mean and deviation over seeds, and the difference to the first
-    stage with its 95% interval over JDs and seeds."""
+    """Summarise each system and metric over seeds, and compare it with the first stage.
+
+    The result has mean and deviation over seeds, and the difference to the first stage with its 95%
+    interval over JDs and seeds.
+    """
     cells = {
         name: {m: _matrix([seed[m] for seed in each], jds) for m in SEARCH}
         for name, each in found.items()
@@ -283,5 +296,5 @@ def table_of(
 
 
 def _matrix(seeds: Sequence[Mapping[str, float]], jds: Sequence[str]) -> np.ndarray:
-    """[seed jd], nan where a JD was not tested or has no relevant CV."""
+    """Arrange values as [seed jd]; nan if a JD was not tested or has no relevant CV."""
     return np.array([[figures.get(jd, np.nan) for jd in jds] for figures in seeds])

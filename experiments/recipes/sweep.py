@@ -1,4 +1,4 @@
-"""Recipe sweep: the same experiment at every point of a grid; which row wins where."""
+"""Recipe sweep: run an experiment at every point of a grid, and show the best row of each."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from jdcv_core.progress import console
 
 
 def run(composed: DictConfig) -> Path | None:
-    """Run `recipes.match` at every point; returns the folder of the summary (None after an
-    estimate).
+    """Run `recipes.match` at every point; return the summary's folder (None after an estimate).
 
-    Each point is a separate experiment, `runs/<experiment>/<point>/`; what was trained before is
-    found, so a sweep that was stopped goes on when it is repeated. The summary has sweep.json,
-    with the table of every point, and sweep.png.
-    Raises InputError for a key that is not there, before anything runs.
+    Each point is a separate experiment, `runs/<experiment>/<point>/`. Cells that were trained
+    before are reused, so repeating a stopped sweep continues it. The summary consists of
+    sweep.json, with the table of every point, and sweep.png.
+    Raises InputError for an unknown key before anything runs.
     """
     grid = cast(dict[str, list[Any]], OmegaConf.to_container(composed.sweep))
     places = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
@@ -50,7 +49,7 @@ def run(composed: DictConfig) -> Path | None:
 
 
 def _at(composed: DictConfig, point: dict[str, Any]) -> DictConfig:
-    """The configuration of one point."""
+    """Return the configuration of one point."""
     config = composed.copy()
     for key, value in point.items():
         if OmegaConf.select(config, key) is None:

@@ -1,4 +1,4 @@
-"""The ablation table on the terminal, as table.md and as table.json."""
+"""Show the ablation table on the terminal, and write it as table.md and table.json."""
 
 import json
 import shlex
@@ -28,28 +28,28 @@ from jdcv_core.evaluation.metrics import METRICS, meaning, of_table
 
 MAIN, RANKING = of_table("main"), of_table("ranking")
 WIDTH = 400
-"""A table that wraps cannot be read; a long line can be scrolled."""
+"""Width of the console in characters: long lines can be scrolled, wrapped tables are unreadable."""
 DIFFERENCES = (
     "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p after "
-    "Holm's correction over the variants: the larger of a permutation test over JDs and of the "
-    "interval's own test. tie: the interval "
-    "includes 0. tie (Holm): it does not, but p is above .05. A gain in AUC that is none in AUC in "
-    "CV is a shortcut: the scorer knows the CV, not the match."
+    "Holm's correction over the variants; p is the larger one of a permutation test over JDs and "
+    "of the interval's t test. tie: the interval includes 0. tie (Holm): the interval excludes 0, "
+    "but p is not below .05. If AUC rises and AUC in CV does not, the gain is a shortcut: the "
+    "scorer has learned which CVs fit often, not which JD a CV fits."
 )
 
 
 def legend(table: Table) -> str:
-    """What the headings of the main table mean."""
+    """Explain the headings of the main table."""
     meanings = ". ".join(f"{m.heading}: {meaning(name, table.classes)}" for name, m in MAIN.items())
     return (
         f"Mean ± sample standard deviation over seeds, on test pairs. {meanings}. Cuts between "
-        "classes are tuned on validation. train s: seconds of training; trained: numbers that it "
-        "changed."
+        "classes are tuned on validation. train s: seconds of training; trained: number "
+        "of trained parameters."
     )
 
 
 def show_facts(facts: dict[str, Any], folder: Path) -> None:
-    """What is about to happen, before the first training."""
+    """Print the notes and the record's folder before the first training."""
     console = Console()
     for note in notes(facts):
         console.print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
@@ -57,7 +57,7 @@ def show_facts(facts: dict[str, Any], folder: Path) -> None:
 
 
 def show(table: Table, folder: Path) -> None:
-    """The tables on the terminal."""
+    """Print the tables on the terminal."""
     console, wide = Console(), Console(width=WIDTH)
     for title, head, rows in grids(table):
         grid = RichTable(title=title, title_justify="left", box=None)
@@ -77,8 +77,7 @@ def show(table: Table, folder: Path) -> None:
 def write(
     folder: Path, table: Table, facts: dict[str, Any], predictions: Mapping[str, np.ndarray]
 ) -> None:
-    """table.md, table.json, facts.json, predictions.parquet and config.yaml into the record's
-    folder."""
+    """Write table.md, table.json, facts.json, predictions.parquet and config.yaml."""
     command = "python experiments/run.py " + " ".join(
         shlex.quote(word)
         for word in sys.argv[1:]
@@ -95,7 +94,7 @@ def write(
 
 
 def markdown(table: Table, facts: dict[str, Any]) -> str:
-    """The same as `show`, as Markdown, with the notes."""
+    """Return what `show` prints as Markdown, with the notes."""
     commit = (facts["git"] or {}).get("commit", "none")
     dirty = " with uncommitted changes" if (facts["git"] or {}).get("dirty") else ""
     lines = [f"# {table.experiment}", ""]
@@ -108,7 +107,7 @@ def markdown(table: Table, facts: dict[str, Any]) -> str:
 
 
 def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, head and rows of each table that is shown."""
+    """Return title, heading and rows of each table to show."""
     found = [
         (
             f"{table.experiment}: test figures, split '{table.splits[0]}'",
@@ -152,7 +151,7 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
         methods = list(dict.fromkeys(m for f in explained.values() for m in f))
         found.append(
             (
-                "Attribution: what deleting CV chunks in its order does beyond a random order",
+                "Attribution: drop of the score by deleting CV chunks in its order, minus random",
                 ["", *methods],
                 [[n, *(_faithful(f.get(m)) for m in methods)] for n, f in explained.items()],
             )
@@ -161,7 +160,7 @@ def grids(table: Table) -> list[tuple[str, list[str], list[list[str]]]]:
 
 
 def _half_lives(table: Table) -> list[list[str]]:
-    """The estimate from words with its interval, and what scorers learnt, mean ± sd of seeds."""
+    """Return rows with the half-life from words and the half-lives that scorers learned."""
     words = table.half_life
     head = f"words of the training pairs, seed {words['seed']}"
     rows = [[head, words["text"], f"{words['loss']:.4f}", f"{words['loss_without_age']:.4f}"]]
@@ -175,7 +174,7 @@ def _half_lives(table: Table) -> list[list[str]]:
 
 
 def conclusions(table: Table) -> list[str]:
-    """What this data can show: sentences made of the figures."""
+    """Write sentences about the smallest difference and the best figure that the data can show."""
     said = []
     for split in table.splits:
         smallest = ", ".join(
@@ -194,7 +193,7 @@ def conclusions(table: Table) -> list[str]:
 
 
 def _beside(table: Table) -> tuple[str, list[str], list[list[str]]]:
-    """All splits side by side: figures, and whether they are above or below the baseline's."""
+    """Return a table of the metrics on all splits, with the sign of the verdict on each."""
     shown = [m for m in ("weighted_f1", "auc_good", "auc_within_cv", "ndcg") if m in table.compared]
     head = ["", *(f"{METRICS[m].heading} {split}" for m in shown for split in table.splits)]
     rows = []
@@ -233,10 +232,10 @@ def _faithful(found: Mapping[str, float] | None) -> str:
 
 def _retrieved(line: Mapping[str, Any]) -> list[str]:
     against = line.get("against")
-    beside = (
+    difference_shown = (
         "" if against is None else interval(*(against[k] for k in ("difference", "low", "high")))
     )
-    return [line["encoder"], with_spread(line["recall"], line["sd"]), beside]
+    return [line["encoder"], with_spread(line["recall"], line["sd"]), difference_shown]
 
 
 def _second(table: Table, name: str, metric: str) -> str:

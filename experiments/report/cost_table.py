@@ -1,4 +1,4 @@
-"""What `estimate=true` prints: the operations, memory and hours of each row, before any runs."""
+"""Print the estimated operations, memory and hours of each row (`estimate=true`)."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from jdcv_core.training.cost import SHARE_GPU, SHARE_HERE, Estimate
 
-TOO_LARGE = "more memory than there is here"
+TOO_LARGE = "it needs more memory than this machine has"
 
 
 def show(
@@ -22,9 +22,9 @@ def show(
 ) -> None:
     """Print a table of the estimates with its assumptions.
 
-    here, kind:  the measured rate of matrix products, FLOP/s, and on what: "cpu" or "cuda"
-    gpu_tflops:  of the GPU that the estimates were made for, if for any
-    memory_here: bytes that this machine has; None: asked of the system
+    here, kind:  measured rate of matrix products, FLOP/s, and the device: "cpu" or "cuda"
+    gpu_tflops:  TFLOP/s of the GPU that the estimates include; None if they include none
+    memory_here: bytes of memory of this machine; None means that the system is asked
     """
     console = console or Console()
     memory_here = available_memory(kind) if memory_here is None else memory_here
@@ -48,7 +48,7 @@ def show(
 
 
 def cells(estimate: Estimate, memory_here: float) -> list[str]:
-    """The texts of a row of the table; memory that is not there is marked with an !"""
+    """Format a row of the table; more memory than this machine has is marked with an !"""
     work = estimate.work
     flag = "!" if estimate.here_bytes > memory_here else ""
     texts = [
@@ -66,33 +66,34 @@ def cells(estimate: Estimate, memory_here: float) -> list[str]:
 
 
 def assumptions(here: float, kind: str, gpu_tflops: float | None) -> str:
-    """What the hours rest on, in a line or two."""
+    """Describe the assumptions behind the hours."""
     share = SHARE_HERE if kind == "cpu" else SHARE_GPU
     said = (
         f"Here: matrix products run at {here / 1e12:,.3g} TFLOP/s, measured now on the {kind}; "
-        f"training is taken to reach {share:.0%} of that."
+        f"training is assumed to reach {share:.0%} of that."
     )
     if gpu_tflops is not None:
         said += (
-            f" The GPU is taken to reach {SHARE_GPU:.0%} of its {gpu_tflops:g} TFLOP/s (dense "
-            "bf16), one GPU: GPT-2 124M in full did on an H200, with LoRA 11%; the models in table "
-            "3 of Chowdhery et al. 2022 reached 21% to 46%."
+            f" One GPU is assumed to reach {SHARE_GPU:.0%} of its {gpu_tflops:g} TFLOP/s (dense "
+            "bf16), as GPT-2 124M did on an H200 in full tuning (with LoRA 11%); the models in "
+            "table 3 of Chowdhery et al. 2022 reached 21% to 46%."
         )
-    return said + " Memory is that of the fullest moment, to about 30%, without libraries."
+    return said + " Memory is the peak of a step, within about 30%, without libraries."
 
 
 def available_memory(kind: str) -> float:
-    """Bytes that are free on the GPU, or that the machine has at all."""
+    """Return the free bytes of the GPU, or all bytes of the machine's memory."""
     if kind == "cuda":
         return float(torch.cuda.mem_get_info()[0])
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):  # not every system tells
+    except (AttributeError, OSError, ValueError):  # some systems do not report it
         return float("inf")
 
 
 def duration(hours: float) -> str:
-    """
+    """Format a duration, given in hours.
+
     >>> [duration(h) for h in (0.001, 0.5, 30, 1000)]
     ['4 s', '30 min', '30.0 h', '41.7 days']
     """
@@ -104,7 +105,8 @@ def duration(hours: float) -> str:
 
 
 def short(count: int) -> str:
-    """
+    """Shorten a count with a letter for thousands, millions or billions.
+
     >>> [short(n) for n in (950, 3_160_000, 124_439_808, 1_557_611_200)]
     ['950', '3.2M', '124M', '1.6B']
     """

@@ -1,5 +1,4 @@
-"""What a retrieval experiment shows: examples of matches, and the tables of systems and of index
-types."""
+"""Show the results of a retrieval experiment: matches, and tables of systems and index types."""
 
 from __future__ import annotations
 
@@ -16,11 +15,11 @@ from research.retrieval.matches import Match, shorten
 from research.retrieval.pareto import pareto, recommend
 
 AIM = 0.98
-"""The least recall of exact MaxSim's best documents that a recommended setting has."""
+"""Smallest recall (of exact MaxSim's best documents) of a setting that is recommended."""
 
 
 def example(name: str, text: str, matches: Sequence[Match]) -> dict[str, Any]:
-    """A JD and the CVs that were found for it, as plain values."""
+    """Describe a JD and the CVs that were found for it as plain values."""
     return {"jd": name, "text": shorten(text), "matches": [match.as_dict() for match in matches]}
 
 
@@ -32,7 +31,7 @@ def show_example(name: str, text: str, matches: Sequence[Match]) -> None:
 
 
 def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> str:
-    """The table of systems, with notes about the judgements."""
+    """Format the table of systems as Markdown, with notes about the judgements."""
     pools = sorted(facts["judged"].values())
     metrics = list(SEARCH)
     head = ["", *SEARCH.values()]
@@ -61,7 +60,7 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
 
 
 def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
-    """The setting to take of each index type, and the setting to take among all."""
+    """Format the best setting of each index type, and the recommended setting, as Markdown."""
     head = ["index type", f"recall@{k}", "queries/s", "p50 ms", "p99 ms", "bytes/vector", "build s",
             "lists", "candidates"]  # fmt: skip
     rows = []
@@ -76,9 +75,9 @@ def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
         f"{p.name} ({short(p.recall)}, {p.per_second:,.0f}/s)" for p in pareto(points)
     )
     notes = [
-        f"Index types over {documents:,} CVs, one query after the other. Recall: of exact MaxSim's "
-        f"{k} best. {len(measured)} settings were measured; of each type stands the fastest with "
-        f"{AIM}, else the best.",
+        f"Index types over {documents:,} CVs, with sequential queries. Recall: share of the {k} "
+        f"best of exact MaxSim. {len(measured)} settings were measured; the table shows for each "
+        f"type the fastest setting with recall {AIM}, or the one with the highest recall.",
         "",
         *_grid(head, rows),
         "",
@@ -89,7 +88,7 @@ def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
 
 
 def taken(measured: Sequence[Measured]) -> Measured:
-    """The setting that `recommend` takes."""
+    """Return the setting that `recommend` chooses."""
     names = [m.point.name for m in measured]
     return measured[names.index(recommend([m.point for m in measured], AIM).point.name)]
 

@@ -1,4 +1,4 @@
-"""The ablation table in numbers: figures by row and split, and differences. No torch."""
+"""Compute the ablation table: figures by row and split, and differences. It imports no torch."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ from jdcv_core.types import GOOD, LABELS, NO
 
 ORDER = ("floor", "variant", "falsifier", "ceiling")
 AGREEMENTS = (0.6, 0.7, 0.8, 0.9, 1.0)
-"""Assumed agreements between labels and truth for which the best reachable figure is shown."""
+"""Assumed agreements of labels with the truth, for which the best possible figure is shown."""
 
 Lines = list[dict[str, Any]]
 
 
 @dataclass
 class Table:
-    """The first of `splits` is the main one.
+    """The figures of an experiment.
 
+    splits:      kinds of split; the first one is the main split
     rows:        split → name → the lines of its seeds; floors first, the ceiling last
-    differences: split → name → metric → what `compare` found; without the baseline
-    compared:    the metrics of `differences`
+    differences: split → name → metric → result of `compare`; without the baseline
+    compared:    metrics of `differences`
     detectable:  split → metric → the smallest difference that the data could have detected, the
                  median over the variants
     notes:       sentences that a reader of the table must know
-    ceilings:    agreement between labels and truth → the best figures that any model could show
+    ceilings:    agreement of labels with the truth → the best figures that any model can reach
     curves:      name → mean score, mean target and count in bins of the score, on the main split
-    retrieval:   recall@10 of each encoder's chunk vectors, see `recipes.pretraining.retrieval`; []
-                 where no encoder was pretrained
-    half_life:   of experience, from the words of the training pairs, see `recipes.months`; {} where
-                 documents are not cut by experience
-    classes:     how many the labels have
+    retrieval:   recall@10 of each encoder's chunk vectors (`pretrained_encoders.retrieval`); [] if
+                 no encoder was pretrained
+    half_life:   half-life of experience from the words of the training pairs
+                 (`recipes.experience_summary`); {} if documents are not cut by experience
+    classes:     number of classes of the labels
     """
 
     experiment: str
@@ -65,11 +66,11 @@ class Table:
         return self.rows[self.splits[0]][name][0]["kind"]
 
     def lines(self, name: str) -> Lines:
-        """Of a row on the main split."""
+        """Return the lines of a row on the main split."""
         return self.rows[self.splits[0]][name]
 
     def values(self, name: str, metric: str, split: str | None = None) -> list[float]:
-        """A figure, seed by seed; nan where it is undefined."""
+        """Return the value of a metric for each seed; nan where it is undefined."""
         lines = self.rows[split or self.splits[0]][name]
         found = [line["metrics"][metric] for line in lines]
         return [np.nan if value is None else value for value in found]
@@ -83,7 +84,7 @@ def make_table(
 ) -> Table:
     """Group the lines by split and row, and compare every row with the baseline.
 
-    columns: of predictions.parquet, cell by cell as `lines`
+    columns: columns of predictions.parquet, one entry for each of `lines`
     """
     baseline = facts["baseline"]
     each = list(zip(lines, columns, strict=True))
@@ -125,7 +126,7 @@ def make_table(
 
 
 def as_json(table: Table, command: str) -> dict[str, Any]:
-    """Everything of the table as plain values, for table.json."""
+    """Convert the table to plain values, for table.json."""
     rows = []
     for name in table.names:
         line = table.lines(name)[0]
@@ -172,7 +173,7 @@ def as_json(table: Table, command: str) -> dict[str, Any]:
 
 
 def faithfulness(lines: Lines) -> dict[str, dict[str, float]] | None:
-    """The mean over seeds of how faithful each attribution of a row is; None where not asked."""
+    """Average the faithfulness of each attribution over seeds; None if it was not measured."""
     found = [line["faithfulness"] for line in lines if line.get("faithfulness")]
     if not found:
         return None
@@ -183,13 +184,13 @@ def faithfulness(lines: Lines) -> dict[str, dict[str, float]] | None:
 
 
 def learnt_half_lives(lines: Lines) -> list[float] | None:
-    """The half-life in months that each seed's scorer learnt; None for one that learns none."""
+    """Return the half-life in months that each seed's scorer learned; None if it learns none."""
     found = [line["learnt"]["half_life"] for line in lines if "half_life" in line.get("learnt", {})]
     return found or None
 
 
 def notes(facts: dict[str, Any]) -> list[str]:
-    """What data, chunks and splits mean for the table, one sentence each."""
+    """Describe data, chunks and splits in one sentence each."""
     data = facts["data"]
     counts = {name: count for name, count in data["label_counts"].items() if count}
     labels = ", ".join(f"{name} {count:,}" for name, count in counts.items())
@@ -207,12 +208,12 @@ def notes(facts: dict[str, Any]) -> list[str]:
         said += [_split_note(kind, seed, split) for seed, split in seeds.items()]
     said = list(dict.fromkeys(said))  # two encoders may name the same long document
     if cells := facts.get("cells"):
-        said.append(f"Cells made now: {cells['made']} of {cells['all']}; the others were found.")
+        said.append(f"Cells made now: {cells['made']} of {cells['all']}; the others were reused.")
     return said
 
 
 def labels_note(data: Mapping[str, Any]) -> str:
-    """How the labels were read; "" where they are the three names.
+    """Say how the labels were read; "" if they are the three names.
 
     data: the facts of a dataset
 
@@ -227,7 +228,7 @@ def labels_note(data: Mapping[str, Any]) -> str:
 
 
 def _binary_notes(facts: dict[str, Any]) -> list[str]:
-    """What labels of two classes mean for figures and sampling; [] for three classes."""
+    """Say what two classes mean for metrics and sampling; [] for three classes."""
     if all(facts["data"]["label_counts"].values()):
         return []
     needy = ", ".join(m.heading for m in METRICS.values() if m.needs_three)
@@ -255,7 +256,7 @@ def _split_note(kind: str, seed: str, split: dict[str, Any]) -> str:
 
 
 def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
-    """What one encoder made of the documents."""
+    """Describe the chunks of one encoder, and how many documents were encoded now."""
     chunks = encoding["chunk_counts"]
     said = [
         f"Chunks of at most {encoding['size']} tokens of {encoding['encoder']}: "
@@ -270,21 +271,23 @@ def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
     single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
     if single > 0.5 * encoding["documents"]:
         said.append(
-            "Most documents have one chunk: a comparison of ways to combine chunks shows little "
-            "here. Give a smaller chunking.size."
+            "Most documents have one chunk, so this data shows little about ways to combine "
+            "chunks. Give a smaller chunking.size."
         )
     return said
 
 
 def _detectable(found: Sequence[Mapping[str, Any]]) -> float:
-    """The median of the smallest detectable differences; rows in which nothing varies, for lack of
-    comparisons, are left out."""
+    """Compute the median of the smallest detectable differences.
+
+    Rows without any variance (because they have no comparisons) are left out.
+    """
     known = [f["detectable"] for f in found if f["se"] > 0]
     return float(np.median(known)) if known else np.nan
 
 
 def _finite(by_metric: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What JSON can hold: degrees of freedom without end (nothing varies) are None."""
+    """Replace infinite degrees of freedom (no variance), which JSON cannot hold, by None."""
     return {
         metric: {key: None if value == np.inf else value for key, value in found.items()}
         for metric, found in by_metric.items()

@@ -1,1 +1,1 @@
-"""Chunks in, chunk vectors out: models, pooling, batches, and the store of vectors."""
+"""Encode chunks as chunk vectors: models, pooling, batches, and the store of vectors."""

@@ -1,8 +1,8 @@
 """Causal attention in blocks of queries, for bf16 on a CPU.
 
-torch's own kernel there multiplies bf16 no faster than fp32, so at 1,024 tokens attention took 41%
-of GPT-2's time. Plain matrix products over blocks of queries use the processor's bf16 products,
-and a block need not look past its last query.
+On a CPU, torch's own kernel multiplies bf16 no faster than fp32: attention took 41% of GPT-2's time
+at 1,024 tokens. Plain matrix products over blocks of queries use the processor's bf16 instructions,
+and keys after the last query of a block are skipped.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 NAME = "causal_blocks"
-BLOCK = 64  # queries; of 64 to 256 the fastest here, at 256 tokens and at 1,024
+BLOCK = 64  # queries per block; fastest of 64 to 256 at 256 tokens and at 1,024
 
 
 def causal_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float, block: int) -> Tensor:
-    """softmax(scale * Q K^T, over keys no later than the query) V, block by block.
+    """Compute softmax(scale * Q K^T) V over keys no later than the query, block by block.
 
     query, key, value: [row, head, token, dim], of the same length
-    block: queries per block; any number gives the same result, to rounding
-    Returns [row, token, head, dim], as transformers wants it; apart from that order it equals
-    scaled_dot_product_attention(..., is_causal=True). Ours.
+    block: queries per block; any number gives the same result up to rounding
+    Returns [row, token, head, dim], the order that transformers expects. Apart from that order the
+    result equals scaled_dot_product_attention(..., is_causal=True). Ours.
     """
     rows, heads, length, dim = query.shape
-    # Copied once here, or else copied again by the products of every block.
+    # Make them contiguous once; otherwise the products copy them for every block.
     query, value = (query * scale).contiguous(), value.contiguous()
     turned = key.transpose(-1, -2).contiguous()  # [row head dim token]
     later = query.new_full((block, block), float("-inf")).triu(1)
@@ -47,7 +47,7 @@ def attention(
     scaling: float | None = None,
     **settings: Any,
 ) -> tuple[Tensor, None]:
-    """`causal_blocks` where it applies and is faster, else transformers' SDPA attention.
+    """Run `causal_blocks` where it applies and is faster, otherwise transformers' SDPA attention.
 
     The signature is that of transformers' AttentionInterface.
     """
@@ -63,7 +63,8 @@ def attention(
         and settings.get("position_bias") is None
         and settings.get("softcap") is None
         and not torch.is_grad_enabled()
-        # It has no dropout, and a forward of training without gradients has to round as one with.
+        # causal_blocks has no dropout. In training, a forward pass without gradients (gradient
+        # caching) must round exactly as the pass with gradients does.
         and not module.training
     )
     if not applies:
@@ -77,7 +78,7 @@ def attention(
 
 
 def use_causal_blocks(model: Any) -> None:
-    """Let a decoder of transformers that runs on SDPA use `attention` instead."""
+    """Make a transformers decoder that uses SDPA call `attention` instead, in place."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 

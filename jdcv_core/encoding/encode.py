@@ -1,4 +1,4 @@
-"""Documents → `Encoded`: each document is cut once, and each unique chunk is encoded once."""
+"""Encode documents: each document is cut once, and each unique chunk is encoded once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from jdcv_core.progress import console, progress
 from jdcv_core.types import Chunk, Document, Encoded
 
 GROUP = 64
-"""Documents between two commits: the most that a kill can cost."""
+"""Documents per commit to the store. A killed process loses at most this many."""
 
 
 @dataclass
 class EncodeReport:
     """What one call of `encode_documents` did.
 
-    documents = found_in_store + documents_encoded. chunks_encoded counts unique chunks and tokens
-    those in them; encoder_calls counts batches. chunk_counts holds for each side the number of
-    chunks of each of its documents, in the order given. experiences is the report of the chunker.
+    documents = found_in_store + documents_encoded. chunks_encoded counts unique chunks, tokens
+    counts the tokens in them, and encoder_calls counts batches. chunk_counts maps a side to the
+    number of chunks of each of its documents, in the order given. experiences is the chunker's
+    report.
     """
 
     encoder: str
@@ -47,7 +48,7 @@ class EncodeReport:
     long: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """The same as plain numbers and texts, for a record; chunk counts as a summary."""
+        """Return the report as plain numbers and strings for a record, chunk counts summarised."""
         chunks = {
             side: {
                 "min": int(min(counts)),
@@ -69,25 +70,25 @@ def encode_documents(
     store: VectorStore,
     chunker: Chunker | None = None,
 ) -> tuple[dict[str, Encoded], EncodeReport]:
-    """Cut documents and take their chunk vectors out of the store, or else out of the encoder.
+    """Cut documents into chunks and get the chunk vectors from the store or from the encoder.
 
-    documents: each id once
-    chunker:   None: `TokenChunker()`, windows of as many tokens as the encoder can read, at most
-               1,024
+    documents: documents with unique ids
+    chunker:   how to cut; None means `TokenChunker()`, windows of as many tokens as the encoder
+               can read, at most 1,024
 
-    Returns an `Encoded` by document id, in the order given, and a report. The key of a document in
-    the store is that of its chunks' tokens, so two chunkers that give the same chunks share them.
-    If every document is found the encoder is not even loaded. Documents are encoded in groups, and
-    each group is stored before the next begins, so a kill costs one group. Chunks with the same
-    tokens are encoded once in a call, whichever documents they are in.
+    Returns a dict from document id to `Encoded`, in the order given, and a report. The store's key
+    of a document is computed from the tokens of its chunks, so two chunkers that give the same
+    chunks share the vectors. If the store has every document, the encoder is not loaded. Documents
+    are encoded in groups, and each group is stored before the next one starts, so a killed process
+    loses one group. Within a call, equal chunks are encoded once, even in different documents.
 
-    Raises InputError for a chunk size that the encoder cannot read, and for a document without
-    tokens; ValueError for a document id that comes twice.
+    Raises InputError for a chunk size that the encoder cannot read and for a document without
+    tokens, and ValueError for a document id that appears twice.
     """
     started = time.perf_counter()
     documents = list(documents)
     if len({d.id for d in documents}) != len(documents):
-        raise ValueError("a document id comes twice")
+        raise ValueError("a document id appears twice")
     chunker = TokenChunker() if chunker is None else chunker
     cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens, encoder.name)
     settle_precision(encoder, store)
@@ -131,12 +132,17 @@ def encode_documents(
 
 
 def vectors_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
-    """Document id → its chunk vectors, float32 [chunk, dim]."""
+    """Map each document id to its chunk vectors, float32 [chunk, dim]."""
     return {i: own.vectors for i, own in encoded.items()}
 
 
+def tokens_of(encoded: Mapping[str, Encoded]) -> dict[str, list[tuple[int, ...]]]:
+    """Document id → the token ids of each of its chunks."""
+    return {i: [chunk.tokens for chunk in own.chunks] for i, own in encoded.items()}
+
+
 def months_of(encoded: Mapping[str, Encoded]) -> dict[str, np.ndarray]:
-    """Document id → the months of its chunks, float32 [chunk, 4], for documents that have any."""
+    """Map document ids to the months of their chunks, float32 [chunk, 4], where there are any."""
     found = {i: own.months for i, own in encoded.items()}
     return {i: months for i, months in found.items() if months is not None}
 
@@ -149,7 +155,7 @@ def _encode_missing(
     store: VectorStore,
     stored: dict[str, np.ndarray],
 ) -> int:
-    """Encode documents into the store and into `stored`, group by group. Returns their tokens."""
+    """Encode documents into the store and `stored`, by groups. Returns the number of tokens."""
     seen: dict[bytes, np.ndarray] = {}
     tokens = 0
     characters = sum(len(d.text) for d in documents)
@@ -166,11 +172,11 @@ def _encode_missing(
 def _encode_new(
     cut: Sequence[Sequence[Chunk]], encoder: Encoder, seen: dict[bytes, np.ndarray], advance: Any
 ) -> int:
-    """Encode the chunks whose content is not in `seen`, into it. Returns their tokens."""
+    """Encode the chunks whose content is not in `seen` and add them. Returns how many tokens."""
     new: dict[bytes, Chunk] = {}
     characters: dict[
         bytes, int
-    ] = {}  # for the bar: characters of the text that equal chunks stand for
+    ] = {}  # for the progress bar: characters of text that each distinct chunk covers
     for chunks in cut:
         end = 0
         for chunk in chunks:

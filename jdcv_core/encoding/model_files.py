@@ -1,4 +1,4 @@
-"""Where a model's files are, and what they contain: folders, hub ids, packages; fingerprints."""
+"""Find a model's files in folders, hub ids and packages, and compute their fingerprints."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SETTINGS = ("*.json", "*.txt", "*.model")
 
 
 def fingerprint(*parts: Any) -> str:
-    """sha256 (hex) of the parts' JSON, keys sorted: the same parts always give the same text."""
+    """Return the sha256 (hex) of the parts as JSON with sorted keys, the same in every process."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def files_fingerprint(paths: Iterable[Path]) -> str:
-    """sha256 over the content of files, in order of content; their names do not matter."""
+    """Return a sha256 of the files' contents; it does not depend on their names or order."""
     digests = []
     for path in paths:
         with path.open("rb") as stream:
@@ -31,7 +31,7 @@ def files_fingerprint(paths: Iterable[Path]) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files under `folder` that hold weights. Raises InputError where there is none."""
+    """List the weight files under `folder`. Raises InputError if there are none."""
     found = sorted(p for pattern in WEIGHTS for p in folder.rglob(pattern))
     if not found:
         raise InputError(
@@ -43,9 +43,9 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def model_folder(path: str | Path) -> Path:
-    """The folder of a model: `path` itself where that is a folder, else its files from the hub.
+    """Return the folder of a model: `path` if it is a folder, otherwise its files from the hub.
 
-    A hub id is fetched once and then found in the hub's own cache, also without a network.
+    A hub id is downloaded once; later calls find it in the hub's cache and need no network.
     Raises InputError for a folder that is missing and for a hub id that cannot be reached.
     """
     folder = Path(path).expanduser()
@@ -56,8 +56,8 @@ def model_folder(path: str | Path) -> Path:
         raise InputError(str(path), "there is no such model folder", "check encoder.path")
     from huggingface_hub import snapshot_download
 
-    # The hub raises errors of many families (its own, requests', httpx's): whatever stopped it,
-    # the user's way out is the same, and the first line of the reason is passed on.
+    # The hub raises many classes of errors (its own, requests', httpx's). The user can do the same
+    # about each of them, and the message contains the first line of the reason.
     try:
         return Path(
             snapshot_download(
@@ -70,17 +70,17 @@ def model_folder(path: str | Path) -> Path:
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"
         raise InputError(
             f"encoder {path}",
-            f"it is no folder here and the model hub did not give it ({reason})",
+            f"there is no such folder, and the model hub did not provide it ({reason})",
             "connect to the network, or give encoder.path=FOLDER of a copy on disk",
         ) from error
 
 
 def package_folder(package: str, cure: str) -> Path:
-    """The folder in an installed Python package that holds a model's files.
+    """Return the folder in an installed Python package that holds a model's files.
 
-    The package is found, not imported: some import engines that are not needed here. Its folder,
-    or the first one below it with weights, is returned. Raises InputError with `cure` where the
-    package is not installed.
+    The package is located without importing it, because some packages import engines that are not
+    needed here. Returns its folder or the first subfolder with weights. Raises InputError with
+    `cure` if the package is not installed.
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:

@@ -1,4 +1,4 @@
-"""An encoder without its weights, to say what it will cost: nothing is fetched or trained."""
+"""Encoders without weights, for estimates of cost: nothing is downloaded or trained."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from jdcv_core.encoding.gpt2_mini import MiniSettings, mini_config
 from jdcv_core.encoding.loaders import gpt2_config, meta_module
 
 CHARACTERS = 4.8
-"""In a token of GPT-2, about: 4.5 in the demo corpus, 5.0 and 5.4 in real CVs and JDs."""
+"""Average characters in a GPT-2 token: 4.5 in the demo corpus, 5.0 and 5.4 in real CVs and JDs."""
 
 
 def gpt2_outline(size: str = "gpt2", **others: Any) -> Encoder:
-    """What `models.gpt2` would give; `others` of its arguments are not looked at."""
+    """Make the outline of `loaders.gpt2`; the `others` of its arguments are ignored."""
     return _outline(size, gpt2_config(size), others.get("device", "auto"))
 
 
 def mini_outline(**others: Any) -> Encoder:
-    """What `mini.gpt2_mini` would give."""
+    """Make the outline of `gpt2_mini.gpt2_mini`."""
     known = {k: v for k, v in others.items() if k in MiniSettings.__dataclass_fields__}
     settings = MiniSettings(**known)
     config = mini_config(settings.vocabulary, settings)
@@ -30,7 +30,7 @@ def mini_outline(**others: Any) -> Encoder:
 
 
 def count_tokens(encoder: Encoder, text: str) -> int:
-    """Tokens of a text; an estimate by its length for an outline, which has no tokenizer."""
+    """Count the tokens of a text; for an outline, which has no tokenizer, estimate them."""
     if isinstance(encoder.tokenizer, Tokenizer):
         return len(encoder.tokenizer.encode(text, add_special_tokens=False).ids)
     return max(1, round(len(text) / CHARACTERS))

@@ -1,4 +1,4 @@
-"""Encoder states of a chunk's tokens → one chunk vector."""
+"""Pool the encoder states of a chunk's tokens into one chunk vector."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 def pool_first_last(first: Tensor, last: Tensor, mask: Tensor) -> Tensor:
-    """The mean over tokens of the first states (embeddings) plus that of the last, at one length.
+    """Add the normalised means over tokens of the first states (embeddings) and the last states.
 
-    first-last-avg (Su et al. 2021, "Whitening sentence representations", section 4.1), except that
-    each mean is divided by its norm first: in GPT-2 the last states are far longer than the
-    embeddings, and a plain average would be the last states alone. A decoder's last states speak of
-    the token to come; the first still say which tokens stood there.
+    This is first-last-avg (Su et al. 2021, "Whitening sentence representations", section 4.1),
+    except that each mean is first divided by its norm: GPT-2's last states are far longer than its
+    embeddings, and would dominate a plain average. A decoder's last states predict the next token;
+    the embeddings represent the tokens of the chunk itself.
 
     first, last: float [row, token, dim]; mask: bool [row, token]. Returns float32 [row, dim].
     """
@@ -26,17 +26,17 @@ def pool_first_last(first: Tensor, last: Tensor, mask: Tensor) -> Tensor:
 
 
 def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:
-    """One vector per row: sum_t w_t state_t, with weights that sum to 1 over the real tokens.
+    """Compute sum_t w_t state_t for each row; the weights of the real tokens sum to 1.
 
-    last:      w = 1 for the last real token, which alone has seen the whole chunk in a decoder
+    last:      w = 1 for the last real token, the only one in a decoder that attends to all others
     mean:      w_t = 1 / n
-    weighted:  w_t = t / sum_{s=1..n} s for t = 1..n, as late tokens have seen more
+    weighted:  w_t = t / sum_{s=1..n} s for t = 1..n, because later tokens attend to more tokens
                (SGPT, Muennighoff 2022, equation 2)
 
     states: float [row, token, dim], any precision
-    mask:   bool [row, token]; True = real. Every row needs a real token; n counts them, wherever
-            they stand, so neither padding nor special tokens that are masked out change a vector.
-    Returns float32 [row, dim]. Raises ValueError for an unknown name or a row without a token.
+    mask:   bool [row, token]; True = real. Every row needs a real token. n is the number of real
+            tokens, at any positions, so padding and masked special tokens do not change a vector.
+    Returns float32 [row, dim]. Raises ValueError for an unknown name or a row without real tokens.
     """
     counts = mask.sum(1)
     if bool((counts == 0).any()):
@@ -49,7 +49,7 @@ def pool(states: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     elif how == "weighted":
         weights = position / position.sum(1, keepdim=True)
     else:
-        raise ValueError(f"pooling {how!r} is none of last, mean and weighted")
-    # A masked state may be anything, even NaN; 0 * NaN would spread it.
+        raise ValueError(f"pooling {how!r} is unknown: give last, mean or weighted")
+    # A masked state may be NaN, and 0 * NaN is NaN: set it to 0 instead.
     states = states.float().masked_fill(~mask[..., None], 0.0)
     return torch.einsum("rt,rtd->rd", weights.float(), states)

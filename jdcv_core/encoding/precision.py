@@ -1,4 +1,4 @@
-"""bf16 where it is faster, and only there: measured once per machine and model, then kept."""
+"""Choose bf16 where it is faster: the speed is measured once for each machine and model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from jdcv_core.progress import progress
 
 REPEATS = 3
 CLEARLY = 1.1
-"""bf16 must be this many times as fast as fp32: a smaller gain is not worth the rounding."""
+"""bf16 is chosen if it is this many times as fast as fp32; less is not worth the rounding."""
 
 
 def settle_precision(encoder: Encoder, store: VectorStore | None = None) -> str:
-    """Turn the encoder's precision "auto" into "fp32" or "bf16"; leaves the other two alone.
+    """Replace the encoder's precision "auto" by "fp32" or "bf16", whichever is faster.
 
-    The answer is kept in `store` under the weights and the machine (processor, torch version,
-    number of threads), so that the same machine always gives the same one: a second measurement
-    could come out otherwise, and every vector would miss. Returns the precision.
+    The choice is kept in `store` for these weights and this machine (processor, torch version,
+    number of threads). A second measurement could choose the other precision, and no stored vector
+    would be found. An encoder with another precision is not changed. Returns the precision.
     """
     if encoder.precision != "auto":
         return encoder.precision
@@ -38,10 +38,10 @@ def settle_precision(encoder: Encoder, store: VectorStore | None = None) -> str:
 
 
 def measure_precisions(encoder: Encoder) -> dict[str, float]:
-    """Seconds of one forward in each precision: the best of interleaved repeats.
+    """Measure the seconds of one forward pass in each precision: the best of interleaved repeats.
 
-    It reads one row of random tokens, as long as a chunk can be, up to 512. The encoder's counters
-    and precision stay as they are.
+    The input is one row of random tokens, as long as the longest chunk but at most 512. The
+    encoder's counters and precision do not change.
     """
     numbers = torch.Generator().manual_seed(0)
     words = (1, min(encoder.max_tokens, 512))
@@ -54,14 +54,14 @@ def measure_precisions(encoder: Encoder) -> dict[str, float]:
             for name, module in modules.items():
                 start = time.perf_counter()
                 encoder.network.vectors(module, *batch).cpu()
-                if repeat:  # the first of each only warms up
+                if repeat:  # the first repeat is a warm-up
                     best[name] = min(best[name], time.perf_counter() - start)
             advance()
     return best
 
 
 def machine(device: str) -> str:
-    """What the speed of a precision depends on, as a text."""
+    """Describe, as a string, what the speed of a precision depends on."""
     if device.startswith("cuda"):
         kind = torch.cuda.get_device_name(device)
     else:
@@ -70,15 +70,16 @@ def machine(device: str) -> str:
 
 
 def multiplies_bf16() -> bool:
-    """Whether this processor has instructions for products of bf16 matrices.
+    """Return whether this processor has instructions for products of bf16 matrices.
 
-    Without them bf16 is emulated and slower than fp32. Only Linux says so; elsewhere False.
+    Without them bf16 is emulated and slower than fp32. Only Linux lists the instructions; on other
+    systems the result is False.
     """
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(_processor().split())
 
 
 def _processor() -> str:
-    """The name and the instruction sets of the processor, as Linux tells them."""
+    """Return the processor's name and instruction sets as Linux lists them."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             fields = dict(line.split(":", 1) for line in lines if ":" in line)

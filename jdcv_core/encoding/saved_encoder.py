@@ -1,7 +1,7 @@
-"""An encoder into files and back: what was trained in place is read again bit for bit.
+"""Save an encoder into a folder and load it; the loaded weights are equal bit for bit.
 
-What is written are the module's weights as they are now, in fp32, in the form in which transformers
-or sentence-transformers write their own models; so both can read them without this toolkit.
+The module's current weights (trained ones included) are written in fp32 and in the format of
+transformers or sentence-transformers, so these libraries can read them without this toolkit.
 """
 
 from __future__ import annotations
@@ -29,17 +29,16 @@ CURE = "give a folder that save_pretrained wrote"
 
 
 def save_encoder(encoder: Encoder, folder: Path) -> dict[str, Path]:
-    """Write the encoder into an empty folder; returns its files by their names relative to it.
+    """Write the encoder into an empty folder; return its files by their names relative to it.
 
-    encoder: its `module` is what is saved, wherever it was loaded from (a GGUF file, too); a LoRA
-             adapter must be merged into it before
-    folder:  is made where it is missing. Nothing here is atomic: `folders.write_folder` is
+    encoder: its `module` is saved, also if it was loaded from a GGUF file; a LoRA adapter must be
+             merged first
+    folder:  created if it is missing. This is not atomic; `folders.write_folder` makes it atomic
 
-    `load_encoder(folder)` has the same vectors (bit for bit in fp32 on the same machine), the same
-    tokenizer fingerprint and the same window. Weights that are in bf16 were rounded before; they
-    are saved as they are.
-    Raises ValueError for a module that is neither a decoder of transformers nor a
-    SentenceTransformer, and for one whose weights are not those of its class, such as an adapter.
+    The encoder that `load_encoder(folder)` returns has the same vectors (bit for bit in fp32 on the
+    same machine), tokenizer fingerprint and window. Weights in bf16 are saved as rounded.
+    Raises ValueError for a module that is neither a transformers decoder nor a
+    SentenceTransformer, and for a module with weights that its class does not have (an adapter's).
     """
     from transformers import PreTrainedModel
 
@@ -60,11 +59,11 @@ def save_encoder(encoder: Encoder, folder: Path) -> dict[str, Path]:
 def load_encoder(
     folder: str | Path, precision: Precision = "auto", device: str = "auto"
 ) -> Encoder:
-    """The encoder that `save_encoder` wrote. Nothing but the folder is read; no network is needed.
+    """Load an encoder that `save_encoder` wrote. Only the folder is read; no network is needed.
 
     precision, device: see `Encoder`. The weights are loaded when the first chunk is encoded
 
-    Raises InputError for a folder that `save_encoder` did not write or that was changed since.
+    Raises InputError for a folder that `save_encoder` did not write or that was changed later.
     """
     folder = Path(folder)
     note = _read_note(folder)
@@ -73,7 +72,7 @@ def load_encoder(
             encoder = sentence_transformer(str(folder), precision=precision, device=device)
         except InputError:
             raise
-        # sentence-transformers raises errors of many families for a damaged folder.
+        # sentence-transformers raises many classes of errors for a damaged folder.
         except Exception as error:
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
             what = f"sentence-transformers cannot read it ({reason})"
@@ -83,7 +82,7 @@ def load_encoder(
             str(folder), pooling=note["pooling"], precision=precision, device=device
         )
     if encoder.dim != note["dim"]:
-        what = f"its vectors have {encoder.dim} dimensions, {NOTE} says {note['dim']}"
+        what = f"its vectors have {encoder.dim} dimensions, but {NOTE} says {note['dim']}"
         raise InputError(str(folder), what, CURE)
     _check_names(encoder, folder)
     encoder.name = note["name"]
@@ -96,24 +95,24 @@ def pretrained(
     device: str = "auto",
     documents: Iterable[Document] = (),
 ) -> Encoder:
-    """The encoder that a pretraining left, by `load_encoder`, to start from.
+    """Load a pretrained encoder with `load_encoder`, as the start of further training.
 
-    init_from: its folder, such as runs/contrastive/<id>/encoders/seed-0
-    precision, device: see `Encoder`; fp32 by default, so that the vectors do not
-               depend on a measurement
+    init_from: folder of the encoder, such as runs/contrastive/<id>/encoders/seed-0
+    precision, device: see `Encoder`. The precision is fp32 by default, so that the vectors do not
+               depend on a measurement of speed
     documents: not used
-    Raises InputError without a folder, and as `load_encoder`.
+    Raises InputError if no folder is given, and the errors of `load_encoder`.
     """
     if init_from is None:
         cure = "give encoder.init_from=FOLDER, such as runs/contrastive/<id>/encoders"
-        raise InputError("encoder=pretrained", "there is no folder to start from", cure)
+        raise InputError("encoder=pretrained", "no folder was given", cure)
     return load_encoder(init_from, precision, device)
 
 
 def _check_names(encoder: Encoder, folder: Path) -> None:
-    """Refuse weights that the class does not have: transformers would leave them out silently.
+    """Refuse weights that the class does not have: transformers would silently ignore them.
 
-    Weights that are missing are refused when the model is loaded. Raises InputError naming one.
+    Raises InputError that names one of them. Missing weights are refused when the model is loaded.
     """
     if encoder.network.skeleton is None:
         return
@@ -135,7 +134,7 @@ def _read_note(folder: Path) -> dict[str, Any]:
     try:
         note = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(str(path), "it is missing or no JSON", CURE) from error
+        raise InputError(str(path), "it is missing or is not JSON", CURE) from error
     sound = (
         isinstance(note, dict)
         and isinstance(note.get("name"), str)
@@ -146,7 +145,7 @@ def _read_note(folder: Path) -> dict[str, Any]:
         )
     )
     if not sound:
-        what = f"it does not describe an encoder of a kind known here ({DECODER}, {SENTENCE})"
+        what = f"it does not describe an encoder of a known kind ({DECODER} or {SENTENCE})"
         raise InputError(str(path), what, f"{CURE}, with the version of jdcv that wrote it")
     return note
 
@@ -167,8 +166,9 @@ def _save_sentence_transformer(module: nn.Module, folder: Path) -> None:
 
 
 def _save_decoder(module: Any, folder: Path) -> None:
-    """The weights go into a plain model of the same class first: what was loaded from a GGUF file
-    calls itself quantized, and transformers would refuse to save it.
+    """Copy the weights into a plain model of the same class and save that model.
+
+    A model from a GGUF file is marked as quantized, and transformers would refuse to save it.
     """
     plain = _plain(module)
     weights = {name: x.float() for name, x in module.state_dict().items()}
@@ -177,10 +177,10 @@ def _save_decoder(module: Any, folder: Path) -> None:
 
 
 def _plain(module: Any) -> Any:
-    """A new model of the same class and configuration, without numbers (on the device "meta").
+    """Make a model of the same class and configuration on the device "meta" (without values).
 
-    Raises ValueError where its weights have other names: the reader would lack some, and
-    transformers fills what is lacking with random numbers.
+    Raises ValueError if the names of its weights differ from the module's: a saved file would lack
+    weights, and transformers fills missing weights with random numbers.
     """
     config = deepcopy(module.config)
     for name in ("quantization_config", "_pre_quantization_dtype"):
@@ -198,10 +198,10 @@ def _plain(module: Any) -> Any:
 
 
 def _save_tokenizer(encoder: Encoder, folder: Path) -> None:
-    """The encoder's own tokenizer, with its special tokens around a text, as transformers reads it.
+    """Write the encoder's tokenizer and its special tokens in the format of transformers.
 
-    It is written from the encoder and not copied, for the files it came from may be gone, or be in
-    a GGUF file. The names of special tokens (eos, pad) are not kept: no vector depends on them.
+    The files are written from the encoder, not copied, because the original files may be deleted or
+    part of a GGUF file. Names of special tokens (eos, pad) are not kept: no vector depends on them.
     """
     settings = json.loads(encoder.tokenizer.to_str())
     settings["post_processor"] = _template(encoder.network.prefix, encoder.network.suffix)
@@ -212,7 +212,7 @@ def _save_tokenizer(encoder: Encoder, folder: Path) -> None:
 
 
 def _template(prefix: tuple[int, ...], suffix: tuple[int, ...]) -> dict[str, Any] | None:
-    """The post-processor of the package tokenizers that sets these ids around a text."""
+    """Describe the post-processor (package tokenizers) that adds these ids around a text."""
     if not prefix + suffix:
         return None
     before, after = ([{"SpecialToken": {"id": str(i), "type_id": 0}} for i in part]
@@ -228,7 +228,7 @@ def _template(prefix: tuple[int, ...], suffix: tuple[int, ...]) -> dict[str, Any
 
 
 def _in_fp32(module: Any) -> Any:
-    """The module itself where its numbers are fp32, else a copy of it in fp32."""
+    """Return the module if its weights are fp32, otherwise a copy in fp32."""
     numbers = [*module.parameters(), *module.buffers()]
     if all(x.dtype == torch.float32 for x in numbers if x.is_floating_point()):
         return module

@@ -1,7 +1,7 @@
-"""The store of chunk vectors: content in, vectors out.
+"""The store of chunk vectors, keyed by content.
 
-SQLite, because it is in Python's standard library, is one file, lets several processes write at
-once, and after a kill or a power cut still holds every transaction that was committed.
+It is an SQLite database: SQLite is in Python's standard library, uses one file, lets several
+processes write at once, and keeps every committed transaction after a kill or a power cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from jdcv_core.errors import InputError
 
 OURS = 0x6A644356  # "jdCV", SQLite's application id of our files
-LAYOUT = 2  # raise when a table or the meaning of a key changes
+LAYOUT = 2  # increase when a table or the meaning of a key changes
 WAIT = 60.0  # seconds to wait for another process's transaction
 TABLES = """
 CREATE TABLE IF NOT EXISTS vectors (key TEXT PRIMARY KEY, chunks INTEGER NOT NULL,
@@ -29,13 +29,13 @@ CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 def vector_key(chunks: Sequence[Sequence[int]], tokenizer: str, encoder: str) -> str:
-    """The key of a document's chunk vectors: the SHA-256 (hex) of all that they depend on.
+    """Return the key of a document's chunk vectors: a SHA-256 (hex) of all they depend on.
 
     chunks:    the tokens of each chunk
     tokenizer: fingerprint of the tokenizer
     encoder:   fingerprint of weights, pooling, special tokens and precision
 
-    The text and the chunker are in it through the tokens that they give.
+    The text and the chunker affect the key only through the tokens of the chunks.
     """
     found = hashlib.sha256(f"{tokenizer} {encoder} {len(chunks)}".encode())
     for tokens in chunks:
@@ -45,14 +45,15 @@ def vector_key(chunks: Sequence[Sequence[int]], tokenizer: str, encoder: str) ->
 
 
 class VectorStore:
-    """Matrices float32 [chunk, dim] by key, in one file.
+    """A file that maps keys to matrices, float32 [chunk, dim].
 
-    path: the file; it and its folder are made where they are missing. SQLite keeps two files
-          beside it while it is open (`-wal`, `-shm`): on a network drive use one process only.
+    path: the file; it and its folder are created if they are missing. While the file is open,
+          SQLite keeps two more files next to it (`-wal`, `-shm`). On a network drive, use the store
+          from one process only.
 
-    Several processes may read and write at once. The first value that is put under a key stays:
-    a key stands for its content. What `put_many` has returned from survives a kill.
-    Raises InputError naming the file where it is not a store of ours, damaged, or unusable.
+    Several processes may read and write at once. The first value of a key is never replaced, since
+    the key identifies the content. Matrices are on disk when `put_many` returns.
+    Raises InputError, which names the file, if it is damaged, unusable, or not a vector store.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -63,9 +64,9 @@ class VectorStore:
             self._open()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, np.ndarray]:
-        """The matrices of those keys that are stored.
+        """Return the matrices of those keys that are in the store.
 
-        Raises InputError where a row's checksum does not fit its content.
+        Raises InputError if a checksum does not match the content.
         """
         found = {}
         with self._faults():
@@ -78,7 +79,7 @@ class VectorStore:
         return found
 
     def put_many(self, matrices: Mapping[str, np.ndarray]) -> None:
-        """Store matrices in one transaction: after a kill all of them are there, or none."""
+        """Store matrices in one transaction: a killed process stores all of them or none."""
         rows = []
         for key, matrix in matrices.items():
             if matrix.ndim != 2 or matrix.dtype != np.float32:
@@ -91,13 +92,13 @@ class VectorStore:
             self._db.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def erase_many(self, keys: Iterable[str]) -> int:
-        """Remove matrices so that none of their bytes is left in the file; returns how many.
+        """Remove matrices and overwrite their bytes in the file; return how many were removed.
 
-        A reader inside a transaction keeps the log of changes alive; the log is emptied when
-        it has ended and the store is opened the next time.
+        While another process reads within a transaction, the log of changes (`-wal`) cannot be
+        emptied; it is emptied when the store is opened after that transaction.
         """
         with self._faults():
-            self._db.execute("PRAGMA secure_delete = ON")  # freed places are filled with zeros
+            self._db.execute("PRAGMA secure_delete = ON")  # overwrite freed pages with zeros
             with self._transaction():
                 counts = [
                     self._db.execute("DELETE FROM vectors WHERE key = ?", (key,)).rowcount
@@ -107,13 +108,13 @@ class VectorStore:
         return sum(counts)
 
     def note(self, key: str) -> str | None:
-        """A short text that was kept under `key`, or None."""
+        """Return the short text that is stored under `key`, or None."""
         with self._faults():
             row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def keep_note(self, key: str, value: str) -> str:
-        """Keep a short text under `key` unless there is one; returns the one that is kept."""
+        """Store a short text under `key` unless the key has one; return the stored text."""
         with self._faults(), self._transaction():
             self._db.execute("INSERT OR IGNORE INTO notes VALUES (?, ?)", (key, value))
         return self.note(key) or value
@@ -137,7 +138,7 @@ class VectorStore:
         self.close()
 
     def _open(self) -> None:
-        # One snapshot: another process may be making the file between two reads.
+        # Read all of it in one transaction: another process may be creating the file right now.
         self._db.execute("BEGIN")
         application, layout = (
             self._db.execute(f"PRAGMA {name}").fetchone()[0]
@@ -146,11 +147,11 @@ class VectorStore:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         self._db.execute("COMMIT")
         if application == OURS and layout > LAYOUT:
-            raise self._error(f"it has layout {layout}, this version reads up to {LAYOUT}")
+            raise self._error(f"it has layout {layout}, but this version reads up to {LAYOUT}")
         if application != OURS and tables:
             raise self._error("it is a database of another program")
         self._use_write_ahead_log()
-        # Every commit reaches the disk: one per group of documents, so this costs nothing.
+        # Every commit is flushed to the disk. There is one per group of documents, so it is cheap.
         self._db.execute("PRAGMA synchronous = FULL")
         if application == OURS and layout < LAYOUT:
             self._forget_old_keys()
@@ -162,7 +163,7 @@ class VectorStore:
                 self._db.execute(f"PRAGMA user_version = {LAYOUT}")
 
     def _forget_old_keys(self) -> None:
-        """Erase vectors whose keys no version asks for any more: nobody could erase them later."""
+        """Erase vectors whose keys this version cannot compute: nothing could erase them later."""
         self._db.execute("PRAGMA secure_delete = ON")
         with self._transaction():
             self._db.execute("DELETE FROM vectors")
@@ -170,8 +171,8 @@ class VectorStore:
         self._db.execute("VACUUM")
 
     def _use_write_ahead_log(self) -> None:
-        # SQLite does not wait for its lock here, so two processes that make the file at the same
-        # moment would fail without these few attempts.
+        # SQLite does not wait for a lock in this statement, so two processes that create the file
+        # at the same time would fail without these attempts.
         for pause in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0):
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
@@ -209,7 +210,7 @@ class VectorStore:
         return np.frombuffer(data, dtype).reshape(chunks, dim).astype(np.float32)
 
     def _error(self, what: str) -> InputError:
-        cure = "move the file away, or give another one; the vectors are then computed again"
+        cure = "move the file away or give another path; the vectors are then computed again"
         return InputError(f"vector store {self.path}", what, cure)
 
 

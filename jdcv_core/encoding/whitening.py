@@ -1,4 +1,4 @@
-"""Chunk vectors → chunk vectors in which every direction has the same variance, or length 1."""
+"""Transform chunk vectors so that every direction has the same variance, or to unit length."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Whitening:
     def fit(
         cls, matrices: Mapping[str, np.ndarray], fit_on: Iterable[str], ridge: float = RIDGE
     ) -> Whitening:
-        """W = U diag(1 / sqrt(l + ridge * mean(l))) U^T, with l and U the eigenvalues and
-        eigenvectors of the covariance of the chunks of `fit_on`.
+        """Compute W = U diag(1 / sqrt(l + ridge * mean(l))) U^T, where l and U are the eigenvalues
+        and eigenvectors of the covariance of the chunks of `fit_on`.
 
-        In a decoder's vectors a few directions, which say little about the content, have almost all
-        the variance; a dot product then compares only those.
+        A few directions of a decoder's vectors have almost all the variance and say little about
+        the content; without whitening, a dot product compares only these.
 
         matrices: document id → float [chunk, dim]
         fit_on:   ids of the training documents, of both sides; other documents have no effect
-        ridge:    is added to every eigenvalue, as a share of the mean one; without it, noise would
-                  be amplified if there are fewer chunks than dimensions
+        ridge:    a share of the mean eigenvalue that is added to every eigenvalue; without it,
+                  noise would be amplified if there are fewer chunks than dimensions
         Raises ValueError if `fit_on` is empty.
 
         Source: Su et al. 2021, "Whitening sentence representations"; the ridge is ours.
@@ -51,12 +51,12 @@ class Whitening:
         return cls(mean, (vectors / np.sqrt(values + floor)) @ vectors.T)
 
     def __call__(self, matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The same documents, whitened: float32 [chunk, dim] under the same ids."""
+        """Whiten the matrices: float32 [chunk, dim] under the same ids."""
         return {i: ((x - self.mean) @ self.matrix).astype(np.float32) for i, x in matrices.items()}
 
 
 def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows [row, dim] divided by their lengths, float32: their inner products are cosines.
+    """Divide rows [row, dim] by their lengths (float32); their inner products are cosines.
 
     >>> unit_rows(np.array([[3.0, 4.0]])).round(2).tolist()
     [[0.6000000238418579, 0.800000011920929]]

@@ -1,4 +1,4 @@
-"""From labels and scores to figures: `classification`, `ranking`, and `statistics` over both.
+"""Metrics from labels and scores (`classification`, `ranking`), and comparisons (`compare`).
 
 Nothing here imports torch, so a report can be rebuilt from records without it.
 """

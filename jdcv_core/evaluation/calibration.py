@@ -1,5 +1,7 @@
-"""Whether scores mean what they say. A score is asked to be the expected target: No Fit 0,
-Potential Fit 0.5, Good Fit 1."""
+"""Measure calibration: whether a score equals the expected target.
+
+The targets are 0 for No Fit, 0.5 for Potential Fit and 1 for Good Fit.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from jdcv_core.types import TARGETS
 
 
 def brier(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Mean of (score - target)²; with two classes only, targets 0 and 1, the Brier score.
+    """Compute the mean of (score - target)²; for the targets 0 and 1 this is the Brier score.
 
     labels: int [pair], index into LABELS; scores: float [pair] in [0, 1]
     Raises ValueError for no pair, unequal lengths, an unknown label. Source: Brier 1950.
@@ -24,12 +26,12 @@ def brier(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def ece(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> float:
-    """Expected calibration error: Σ_b n_b / n · |mean score - mean target| over bins of the score.
+    """Compute the expected calibration error: Σ_b n_b / n · |mean score - mean target| over bins b.
 
-    The bins have equal mass, as scores crowd: of ten bins of equal width most would be empty here.
-    It is never negative, so even a perfectly calibrated score shows some by chance: about
-    √(2 bins variance of the target / (π n)). Arguments and errors as `brier`, and ValueError for
-    bins < 1.
+    The bins hold equally many pairs: scores cluster, so most of ten bins of equal width would be
+    empty. The error is never negative, so even perfectly calibrated scores have a positive error by
+    chance: about √(2 bins variance of the target / (π n)). Arguments and errors are those of
+    `brier`; bins < 1 raises ValueError, too.
     Source: Naeini, Cooper & Hauskrecht 2015, with the equal-mass bins of Nixon et al. 2019.
     """
     mean, target, count = reliability(labels, scores, bins).values()
@@ -37,10 +39,10 @@ def ece(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> float:
 
 
 def reliability(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> dict[str, np.ndarray]:
-    """The points of a reliability plot: "score" and "target", the means of each bin, and "count".
+    """Compute a reliability plot: the mean "score", mean "target" and "count" of each bin.
 
-    The pairs in order of score are cut into `bins` runs of equal length, and equal scores stay in
-    one, so there may be fewer. Arguments and errors as `ece`.
+    The pairs are sorted by score and cut into `bins` parts of equal size. Pairs with equal scores
+    stay in one bin, so there may be fewer bins. Arguments and errors are those of `ece`.
     """
     if bins < 1:
         raise ValueError(f"at least 1 bin is needed, got {bins}")

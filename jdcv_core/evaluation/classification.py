@@ -1,4 +1,4 @@
-"""Classes from scores by two cuts, and the figures that say how well they match the labels."""
+"""Turn scores into classes by two cuts, and measure how well the classes match the labels."""
 
 from collections.abc import Sequence
 
@@ -9,19 +9,18 @@ from sklearn.metrics import roc_auc_score
 from jdcv_core.types import GOOD, LABELS, NO, POTENTIAL
 
 NAMES = ("no", "potential", "good")
-"""The classes in the names of figures."""
+"""Names of the classes in the names of metrics."""
 ABOVE_ALL = float(np.nextafter(1.0, 2.0))
-"""The cut that no score reaches: scores end at 1."""
+"""A cut above every score, since no score exceeds 1."""
 
 
 ALL = tuple(range(len(LABELS)))
 NEED_THREE = ("f1_potential", "precision_potential", "recall_potential", "mae_classes", "distant")
-"""Figures that two classes do not have."""
+"""Metrics that are undefined for two classes."""
 
 
 def classes_of(labels: ArrayLike) -> tuple[int, ...]:
-    """The classes of a task by its labels: (0, 2) where No Fit and Good Fit alone occur, else all
-    three.
+    """Find the classes of a task: (0, 2) if the labels are No Fit and Good Fit only, else all.
 
     >>> classes_of([0, 2, 2]), classes_of([0, 1])
     ((0, 2), (0, 1, 2))
@@ -33,13 +32,13 @@ def classes_of(labels: ArrayLike) -> tuple[int, ...]:
 def tune_thresholds(
     scores: ArrayLike, labels: ArrayLike, classes: Sequence[int] | None = None
 ) -> tuple[float, float]:
-    """The two cuts `low <= high` with the largest weighted F1 on these pairs.
+    """Find the two cuts `low <= high` with the largest weighted F1 on these pairs.
 
-    The search is exact: it tries every pair of cuts out of 0, the midpoints between neighbouring
-    distinct scores, and ABOVE_ALL (a class that gets no pair has its cuts there or together).
-    It takes O(n²) time and O(n) memory for n distinct scores. Among equally good pairs of cuts,
-    the one nearest to the mean of them all wins, counted in positions, then the lower one.
-    With two classes there is one cut, so low = high. Tune on validation pairs only.
+    The search is exact. The candidates are 0, the midpoints between neighbouring distinct scores,
+    and ABOVE_ALL; every pair of candidates is tried. It takes O(n²) time and O(n) memory for n
+    distinct scores. If several pairs of cuts are best, the result is the pair whose positions among
+    the candidates are nearest to the mean positions of them all, then the lower pair.
+    With two classes there is one cut, so low = high. Use validation pairs only.
 
     scores:  float [pair] in [0, 1]
     labels:  int [pair], index into LABELS
@@ -56,7 +55,7 @@ def tune_thresholds(
     distinct, position = np.unique(s, return_inverse=True)
     counts = np.zeros((len(distinct) + 1, len(LABELS)), dtype=np.int64)
     np.add.at(counts, (position + 1, y), 1)
-    below = counts.cumsum(0)  # [cut label]: pairs under the cut, by label
+    below = counts.cumsum(0)  # [cut label]: pairs below the cut, by label
     highs = 1 if POTENTIAL not in (classes or classes_of(y)) else len(below)  # tried for each low
     peaks = np.array([_weighted_f1_row(below, low)[:highs].max() for low in range(len(below))])
     best = peaks.max() - 1e-12  # equal fractions may differ in the last bit
@@ -73,10 +72,11 @@ def tune_thresholds(
 
 
 def apply_thresholds(scores: ArrayLike, thresholds: tuple[float, float]) -> np.ndarray:
-    """No below `low`, Good from `high` on, Potential between: `(s >= low) + (s >= high)`.
+    """Turn scores into classes: No below `low`, Potential below `high`, Good from `high` on.
 
     scores: float [pair] in [0, 1]
-    Returns int [pair], index into LABELS. Raises ValueError if low > high or a score is outside.
+    Returns (s >= low) + (s >= high), int [pair], index into LABELS.
+    Raises ValueError if low > high or a score is outside [0, 1].
 
     >>> apply_thresholds([0.1, 0.35, 0.9], (0.35, 0.75))
     array([0, 1, 2])
@@ -94,14 +94,15 @@ def classification_metrics(
     scores: ArrayLike,
     classes: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """The figures of one row of the table.
+    """Compute the classification metrics of one row of the table.
 
     labels:    int [pair], index into LABELS
     predicted: int [pair], index into LABELS
     scores:    float [pair] in [0, 1], higher = better fit
-    classes:   of the task; None: `classes_of` the labels
-    Returns those of `confusion_metrics`, and auc_good: the chance that a Good Fit scores above a
-    pair that is none, ties counting half; nan if either kind is absent.
+    classes:   classes of the task; None means `classes_of` the labels
+    Returns the metrics of `confusion_metrics` and auc_good: the probability that a Good Fit scores
+    above a pair with another label, where ties count half. auc_good is nan if there is no Good Fit
+    or no other pair.
     Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
 
     >>> figures = classification_metrics([0, 1, 1, 2], [0, 1, 2, 2], [0.1, 0.5, 0.7, 0.9])
@@ -120,11 +121,12 @@ def classification_metrics(
 
 
 def within_group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) -> float:
-    """The chance that a Good Fit scores above a pair that is none *of the same group*, ties half.
+    """Compute the AUC of Good Fit against other labels among pairs *of the same group*.
 
-    With the CV as the group: whether the scorer finds the JDs that a CV fits. A pooled AUC also
-    rises when a scorer merely knows which CVs are often a Good Fit; this one does not. Groups count
-    by their numbers of comparisons; nan where there is none.
+    It is the probability that a Good Fit scores above a pair of its group with another label, where
+    ties count half. If the groups are CVs, it measures whether the scorer finds the JDs that a CV
+    fits. A pooled AUC also rises if a scorer only knows which CVs are often a Good Fit; this AUC
+    does not. Each group is weighted by its number of comparisons. Returns nan without comparisons.
 
     labels: int [pair]; scores: float [pair]; groups: [pair], anything that can be sorted
     Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
@@ -147,7 +149,7 @@ def within_group_auc(labels: ArrayLike, scores: ArrayLike, groups: ArrayLike) ->
 
 
 def confusion_matrix(labels: ArrayLike, predicted: ArrayLike) -> np.ndarray:
-    """Counts [label, predicted] of the pairs with each label and predicted class.
+    """Count the pairs with each label and predicted class, [label, predicted].
 
     Raises ValueError for no pair, unequal lengths or an unknown label.
     """
@@ -158,22 +160,23 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike) -> np.ndarray:
 
 
 def confusion_metrics(matrix: np.ndarray, classes: Sequence[int] = ALL) -> dict[str, np.ndarray]:
-    """F1 and agreement of many confusion matrices at once, so that the bootstrap resamples cheaply.
+    """Compute F1 and agreement of many confusion matrices at once (fast enough for a bootstrap).
 
     matrix:  counts [..., label, predicted]
     classes: of the task: all, or (0, 2) for No Fit and Good Fit alone; then what NEED_THREE names
              is nan, and qwk is Cohen's kappa
     Returns arrays [...]:
-      f1_no, f1_potential, f1_good: 2 TP / (pairs with the label + pairs predicted so), 0 if 0/0
-      weighted_f1: their mean weighted by the pairs with each label (the original's choice)
-      macro_f1:    their plain mean over the classes of the task, absent ones included as 0
+      f1_no, f1_potential, f1_good: 2 TP / (pairs with the label + pairs with the prediction), 0 if
+           this is 0/0
+      weighted_f1: mean of the three, weighted by the pairs with each label (as in the original)
+      macro_f1:    unweighted mean over `classes`; a class without pairs counts as 0
       qwk: quadratic weighted kappa, 1 - Σ d² observed / Σ d² expected by chance, where d is the
-           distance between the classes; 0 if 0/0, as when one class is all there is
+           distance between the classes; 0 if this is 0/0, for example if there is only one class
       mae_classes: mean distance between the predicted class and the label, in classes, 0 to 2
       distant:     share of pairs predicted No for Good or Good for No
-      precision_no, recall_no and those of potential and good: TP / pairs predicted so, and TP /
-           pairs with the label; 0 if 0/0
-    All agree with scikit-learn at `zero_division=0`. Source: Cohen 1968 for qwk.
+      precision_no, recall_no and those of potential and good: TP / pairs with the prediction, and
+           TP / pairs with the label; 0 if this is 0/0
+    All of them agree with scikit-learn at `zero_division=0`. Source: Cohen 1968 for qwk.
     """
     pairs = matrix.sum((-2, -1))
     actual, guessed = matrix.sum(-1), matrix.sum(-2)  # [..., label]
@@ -201,17 +204,17 @@ def confusion_metrics(matrix: np.ndarray, classes: Sequence[int] = ALL) -> dict[
 
 
 def as_labels(labels: ArrayLike) -> np.ndarray:
-    """Labels as int64 [pair]. Raises ValueError for none at all, or one outside LABELS."""
+    """Convert labels to int64 [pair]. Raises ValueError for no label and for an unknown label."""
     y = np.asarray(labels)
     if len(y) == 0:
-        raise ValueError("no pairs, so no figures")
+        raise ValueError("there are no pairs, so no metric is defined")
     if not np.isin(y, range(len(LABELS))).all():
         raise ValueError(f"labels must be 0 to {len(LABELS) - 1}, indices into {LABELS}")
     return y.astype(np.int64)
 
 
 def _by_class(**figures: np.ndarray) -> dict[str, np.ndarray]:
-    """{figure}_{class} → [...] out of figures [..., label], class by class."""
+    """Split metrics [..., label] into one array [...] per class, named {metric}_{class}."""
     return {
         f"{figure}_{name}": values[..., k]
         for k, name in enumerate(NAMES)
@@ -220,14 +223,14 @@ def _by_class(**figures: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _divide(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, and 0 where b is 0."""
+    """Compute a / b, or 0 where b is 0."""
     return np.divide(a, b, out=np.zeros(np.shape(b)), where=b != 0)
 
 
 def _weighted_f1_row(below: np.ndarray, low: int) -> np.ndarray:
-    """Weighted F1 for the low cut at this position and the high cut at it or any later one.
+    """Compute the weighted F1 for the low cut at position `low` and each high cut from there on.
 
-    below: counts [cut label] under each cut. Returns [cut - low].
+    below: counts [cut label] of the pairs below each cut. Returns [cut - low].
     """
     total, under_low, under_high = below[-1], below[low], below[low:]
     under = under_high.sum(1)
@@ -243,10 +246,10 @@ def _weighted_f1_row(below: np.ndarray, low: int) -> np.ndarray:
 
 
 def _cuts(distinct: np.ndarray) -> np.ndarray:
-    """The cut at each position: below all scores, between neighbours, above all."""
+    """Return the candidates for cuts: below all scores, between neighbours, above all."""
     left, right = distinct[:-1], distinct[1:]
     middle = (left + right) / 2
-    middle = np.where(middle > left, middle, right)  # neighbouring floats: it may round down
+    middle = np.where(middle > left, middle, right)  # for neighbouring floats it may round down
     return np.concatenate([[0.0], middle, [ABOVE_ALL]])
 
 

@@ -1,4 +1,4 @@
-"""The protocol by which a table calls a row better, worse or a tie.
+"""The protocol that decides whether a row of a table is better, worse or a tie.
 
     print(compare({"mean": predictions, "chunk attention": others}, baseline="mean"))
 
@@ -30,11 +30,11 @@ from jdcv_core.evaluation.significance import verdict as verdict_of
 
 @dataclass(frozen=True)
 class Comparison(Mapping[str, dict[str, dict[str, Any]]]):
-    """What `compare` found: a mapping row name → metric → what was found. It prints itself.
+    """The result of `compare`: a mapping row name → metric → figures. It prints itself.
 
     baseline: name of the row that the others are compared with
     metrics:  names of the metrics, in order
-    per_seed: row name → metric → the figure on each seed; with the baseline
+    per_seed: row name → metric → the value on each seed; includes the baseline
     found:    row name → metric → difference, low, high, p_holm, verdict, …; without the baseline
     """
 
@@ -53,11 +53,11 @@ class Comparison(Mapping[str, dict[str, dict[str, Any]]]):
         return len(self.found)
 
     def verdict(self, name: str, metric: str) -> str:
-        """ "better", "worse", "tie" or "tie (Holm)"; the baseline ties with itself."""
+        """Return "better", "worse", "tie" or "tie (Holm)"; for the baseline, return "tie"."""
         return "tie" if name == self.baseline else self.found[name][metric]["verdict"]
 
     def grid(self) -> list[list[str]]:
-        """The cells of the table, the head first."""
+        """Return the cells of the table by rows, the heading first."""
         head = [""]
         for metric in self.metrics:
             head += [METRICS[metric].heading, f"against {self.baseline}"]
@@ -72,7 +72,7 @@ class Comparison(Mapping[str, dict[str, dict[str, Any]]]):
         return rows
 
     def to_markdown(self) -> str:
-        """The table in Markdown."""
+        """Format the table as Markdown."""
         head, *rows = self.grid()
         lines = [head, ["---"] * len(head), *rows]
         return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -104,31 +104,33 @@ def compare(
 
     tables:   row name → predictions: a mapping (or pandas DataFrame, or pyarrow Table) with the
               columns jd, cv, label (index into LABELS) and score [row], one test pair a row; with
-              `predicted` (index into LABELS) for metrics on classes, and with `seed` where there
-              are several trainings. Every table has the same (seed, jd, cv) rows, in any order
+              `predicted` (index into LABELS) for metrics on classes, and with `seed` if there are
+              several trainings. Every table has the same (seed, jd, cv) rows, in any order
     baseline: name of the row that the others are compared with
-    metrics:  names out of `metrics.COMPARED`; None: all that the columns allow
-    family:   rows that are hypotheses; floors and a ceiling are not. None: all but the baseline
-    permutations: at least; a family so large that Holm's first step could not be passed gets more
-    replicates, random_seed, level, k: as of `intervals.paired_bootstrap`
+    metrics:  names from `metrics.COMPARED`; None means all that the columns allow
+    family:   rows that are hypotheses; floors and a ceiling are not. None means all but the
+              baseline
+    permutations: smallest number of permutations; it is increased if the family is so large that no
+              row could pass Holm's first step
+    replicates, random_seed, level, k: see `intervals.paired_bootstrap`
 
-    For each row and metric it finds
-    difference, low, high, se, df: of `intervals.paired_bootstrap`
-    p_permutation: of `significance.paired_permutation`; it takes JDs into account, and does not
-                know that seeds are few
-    p_interval: of the interval's t test, two-sided, with the degrees of freedom of
-                `Estimate.df_cautious`; it takes both into account, and relies on the t distribution
-    p:          the larger of the two, so a row must pass both
-    p_holm:     p adjusted by Holm over the family, for each metric separately; nan outside
+    The result has for each row and metric
+    difference, low, high, se, df: see `intervals.paired_bootstrap`
+    p_permutation: p-value of `significance.paired_permutation`; it accounts for the sampling of JDs
+                but not for the small number of seeds
+    p_interval: two-sided p-value of the interval's t test, with the degrees of freedom of
+                `Estimate.df_cautious`; it accounts for JDs and seeds, and assumes a t distribution
+    p:          the larger of the two, so a row must pass both tests
+    p_holm:     p adjusted by Holm over the family, for each metric separately; nan outside it
     detectable: the smallest true difference that would be found in 80% of such data, at the first
-                step of Holm; outside the family without Holm
-    verdict:    "better" or "worse" where the interval excludes 0 and p_holm < 1 - level, else
+                step of Holm (outside the family: without Holm)
+    verdict:    "better" or "worse" if the interval excludes 0 and p_holm < 1 - level, otherwise
                 "tie" or "tie (Holm)"; see `significance.verdict`
 
-    Where the labels are No Fit and Good Fit alone, macro_f1 is the mean over the two, and
-    mae_classes and distant are nan.
+    If the labels are No Fit and Good Fit only, macro_f1 is the mean over the two, and mae_classes
+    and distant are nan.
 
-    Raises KeyError for a baseline or a member of the family that is no row, ValueError for a
+    Raises KeyError if the baseline or a member of the family is not a row, and ValueError for a
     missing column, rows that do not match or occur twice, an unknown label or metric, and a score
     that is nan.
 
@@ -146,7 +148,7 @@ def compare(
         classes = all("predicted" in table for table in complete.values())
         metrics = [m for m in COMPARED if classes or m not in ON_CLASSES]
     check_compared(metrics)
-    if not set(metrics) & set(ON_CLASSES):  # then nothing reads the predicted classes
+    if not set(metrics) & set(ON_CLASSES):  # predicted classes are not needed
         complete = {
             name: {"predicted": np.zeros(len(table["score"]), int), **table}
             for name, table in complete.items()
@@ -158,7 +160,7 @@ def compare(
             raise KeyError(f"no row {name!r}; rows: {', '.join(tables)}")
     base = sorted_columns(complete[baseline])
     counts = resampled_counts(base, replicates, random_seed)
-    enough = int(np.ceil(2 * len(family) / (1 - level)))  # the least p is half of what is required
+    enough = int(np.ceil(2 * len(family) / (1 - level)))  # the least p is half the required p
     signs = draw_signs(counts.shape[1], max(permutations, enough), random_seed)
     theirs = figures(base, metrics, counts, k)
     result: dict[str, dict[str, dict[str, Any]]] = {}
@@ -178,7 +180,7 @@ def compare(
                 **found.interval(level),
                 "p_permutation": p_permutation,
                 "p_interval": p_interval,
-                "p": float(np.maximum(p_permutation, p_interval)),  # nan if either is
+                "p": float(np.maximum(p_permutation, p_interval)),  # nan if one of them is nan
                 "detectable": detectable(
                     found.se, level=level, df=found.df_cautious, comparisons=of_holm
                 ),
@@ -193,7 +195,7 @@ def compare(
 
 
 def _complete(table: Any) -> dict[str, Any]:
-    """The known columns of a table as arrays, with seed 0 where it names none."""
+    """Return the known columns of a table as arrays; seed is 0 if the table has no seeds."""
     names = table.column_names if hasattr(table, "column_names") else list(table)
     columns = {name: np.asarray(table[name]) for name in COLUMNS if name in names}
     if "score" in columns:
@@ -202,7 +204,7 @@ def _complete(table: Any) -> dict[str, Any]:
 
 
 def _on_each_seed(values: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    """The figure on all rows of each seed; the first replicate is that."""
+    """Return the value of each metric on all rows of each seed, which is the first replicate."""
     return {metric: replicates[0].tolist() for metric, replicates in values.items()}
 
 

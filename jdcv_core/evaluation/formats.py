@@ -1,6 +1,6 @@
-"""Figures as text, the same on the terminal, in table.md and in the report. No library is needed.
+"""Format figures in the same way on the terminal, in table.md and in the report.
 
-A figure that is undefined is nan, or None as in JSON, and reads n/a.
+An undefined figure is nan (or None, as in JSON) and is shown as n/a. No library is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def undefined(value: float | None) -> bool:
 
 
 def short(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """.512 for 0.512, -.034 for -0.034, 1.000 for 1."""
+    """Format a number without a leading zero: .512 for 0.512, -.034 for -0.034, 1.000 for 1."""
     if value is None or math.isnan(value):
         return UNDEFINED
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
@@ -25,23 +25,23 @@ def short(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 
 def with_spread(mean: float | None, deviation: float | None) -> str:
-    """.512±.03; the mean alone where one seed has no deviation."""
+    """Format mean and deviation, .512±.03, or only the mean if one seed gives no deviation."""
     if undefined(mean) or undefined(deviation):
         return short(mean)
     return f"{short(mean)}±{short(deviation, 2)}"
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """+.034 [+.003, +.064]"""
+    """Format a difference with its interval, +.034 [+.003, +.064]."""
     if undefined(value):
         return UNDEFINED
     return f"{short(value, sign=True)} [{short(low, sign=True)}, {short(high, sign=True)}]"
 
 
 def difference(found: Mapping[str, Any]) -> str:
-    """+.034 [+.003, +.064] p .012, and the verdict where it is a tie.
+    """Format a difference, +.034 [+.003, +.064] p .012, with the verdict if it is a tie.
 
-    found: of one row and metric, from `evaluation.compare.compare`
+    found: the entry of one row and metric in the result of `evaluation.compare.compare`
     """
     if undefined(found["difference"]):
         return UNDEFINED
@@ -52,7 +52,7 @@ def difference(found: Mapping[str, Any]) -> str:
 
 
 def sign(found: Mapping[str, Any]) -> str:
-    """+ better, - worse, = tie; nothing where it is undefined."""
+    """Return + for better, - for worse, = for a tie, and "" if the verdict is undefined."""
     if undefined(found["difference"]):
         return ""
     return {"better": "+", "worse": "-"}.get(found["verdict"], "=")

@@ -1,8 +1,8 @@
-"""Intervals over new JDs and new seeds, for the figures of one row and for differences of two.
-Ours, after Efron 1979 and Cameron, Gelbach & Miller 2011.
+"""Confidence intervals over new JDs and new seeds, for one row's metrics and for differences.
 
-Predictions come as a mapping from column name to an array [row], with the columns of COLUMNS. A row
-is one test pair under one seed, as in `predictions.parquet`.
+Predictions are a mapping from column name to an array [row], with the columns of COLUMNS. A row is
+one test pair under one seed, as in `predictions.parquet`. Ours, after Efron 1979 and Cameron,
+Gelbach & Miller 2011.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from jdcv_core.evaluation.resampling import (
 )
 
 LEAST = 0.75
-"""The variance is never taken below this share of the variance over resampled JDs."""
+"""Lower bound of the variance, as a share of the variance over resampled JDs."""
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation (n - 1) over seeds; the latter is nan for one value.
+    """Compute mean and sample standard deviation (n - 1) over seeds.
 
-    A nan among the values makes both nan: a seed without a figure is shown, not hidden.
+    The deviation of one value is nan. A nan among the values makes both nan, so that a seed without
+    a value is visible.
 
     >>> spread([1.0, 2.0, 3.0])
     (2.0, 1.0)
@@ -53,37 +54,37 @@ def paired_bootstrap(
     level: float = 0.95,
     k: int = 10,
 ) -> dict[str, dict[str, float]]:
-    """Intervals for metric(variant) - metric(baseline), over new JDs and new seeds.
+    """Compute intervals for metric(variant) - metric(baseline), over new JDs and new seeds.
 
-    What the interval should hold: the difference to be expected from a new draw of as many seeds
-    (with their splits and trainings) and as many JDs. With one seed: of as many JDs, for this one
-    training; what another seed would give is then left out.
+    The interval is for the expected difference in a new sample of equally many JDs and seeds (with
+    their splits and trainings). With one seed, it is for a new sample of JDs and this one training,
+    and does not include the variation between seeds.
 
-    The JD is the unit of resampling. One replicate draws the JDs with replacement; a drawn JD
-    brings all its pairs, in every seed that tested it and for both variants. The metric is taken on
-    each seed, which may have tested other JDs, and averaged over the seeds. A seed whose draw
-    leaves the metric undefined is left out of that average. What seeds add to the variance of these
-    replicates, and the degrees of freedom: `Estimate.of`. The interval is difference ± t · se.
+    The JD is the unit of resampling. A replicate draws JDs with replacement, and a drawn JD
+    contributes all its pairs, in every seed that tested it and for both variants. The metric is
+    computed for each seed (seeds may test different JDs) and averaged over the seeds; a seed for
+    which it is undefined in this draw is left out of the average. `Estimate.of` adds the variance
+    between seeds and computes the degrees of freedom. The interval is difference ± t · se.
 
-    How far to trust it (benchmarks/statistics.py measures it): it holds the truth in 94 to 97% of
-    simulated comparisons with 5 or 10 seeds, whether seeds differ or not. With 3 seeds that differ
-    by more than their JDs explain it holds it in 92 to 95%: three numbers say little about a
-    variance.
+    Coverage, as measured by benchmarks/statistics.py: the interval contains the true difference in
+    94 to 97% of simulated comparisons with 5 or 10 seeds, whether or not seeds differ. With 3 seeds
+    that differ by more than their JDs explain, it does so in 92 to 95%, because three values
+    determine a variance poorly.
 
     variant, baseline: tables with the COLUMNS seed, jd, cv (any sortable type), label and
         predicted (index into LABELS), score (higher = better fit); the same (seed, jd, cv) rows
         in both, in any order
-    metrics:     names out of metrics.COMPARED
-    replicates:  number of resamples, the same ones for every metric
-    random_seed: same seed, same tables: same interval
-    level:       probability that the interval should hold
-    k:           ranks that count in ndcg
-    Returns metric → {"difference": on all rows, averaged over seeds, "low": …, "high": …, "se": its
-    standard error, "df": degrees of freedom}. Two identical variants give a difference, low, high
-    and se of exactly 0. All are nan if the metric is undefined, all but the difference if there is
-    one JD alone.
+    metrics:     names from metrics.COMPARED
+    replicates:  number of resamples; every metric uses the same ones
+    random_seed: the same seed and tables give the same interval
+    level:       confidence level
+    k:           number of ranks that count in ndcg
+    Returns metric → {"difference": mean over seeds of the difference on all rows, "low": …, "high":
+    …, "se": its standard error, "df": degrees of freedom}. Two identical variants give a
+    difference, low, high and se of exactly 0. All values are nan if the metric is undefined; with
+    only one JD, all but the difference are nan.
     Raises ValueError for a missing column, rows that do not match or occur twice, an unknown label
-    or metric, a score that is nan.
+    or metric, and a score that is nan.
     Source: Efron 1979, clustered; the variance by inclusion and exclusion after Cameron, Gelbach &
     Miller 2011, its degrees of freedom after Satterthwaite 1946.
     """
@@ -107,12 +108,12 @@ def bootstrap(
     level: float = 0.95,
     k: int = 10,
 ) -> dict[str, dict[str, float]]:
-    """Intervals for the metrics of one variant alone, resampled as `paired_bootstrap` does and cut
-    at the ends of the metric's range; with the predictions of one seed they are over JDs, for that
-    one training.
+    """Compute intervals for the metrics of one variant, resampled as in `paired_bootstrap`.
 
-    Returns metric → {"value": on all rows, "low": …, "high": …, "se": …, "df": …}, nan where
-    undefined. Arguments and errors are those of `paired_bootstrap`.
+    The intervals are clipped to the metric's range. With the predictions of one seed, they are over
+    JDs, for that one training. Returns metric → {"value": the metric on all rows, "low": …, "high":
+    …, "se": …, "df": …}; undefined values are nan. Arguments and errors are those of
+    `paired_bootstrap`.
     """
     check_compared(metrics)
     rows = sorted_columns(variant)
@@ -134,16 +135,17 @@ def query_difference(
     random_seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, float]:
-    """The interval of `paired_bootstrap` for a figure that each query has by itself, as recall@k of
-    each JD: the difference of its means over queries, averaged over seeds.
+    """Compute the interval of `paired_bootstrap` for a metric of single queries, such as recall@k.
 
-    ours, theirs: float [seed query]; nan where the seed did not test the query or the figure is
-                  undefined, in the same places of both
-    Returns difference, low, high, se, df. Raises ValueError for unequal shapes or places.
+    The difference is that of the means over queries, averaged over seeds.
+
+    ours, theirs: float [seed query]; nan if the seed did not test the query or the metric is
+                  undefined. Both have nan at the same positions
+    Returns difference, low, high, se, df. Raises ValueError if shapes or positions of nan differ.
     """
     defined = ~np.isnan(ours)
     if ours.shape != theirs.shape or not np.array_equal(defined, ~np.isnan(theirs)):
-        raise ValueError("both need a figure for the same seeds and queries")
+        raise ValueError("both need a value for the same seeds and queries")
     queries = ours.shape[1]
     ones = np.ones((1, queries))
     counts = np.concatenate([ones, draw_counts(queries, replicates, random_seed)])
@@ -156,36 +158,40 @@ def query_difference(
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure averaged over seeds, its standard error and degrees of freedom."""
+    """A mean over seeds, its standard error and its degrees of freedom."""
 
     value: float
     se: float
     df: float
     df_cautious: float
-    """As `df`, but what seeds say always counts as the few numbers that they are. Holm reads the
-    far tail, where `df` finds too much if seeds differ about as much as their JDs explain."""
+    """As `df`, but it always includes the term of the seeds. Holm's correction uses the far tail of
+    the distribution, where a test with `df` finds too many differences if seeds differ about as
+    much as their JDs explain."""
 
     @classmethod
     def of(cls, values: np.ndarray, jds: int, independent: float) -> Estimate:
-        """From a figure on each seed, [1 + replicate, seed]; the first row is that on all JDs.
+        """Estimate mean, standard error and degrees of freedom from replicates.
 
-        jds: how many there are; independent: as how many equal ones they count
+        values:      a metric on each seed, [1 + replicate, seed]; the first row is on all JDs
+        jds:         number of JDs
+        independent: effective number of JDs, J* below
 
-        The replicates f_rs resample JDs alone. With J JDs and S seeds
+        The replicates f_rs resample JDs only. With J JDs and S seeds
             V_jd = J / (J - 1) · variance over r of the mean over s of f_rs
             own  = J / (J - 1) · mean over r of the variance over s of f_rs - mean_r f_rs
             V    = max(V_jd + (variance over s of f_s - own) / S, 0.75 V_jd)
-        V_jd is what the JDs do to the average, with what seeds share through them. `own` is how
-        much seeds would differ through their JDs and cells alone; by what they differ more, the
-        seeds themselves differ. So V is V_jd + V_seed S / (S - 1) - V_cell of Cameron, Gelbach &
-        Miller, where V_cell leaves out what the seeds have in common. The variances over s are
-        those with S - 1. The last difference may be below 0 by chance. To cut V off at V_jd is
-        unfair on average (it covers up to 97% in simulations with equal seeds), not to cut it off
-        gives intervals of no width: 0.75 V_jd lies between.
+        V_jd is the variance of the mean that comes from sampling JDs, including effects of a JD
+        that all seeds share. `own` is the variance between seeds that sampling JDs explains; if
+        seeds differ by more, the rest is the variance of the seeds themselves. So V is V_jd +
+        V_seed S / (S - 1) - V_cell of Cameron, Gelbach & Miller, where V_cell excludes the effects
+        that seeds share. Variances over s divide by S - 1. The difference in V may be negative by
+        chance. A lower bound of V_jd makes intervals too wide on average (coverage is up to 97% in
+        simulations with equal seeds), and no bound allows intervals of width 0; 0.75 V_jd is a
+        compromise.
 
-        df: V² / (V_jd² / (J* - 1) + (variance over s / S)² / (S - 1)), the second term only where
-        seeds differ by more than `own`, and no less than S - 1, which seeds alone would give; J* is
-        1 / Σ of the squared shares of pairs that a JD has (J, if all have as many).
+        df = V² / (V_jd² / (J* - 1) + (variance over s / S)² / (S - 1)), where the second term is
+        used only if seeds differ by more than `own`. df is at least S - 1, its value from seeds
+        alone. J* = 1 / Σ over JDs of the squared share of pairs (J if all JDs have equally many).
         """
         whole, drawn = values[0], values[1:]
         defined = ~np.isnan(whole)
@@ -209,25 +215,25 @@ class Estimate:
         return cls(float(value), float(np.sqrt(v)), df, cautious)
 
     def interval(self, level: float) -> dict[str, float]:
-        """low, high, se and df."""
+        """Return low, high, se and df."""
         half = float(t.ppf((1 + level) / 2, self.df)) * self.se
         return {"low": self.value - half, "high": self.value + half, "se": self.se, "df": self.df}
 
     def p(self) -> float:
-        """Two-sided, of a true value of 0."""
+        """Return the two-sided p-value of the hypothesis that the true value is 0."""
         if self.se == 0:
             return float(self.value == 0)
         return float(2 * t.sf(abs(self.value) / self.se, self.df_cautious))
 
 
 def resampled_counts(rows: Columns, replicates: int, random_seed: int) -> np.ndarray:
-    """[1 + replicate, jd]: each JD once, then the draws."""
+    """Return how often each JD counts, [1 + replicate, jd]: first once each, then as drawn."""
     jds = codes(rows)[2][1]
     return np.concatenate([np.ones((1, jds)), draw_counts(jds, replicates, random_seed)])
 
 
 def equal_jds(rows: Columns) -> tuple[int, float]:
-    """How many JDs there are, and as how many equal ones they count."""
+    """Return the number of JDs and the effective number, J* in `Estimate.of`."""
     s, j, shape = codes(rows)
     pairs = np.zeros(shape)
     np.add.at(pairs, (s, j), 1)
@@ -236,8 +242,10 @@ def equal_jds(rows: Columns) -> tuple[int, float]:
 
 
 def _variance_over_seeds(drawn: np.ndarray) -> float:
-    """Mean over replicates of the variance over seeds of f_rs - mean_r f_rs; a replicate counts
-    where two seeds have a figure."""
+    """Compute the mean over replicates of the variance over seeds of f_rs - mean_r f_rs.
+
+    Only replicates in which at least two seeds have a value count.
+    """
     several = drawn[(~np.isnan(drawn)).sum(1) > 1]
     if len(several) == 0:
         return 0.0
@@ -245,5 +253,5 @@ def _variance_over_seeds(drawn: np.ndarray) -> float:
 
 
 def _ratio(a: float, b: float) -> float:
-    """a / b; where nothing varies there is nothing to be unsure of."""
+    """Compute a / b, or infinity if b is 0: a variance of 0 has no uncertainty."""
     return a / b if b > 0 else np.inf

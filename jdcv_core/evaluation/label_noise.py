@@ -1,4 +1,4 @@
-"""What the best possible model can show on labels that are wrong now and then. Ours."""
+"""Compute the best results that any model can reach on labels of which some are wrong. Ours."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ Spread = Literal["uniform", "neighbour"]
 def noise_ceiling(
     label_shares: Sequence[float] | np.ndarray, agreement: float, spread: Spread = "uniform"
 ) -> dict[str, float]:
-    """The best figures on noisy labels of a model that knows the truth and how labels go wrong.
+    """Compute the best metrics on noisy labels for a model that knows the truth and the noise.
 
-    A label is the truth with the probability `agreement`; else it is drawn from the other classes,
-    all alike ("uniform") or the neighbours alone ("neighbour"). The model predicts a class for each
-    true class; all 27 such maps (4 of two classes) are tried, for each figure on its own, and the
-    expected confusion matrix is measured. So it is the limit for many pairs; with few, luck goes
-    beyond.
+    A label equals the true class with probability `agreement`; otherwise it is drawn from the other
+    classes ("uniform") or from the neighbouring classes ("neighbour"). The model maps each true
+    class to a prediction. All 27 maps (4 of two classes) are tried, for each metric separately, and
+    the metric is computed from the expected confusion matrix. The result is the limit for many
+    pairs; on few pairs, a model can exceed it by chance.
 
-    label_shares: of No, Potential and Good Fit, or of No and Good Fit, *among the labels*; the
-                  shares of the truth are those that give them, or the nearest ones where none do
-    agreement:    0 to 1
-    Returns "macro_f1", "weighted_f1", "accuracy". Raises ValueError for shares that are no
-    distribution, an agreement outside [0, 1], an unknown spread.
+    label_shares: shares of No, Potential and Good Fit, or of No and Good Fit, *among the labels*.
+                  The shares of the true classes are solved from them (the nearest solution if there
+                  is no exact one)
+    agreement:    probability in [0, 1]
+    Returns "macro_f1", "weighted_f1", "accuracy". Raises ValueError for shares that are not a
+    distribution, an agreement outside [0, 1], and an unknown spread.
 
     >>> round(noise_ceiling([0.5, 0.25, 0.25], 1.0)["macro_f1"], 3)
     1.0
@@ -55,7 +56,7 @@ def noise_ceiling(
 def noise_matrix(
     agreement: float, spread: Spread = "uniform", classes: int = len(LABELS)
 ) -> np.ndarray:
-    """P(label | truth), [truth label]; both in order, of so many classes.
+    """Return P(label | truth), [truth label], of so many ordered classes.
 
     >>> noise_matrix(0.8, "neighbour").round(2).tolist()
     [[0.8, 0.2, 0.0], [0.1, 0.8, 0.1], [0.0, 0.2, 0.8]]
@@ -63,15 +64,16 @@ def noise_matrix(
     if not 0 <= agreement <= 1:
         raise ValueError(f"the agreement must lie in [0, 1], got {agreement}")
     if spread not in ("uniform", "neighbour"):
-        raise ValueError(f"there is no spread {spread!r}")
+        raise ValueError(f"spread {spread!r} is unknown: give uniform or neighbour")
     distance = np.abs(np.subtract.outer(range(classes), range(classes)))
     others = (distance == 1) if spread == "neighbour" else (distance > 0)
     return agreement * np.eye(classes) + (1 - agreement) * others / others.sum(1, keepdims=True)
 
 
 def agreement_from_kappa(kappa: float, label_shares: Sequence[float]) -> float:
-    """The share of agreeing pairs of two raters with these shares and this kappa (Cohen 1960):
-    chance + kappa (1 - chance), where chance is the sum of the squared shares.
+    """Compute the share of pairs on which two raters agree from their kappa (Cohen 1960).
+
+    It is chance + kappa (1 - chance), where chance is the sum of the squared label shares.
 
     >>> agreement_from_kappa(0.0, [0.5, 0.25, 0.25])
     0.375
@@ -81,12 +83,14 @@ def agreement_from_kappa(kappa: float, label_shares: Sequence[float]) -> float:
 
 
 def _truth_behind(shares: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The distribution t for which t @ noise is nearest to the shares, by least squares; of several
-    the most even one, if it is nowhere below 0."""
+    """Find the distribution t for which t @ noise is nearest to the shares, by least squares.
+
+    If there are several solutions, the most even one is returned unless it has negative shares.
+    """
     found = np.linalg.lstsq(noise.T, shares, rcond=None)[0]
     if (found < -1e-9).any():
-        weight = 1e4  # of the condition that the sum is 1
+        weight = 1e4  # of the equation that says that the shares sum to 1
         rows = np.vstack([noise.T, np.full(len(shares), weight)])
         found = nnls(rows, np.append(shares, weight))[0]
-    found[found < 1e-9] = 0  # a class that rounding has made has an F1, too
+    found[found < 1e-9] = 0  # remove rounding errors: such a class would have an F1
     return found / found.sum()

@@ -1,4 +1,4 @@
-"""Every figure of a table in one registry: its name, its headings, its meaning and its direction.
+"""The registry of metrics: name, headings, meaning and direction of every metric of a table.
 
 Tables, figures, model cards and the protocol look metrics up here; the formulas are in
 `classification`, `ranking` and `calibration`.
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a row.
+    """A metric of a row.
 
-    name:     its key in records and configurations
-    heading:  of a column in a table
-    title:    of an axis or a list
-    meaning:  a phrase for the legend
-    table:    where it stands: "main", "ranking", or "retrieval" for searches over a corpus
-    compared: whether `compare` can test differences of it
-    low, high: the ends of its range
-    lower_is_better: whether a smaller figure is a better one
+    name:     key in records and configurations
+    heading:  heading of its column in a table
+    title:    title of an axis or in a list
+    meaning:  phrase for the legend
+    table:    table that shows it: "main", "ranking", or "retrieval" for searches over a corpus
+    compared: whether `compare` can test its differences
+    low, high: ends of its range
+    lower_is_better: whether a smaller value is better
     needs_three: whether it is undefined for labels of two classes
     """
 
@@ -81,11 +81,11 @@ METRICS = {
 """Name → metric, in the order of the tables."""
 
 COMPARED = tuple(name for name, metric in METRICS.items() if metric.compared)
-"""What rows can be compared by."""
+"""Metrics that `compare` can test."""
 HEADLINE = ("weighted_f1", "auc_good", "ndcg")
-"""What figures and short tables show."""
+"""Metrics of figures and short tables."""
 CARD = ("weighted_f1", "macro_f1", "qwk", "auc_good", "ndcg")
-"""What a model card shows."""
+"""Metrics of a model card."""
 SEARCH = {
     "ndcg": "nDCG@10",
     "map": "MAP",
@@ -93,11 +93,11 @@ SEARCH = {
     "recall": "recall@10",
     "judged": "judged@10",
 }
-"""Name → heading of the figures of a search over a corpus, where k is 10."""
+"""Name → heading of the metrics of a search over a corpus, where k is 10."""
 
 
 def of_table(table: str) -> dict[str, Metric]:
-    """The metrics of the main or the ranking table, in order.
+    """Return the metrics of the main or the ranking table, in order.
 
     >>> list(of_table("ranking"))[:3]
     ['map', 'mrr', 'recall']
@@ -106,7 +106,7 @@ def of_table(table: str) -> dict[str, Metric]:
 
 
 def meaning(name: str, classes: int) -> str:
-    """What a figure means where the labels have so many classes.
+    """Return the phrase for a metric, given the number of classes of the labels.
 
     >>> meaning("distant", 2)
     'n/a: needs three classes'
@@ -120,7 +120,7 @@ def meaning(name: str, classes: int) -> str:
 
 
 def check_compared(names: Iterable[str]) -> None:
-    """Raises ValueError for a name that `compare` cannot test."""
+    """Raise ValueError for a name that `compare` cannot test."""
     unknown = sorted(set(names) - set(COMPARED))
     if unknown:
         raise ValueError(f"unknown metrics {unknown}; known: {', '.join(COMPARED)}")

@@ -1,6 +1,6 @@
-"""How well one system ranks the CVs of each JD.
+"""Measure how well a system ranks the CVs of each JD.
 
-The tie rule of the whole toolkit is kept here: score descending, then id ascending.
+This module defines the tie rule of the whole toolkit: score descending, then id ascending.
 """
 
 import math
@@ -17,7 +17,7 @@ from jdcv_core.types import Pair, Qrels, Run
 def qrels_and_run(
     pairs: Sequence[Pair], scores: Iterable[float]
 ) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
-    """Judgements and a run from scored pairs: the query is the JD, the documents are its CVs.
+    """Make qrels and a run from scored pairs: the query is the JD, the documents are its CVs.
 
     pairs:  labelled pairs; the label is the grade
     scores: one float per pair, higher = better fit
@@ -35,9 +35,9 @@ def qrels_and_run(
 
 
 def ranking(scores: Mapping[str, float]) -> list[str]:
-    """Document ids, best first: score descending, then id ascending.
+    """Sort document ids, best first: score descending, then id ascending.
 
-    Raises ValueError for a score that is nan, which has no place in an order.
+    Raises ValueError for a score that is nan, which cannot be ordered.
 
     >>> ranking({"cv:b": 0.5, "cv:a": 0.5, "cv:c": 0.9})
     ['cv:c', 'cv:a', 'cv:b']
@@ -49,20 +49,20 @@ def ranking(scores: Mapping[str, float]) -> list[str]:
 
 
 def ndcg_per_query(qrels: Qrels, run: Run, k: int = 10) -> dict[str, float]:
-    """nDCG@k of each query, by `ir-measures`.
+    """Compute nDCG@k of each query, by `ir-measures`.
 
-    DCG@k = Σ over ranks r ≤ k of grade / log2(r + 1), divided by the DCG@k of the best order.
-    The gain is linear in the grade, as in trec_eval (not 2^grade - 1). A document without a
+    nDCG@k is DCG@k = Σ over ranks r ≤ k of grade / log2(r + 1), divided by the DCG@k of the best
+    order. The gain is linear in the grade, as in trec_eval (not 2^grade - 1). A document without a
     judgement has grade 0. trec_eval breaks ties by id *descending* and compares in float32, so it
-    is given ranks by our tie rule instead of scores.
+    gets ranks by our tie rule instead of scores.
 
     qrels: query id → document id → grade ≥ 0
-    run:   query id → document id → score; a judged query that is missing here ranked nothing: 0
+    run:   query id → document id → score; a judged query without an entry gets 0
     k:     number of ranks that count, ≥ 1
-    Returns query id → value in [0, 1], in order of id, one per query of `qrels`. A query without
+    Returns query id → value in [0, 1], in order of id, for each query of `qrels`. A query without
     a relevant document (grade > 0) has no best order: it gets nan, and `mean_over_queries` leaves
-    it out, where trec_eval would count 0.
-    Raises ValueError for k < 1 or a score that is nan.
+    it out, whereas trec_eval counts it as 0.
+    Raises ValueError for k < 1 and for a score that is nan.
     Source: Järvelin and Kekäläinen 2002, with trec_eval's gain.
 
     >>> ndcg_per_query({"jd:1": {"cv:1": 2, "cv:2": 1}}, {"jd:1": {"cv:1": 0.2, "cv:2": 0.9}})
@@ -83,25 +83,25 @@ def ndcg_per_query(qrels: Qrels, run: Run, k: int = 10) -> dict[str, float]:
 def ranking_per_query(
     qrels: Qrels, run: Run, k: int, relevant: int = GOOD
 ) -> dict[str, dict[str, float]]:
-    """How early the relevant documents of each query come, by `ir-measures`.
+    """Compute MAP, MRR, recall@k and precision@k of each query, by `ir-measures`.
 
     "map":       mean over the relevant documents of the precision at their rank (0 if not ranked)
     "mrr":       1 / rank of the first relevant document
-    "recall":    share of the relevant documents among the first k
-    "precision": share of relevant documents among the first k
-    "judged":    share of judged documents among the first k, or among all that are ranked where
-                 they are fewer; 0 where none is. A document without a judgement counts as not
-                 relevant above, so with this below 1 the figures are lower bounds
+    "recall":    number of relevant documents among the first k / number of relevant documents
+    "precision": number of relevant documents among the first k / k
+    "judged":    share of judged documents among the first k, or among all ranked documents if they
+                 are fewer; 0 if none is ranked. The other measures count a document without a
+                 judgement as not relevant, so they are lower bounds if "judged" is below 1
 
     qrels, run: as for `ndcg_per_query`, with its tie rule
-    k:          ranks that count, at most `deepest_k(qrels)`: where fewer documents are judged than
-                k, P@k has a ceiling below 1 that says how many there are, and recall@k is 1 for any
-                order. nDCG@k is measured against the best order of the same pool, so it needs no
-                such rule
-    relevant:   the lowest grade that counts
+    k:          number of ranks that count, at most `deepest_k(qrels)`. If a query had fewer than k
+                judged documents, the largest possible P@k would be below 1 and recall@k would be 1
+                for every order. nDCG@k does not need this limit: it is relative to the best order
+                of the same documents
+    relevant:   lowest grade that counts as relevant
     Returns measure → query id → value in [0, 1]; nan for a query without a relevant document, which
     `mean_over_queries` leaves out.
-    Raises ValueError for k < 1 or a score that is nan; InputError for k deeper than a judged pool.
+    Raises ValueError for k < 1 and for a score that is nan, and InputError if k is above its limit.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -115,11 +115,12 @@ def ranking_per_query(
 def corpus_ranking_per_query(
     qrels: Qrels, run: Run, k: int, relevant: int = GOOD
 ) -> dict[str, dict[str, float]]:
-    """The same for a run over a whole corpus, of which few documents are judged: any k ≥ 1.
+    """Compute `ranking_per_query` for a run over a whole corpus, with any k ≥ 1.
 
-    The figures are those of `ranking_per_query`, which they equal where it takes that k. A document
-    without a judgement counts as not relevant, and "judged" says how many of the first k had one.
-    Raises ValueError for k < 1 or a score that is nan.
+    Few documents of a corpus are judged, so k is not limited by their number. A document without a
+    judgement counts as not relevant, and "judged" is the share of the first k that have one. The
+    measures equal those of `ranking_per_query` for every k that it accepts.
+    Raises ValueError for k < 1 and for a score that is nan.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -149,7 +150,7 @@ def corpus_ranking_per_query(
 
 
 def deepest_k(qrels: Qrels) -> int:
-    """The size of the smallest judged pool, 0 without a query.
+    """Return the smallest number of judged documents of any query, or 0 without queries.
 
     >>> deepest_k({"jd:1": {"cv:1": 2, "cv:2": 1}, "jd:2": {"cv:1": 0}})
     1
@@ -158,7 +159,7 @@ def deepest_k(qrels: Qrels) -> int:
 
 
 def mean_over_queries(per_query: Mapping[str, float]) -> float:
-    """The mean of the queries that have a value; nan if none has.
+    """Average over the queries that have a value; nan if none has.
 
     >>> mean_over_queries({"jd:1": 0.5, "jd:2": float("nan"), "jd:3": 1.0})
     0.75
@@ -177,7 +178,7 @@ def _plain(qrels: Qrels) -> dict[str, dict[str, int]]:
 
 
 def _places(qrels: Qrels, run: Run) -> dict[str, dict[str, float]]:
-    """A run whose scores are the ranks by our tie rule, negated."""
+    """Replace the scores of a run by negated ranks, computed with our tie rule."""
     return {
         query: {document: -float(at) for at, document in enumerate(ranking(run.get(query, {})))}
         for query in qrels

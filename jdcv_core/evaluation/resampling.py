@@ -1,7 +1,7 @@
-"""The figures of predictions with the JDs drawn again: what bootstrap and permutation are made of.
+"""Compute metrics of predictions with resampled JDs, for the bootstrap and the permutation test.
 
-Predictions come as a mapping from column name to an array [row], with the columns of
-COLUMNS. A row is one test pair under one seed, as in `predictions.parquet`.
+Predictions are a mapping from column name to an array [row], with the columns of COLUMNS. A row is
+one test pair under one seed, as in `predictions.parquet`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jdcv_core.types import LABELS
 
 COLUMNS = ("seed", "jd", "cv", "label", "predicted", "score")
 ON_CLASSES = ("weighted_f1", "macro_f1", "qwk", "mae_classes", "distant")
-"""Metrics that come from the confusion matrix."""
+"""Metrics that are computed from the confusion matrix."""
 
 Predictions = Mapping[str, ArrayLike]
 """Column name → values [row], with the columns of COLUMNS."""
@@ -30,10 +30,10 @@ Columns = dict[str, np.ndarray]
 
 
 def sorted_columns(table: Predictions) -> Columns:
-    """The columns as arrays, rows ordered by (seed, jd, cv).
+    """Return the columns as arrays, with the rows sorted by (seed, jd, cv).
 
-    Raises ValueError for a missing column, columns of unequal length or without a row, an unknown
-    label, a score that is nan, a (seed, jd, cv) that occurs twice.
+    Raises ValueError for a missing column, columns of unequal length or without rows, an unknown
+    label, a score that is nan, and a (seed, jd, cv) that occurs twice.
     """
     missing = [name for name in COLUMNS if name not in table]
     if missing:
@@ -41,7 +41,7 @@ def sorted_columns(table: Predictions) -> Columns:
     columns = {name: np.asarray(table[name]) for name in COLUMNS}
     if len({len(column) for column in columns.values()}) != 1 or len(columns["seed"]) == 0:
         lengths = {name: len(column) for name, column in columns.items()}
-        raise ValueError(f"the columns need one length above 0, got {lengths}")
+        raise ValueError(f"the columns must have the same length above 0, got {lengths}")
     if np.isnan(columns["score"]).any():
         raise ValueError("a score is nan")
     columns |= {name: as_labels(columns[name]) for name in ("label", "predicted")}
@@ -54,21 +54,20 @@ def sorted_columns(table: Predictions) -> Columns:
 
 
 def check_same_rows(a: Columns, b: Columns) -> None:
-    """Raises ValueError unless both have the same pairs under the same seeds."""
+    """Raise ValueError unless both have the same pairs under the same seeds."""
     for name in ("seed", "jd", "cv", "label"):
         if not np.array_equal(a[name], b[name]):
             raise ValueError(f"the two variants must have the same rows; their '{name}' differ")
 
 
 def draw_counts(jds: int, replicates: int, random_seed: int) -> np.ndarray:
-    """How often each replicate draws each JD, [replicate jd]: with replacement, in as many draws
-    as there are JDs."""
+    """Draw as many JDs as there are, with replacement; return the count of each, [replicate jd]."""
     rng = np.random.default_rng(random_seed)
     return rng.multinomial(jds, np.full(jds, 1 / jds), size=replicates)
 
 
 def codes(rows: Columns) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
-    """The number of each row's seed and JD, each [row], and how many seeds and JDs there are."""
+    """Number the seeds and JDs; return each row's numbers, [row] and [row], and the two counts."""
     seeds, s = np.unique(rows["seed"], return_inverse=True)
     jds, j = np.unique(rows["jd"], return_inverse=True)
     return s, j, (len(seeds), len(jds))
@@ -77,14 +76,14 @@ def codes(rows: Columns) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
 def figures(
     rows: Columns, metrics: Sequence[str], counts: np.ndarray, k: int
 ) -> dict[str, np.ndarray]:
-    """Metric → its value on each seed with JD j there counts[replicate, j] times, [replicate seed].
+    """Compute metrics on each seed where JD j counts counts[replicate, j] times, [replicate seed].
 
-    A JD brings all its pairs, in every seed that tested it. Where a metric is undefined (no pair,
-    for auc_good no comparison, for ndcg no relevant document, for some two classes) it is nan.
-    The classes are those of all rows together.
+    A JD contributes all its pairs, in every seed that tested it. A value is nan if the metric is
+    undefined (no pair; for auc_good no comparison; for ndcg no relevant document; for some metrics
+    two classes). The classes are those of all rows together.
 
     rows:   from `sorted_columns`
-    counts: [replicate jd], the JDs in sorted order
+    counts: [replicate jd], with the JDs in sorted order
     """
     found = {}
     on_classes = [metric for metric in metrics if metric in ON_CLASSES]
@@ -93,7 +92,7 @@ def figures(
         some = confusion.sum((-2, -1)) > 0
         values = confusion_metrics(confusion, classes_of(rows["label"]))
         found = {metric: np.where(some, values[metric], np.nan) for metric in on_classes}
-    with np.errstate(invalid="ignore"):  # 0 / 0 is nan here, and means undefined
+    with np.errstate(invalid="ignore"):  # 0 / 0 gives nan, which means undefined
         if "ndcg" in metrics:
             cells = ndcg_cells(rows, k)
             defined = ~np.isnan(cells)
@@ -107,14 +106,14 @@ def figures(
 
 
 def mean_over_seeds(values: np.ndarray) -> np.ndarray:
-    """The mean [replicate] of [replicate seed] over the seeds that have a value."""
+    """Average [replicate seed] over the seeds that have a value: [replicate]."""
     defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(defined, values, 0).sum(1) / defined.sum(1)
 
 
 def confusion_cells(rows: Columns) -> np.ndarray:
-    """Counts [seed jd label predicted]."""
+    """Count pairs by seed, JD, label and prediction: [seed jd label predicted]."""
     s, j, shape = codes(rows)
     cells = np.zeros((*shape, len(LABELS), len(LABELS)))
     np.add.at(cells, (s, j, rows["label"], rows["predicted"]), 1)
@@ -122,7 +121,7 @@ def confusion_cells(rows: Columns) -> np.ndarray:
 
 
 def ndcg_cells(rows: Columns, k: int) -> np.ndarray:
-    """nDCG@k [seed jd]; nan without a relevant document."""
+    """Compute nDCG@k [seed jd]; nan without a relevant document."""
     s, j, shape = codes(rows)
     qrels: dict[str, dict[str, int]] = {}
     run: dict[str, dict[str, float]] = {}
@@ -139,8 +138,11 @@ def ndcg_cells(rows: Columns, k: int) -> np.ndarray:
 
 
 def pooled_cells(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Comparisons that a Good Fit of the first JD wins against another label of the second, ties as
-    half, and how many there are; each [seed jd jd]."""
+    """Compare the Good Fits of one JD with the other labels of another JD, for all pairs of JDs.
+
+    Returns the number of comparisons that the Good Fit wins (a tie counts half) and the number of
+    comparisons, each [seed jd jd].
+    """
     s, j, shape = codes(rows)
     wins = np.zeros((*shape, shape[1]))
     good = rows["label"] == GOOD
@@ -158,7 +160,7 @@ def pooled_cells(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def within_cv_cells(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """As `pooled_cells`, of the comparisons between pairs of one CV."""
+    """Compute `pooled_cells` for comparisons between pairs of the same CV only."""
     s, j, shape = codes(rows)
     winner, other = same_cv_comparisons(rows)
     cells = np.zeros((2, *shape, shape[1]))
@@ -170,8 +172,7 @@ def within_cv_cells(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same_cv_comparisons(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """Every (Good Fit, other label) of one seed and one CV: the numbers of their rows, each
-    [comparison]."""
+    """List each (Good Fit, other label) of the same seed and CV as row numbers, [comparison]."""
     s, _, _ = codes(rows)
     cvs, cv = np.unique(rows["cv"], return_inverse=True)
     group = s * len(cvs) + cv
@@ -186,16 +187,16 @@ def same_cv_comparisons(rows: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def wins_of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 where a is above b, a half where they are equal, else 0."""
+    """Return 1 where a is above b, 0.5 where they are equal, otherwise 0."""
     return (a > b) + 0.5 * (a == b)
 
 
 def wins_against(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many of `others` each score beats, ties as half, [score]."""
+    """Count how many of `others` each score exceeds, where ties count half, [score]."""
     others = np.sort(others)
     return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / 2
 
 
 def _bilinear(counts: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Σ over JDs a, b of counts_a cells[seed, a, b] counts_b, [replicate seed]."""
+    """Compute Σ over JDs a, b of counts_a cells[seed, a, b] counts_b, [replicate seed]."""
     return np.stack([((counts @ c) * counts).sum(1) for c in cells.astype(float)], axis=1)

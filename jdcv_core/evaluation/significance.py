@@ -1,4 +1,4 @@
-"""Whether a difference may be called one: permutation test, Holm, the smallest that can be seen."""
+"""Decide whether a difference is significant: permutation test, Holm, detectable difference."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ def paired_permutation(
     random_seed: int = 0,
     k: int = 10,
 ) -> dict[str, float]:
-    """Two-sided p-values for metric(variant) - metric(baseline): metric → p.
+    """Compute two-sided p-values for metric(variant) - metric(baseline): metric → p.
 
-    H0: within each JD the predictions of the two systems are exchangeable. One permutation swaps
-    them in about half of the JDs; a JD's pairs are swapped together, in every seed that tested it.
-    p = (1 + permutations whose |difference| is no smaller) / (1 + permutations). nan where the
-    metric is undefined.
+    H0: within each JD, the predictions of the two systems are exchangeable. A permutation swaps the
+    systems in about half of the JDs; a JD's pairs are swapped together, in every seed that tested
+    it. p = (1 + number of permutations with at least the same |difference|) / (1 + permutations).
+    p is nan if the metric is undefined.
 
-    Classes and nDCG are swapped as they are. A pooled AUC compares scores across JDs, and two
-    systems' scores have two scales, so each is replaced by its rank within (seed, system) first;
-    that changes neither system's own AUC. The ranks of a JD hang a little on the other JDs, so for
-    the two AUCs exchangeability holds nearly and not exactly. Of an AUC the swapped difference is
+    Classes and nDCG are swapped unchanged. A pooled AUC compares scores across JDs, and the scores
+    of two systems have different scales, so each score is first replaced by its rank within (seed,
+    system); this does not change a system's AUC. The ranks of a JD depend slightly on the other
+    JDs, so for the two AUCs exchangeability holds only approximately. The difference of AUCs is
     linear in the swaps (see `_won_by_jd`); F1 and kappa are computed from each swapped confusion
     matrix.
 
-    What it does not see: H0 is about JDs, for these trainings. Where seeds differ by more than
-    their JDs explain, a variant whose five trainings were lucky is different *here*, and p is small
-    although new seeds would show nothing. `compare` therefore also asks for an interval over seeds
-    and JDs that excludes 0.
+    H0 is about JDs, for the given trainings. If seeds differ by more than their JDs explain, a
+    variant may be better in the given trainings by chance; p is then small although new seeds would
+    show no difference. Therefore `compare` also requires that an interval over seeds and JDs
+    excludes 0.
 
-    variant, baseline: tables with the same rows, see `paired_bootstrap`, which also has the errors
+    variant, baseline: tables with the same rows; see `paired_bootstrap`, also for the errors
     Source: Fisher 1935; Smucker, Allan & Carterette 2007 for systems on the same queries.
     """
     check_compared(metrics)
@@ -65,7 +65,7 @@ def paired_permutation(
 
 
 def draw_signs(jds: int, permutations: int, random_seed: int) -> np.ndarray:
-    """[1 + permutation, jd]: 1 leaves a JD as it is, -1 swaps it; the first row swaps none."""
+    """Draw signs [1 + permutation, jd]: -1 swaps a JD, 1 does not; the first row swaps none."""
     drawn = np.random.default_rng(random_seed).integers(0, 2, (permutations, jds))
     return np.concatenate([np.ones((1, jds)), 2.0 * drawn - 1])
 
@@ -73,7 +73,7 @@ def draw_signs(jds: int, permutations: int, random_seed: int) -> np.ndarray:
 def swapped(
     a: Columns, b: Columns, metrics: Sequence[str], signs: np.ndarray, k: int
 ) -> dict[str, np.ndarray]:
-    """Metric → the difference [permutation], seeds averaged, with the JDs swapped by `signs`."""
+    """Compute each metric's difference, averaged over seeds, with JDs swapped: [permutation]."""
     found: dict[str, np.ndarray] = {}
     on_classes = [metric for metric in metrics if metric in ON_CLASSES]
     if on_classes:
@@ -96,7 +96,7 @@ def swapped(
 
 
 def permutation_p(values: np.ndarray) -> float:
-    """p of the first value among the permuted others. Equal ones may differ in the last bits."""
+    """Compute p of the first value among the permuted ones; equal values may differ by rounding."""
     if np.isnan(values[0]):
         return np.nan
     as_large = (np.abs(values[1:]) >= abs(values[0]) - 1e-12).sum()
@@ -104,10 +104,10 @@ def permutation_p(values: np.ndarray) -> float:
 
 
 def holm(p: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted so that any below 0.05 is a discovery with a 5% chance of even one mistake.
+    """Adjust p-values for multiple tests: the family-wise error rate of p < 0.05 is at most 5%.
 
-    The i-th smallest of m becomes max over h <= i of min(1, (m - h + 1) p_h). A nan stays nan and
-    does not count in m. Source: Holm 1979.
+    The i-th smallest of m p-values becomes max over h <= i of min(1, (m - h + 1) p_h). A nan stays
+    nan and does not count in m. Source: Holm 1979.
 
     >>> holm({"a": 0.01, "b": 0.04, "c": 0.03})
     {'a': 0.03, 'b': 0.06, 'c': 0.06}
@@ -123,11 +123,11 @@ def holm(p: Mapping[str, float]) -> dict[str, float]:
 def detectable(
     se: float, power: float = 0.8, level: float = 0.95, df: float = np.inf, comparisons: int = 1
 ) -> float:
-    """The smallest true difference that data with this standard error finds with this power.
+    """Compute the smallest true difference that a test with this standard error and power finds.
 
-    (t_{1 - (1 - level) / (2 comparisons)} + t_power) · se, with t at `df` degrees of freedom
-    (infinite: the normal distribution). `comparisons` is the number of rows under test: the first
-    step of Holm. nan for a nan. Source: Cohen 1988, section 2.4, with the t approximation.
+    It is (t_{1 - (1 - level) / (2 comparisons)} + t_power) · se, with t at `df` degrees of freedom
+    (infinite: the normal distribution). `comparisons` is the number of rows under test, as in the
+    first step of Holm. Returns nan for a nan. Source: Cohen 1988, section 2.4, with t for normal.
 
     >>> round(detectable(0.01), 4)
     0.028
@@ -141,14 +141,14 @@ def detectable(
 def verdict(
     difference: Mapping[str, float], p_holm: float, metric: str = "", level: float = 0.95
 ) -> str:
-    """What the table says of a row.
+    """Return the verdict on a row.
 
-    "tie" where the interval includes 0 (or there is none), "tie (Holm)" where it does not but
-    p_holm is not below 1 - level, else "better" or "worse": by a larger figure, or by a smaller one
-    where the metric says that lower is better. A nan p_holm marks a row that is no hypothesis (a
-    floor); then the interval decides alone.
+    The verdict is "tie" if the interval includes 0 or is undefined, and "tie (Holm)" if it excludes
+    0 but p_holm is not below 1 - level. Otherwise it is "better" or "worse"; for some metrics, a
+    smaller value is better. If p_holm is nan, the row is not a hypothesis (but a floor), and only
+    the interval decides.
 
-    difference: with "low" and "high"
+    difference: mapping with "low" and "high"
     """
     low, high = difference["low"], difference["high"]
     if not (low > 0 or high < 0):
@@ -160,14 +160,15 @@ def verdict(
 
 
 def _won_by_jd(a: Columns, b: Columns, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """What each JD adds to the difference of AUCs [seed jd], and the comparisons [seed].
+    """Compute each JD's part of the difference of AUCs, [seed jd], and the comparisons, [seed].
 
-    Let w(x, y) be 1, 1/2 or 0 as x wins, ties or loses, sums over comparisons of a Good Fit g with
-    another o, and z = ±1 the sign of a pair's JD. With the JDs swapped by z the wins of one system
-    minus those of the other are Σ z_g G_go + z_o O_go with
+    Let w(x, y) be 1, 1/2 or 0 if x wins, ties or loses; let each sum run over comparisons of a Good
+    Fit g with another pair o; and let z = ±1 be the sign of a pair's JD. If JDs are swapped by z,
+    the wins of one system minus the wins of the other are Σ z_g G_go + z_o O_go with
         G = (w(a_g, a_o) + w(a_g, b_o) - w(b_g, a_o) - w(b_g, b_o)) / 2
         O = (w(a_g, a_o) - w(a_g, b_o) + w(b_g, a_o) - w(b_g, b_o)) / 2
-    since what is quadratic in z cancels. So a JD's share is one number, however others are swapped.
+    because terms that are quadratic in z cancel. So each JD's part is one number that does not
+    depend on which other JDs are swapped.
     """
     s, j, shape = codes(a)
     x, y = _ranks(a, s), _ranks(b, s)
@@ -185,7 +186,7 @@ def _won_by_jd(a: Columns, b: Columns, metric: str) -> tuple[np.ndarray, np.ndar
         g, o = np.flatnonzero((s == seed) & good), np.flatnonzero((s == seed) & ~good)
         others, goods = np.concatenate([x[o], y[o]]), np.concatenate([x[g], y[g]])
         gained = wins_against(x[g], others) - wins_against(y[g], others)
-        # An other is beaten by the goods that it does not beat.
+        # Each other pair loses to the Good Fits whose score it does not exceed.
         lost = wins_against(y[o], goods) - wins_against(x[o], goods)
         np.add.at(won[seed], j[g], gained / 2)
         np.add.at(won[seed], j[o], lost / 2)
@@ -194,7 +195,7 @@ def _won_by_jd(a: Columns, b: Columns, metric: str) -> tuple[np.ndarray, np.ndar
 
 
 def _ranks(rows: Columns, s: np.ndarray) -> np.ndarray:
-    """Each score's rank among those of its seed, ties sharing the mean rank, [row]."""
+    """Rank each score among the scores of its seed, [row]; ties get their mean rank."""
     ranks = np.empty(len(s))
     for seed in np.unique(s):
         ranks[s == seed] = rankdata(rows["score"][s == seed])

@@ -34,7 +34,7 @@ from jdcv_core.folders import (
 )
 
 KIND = "checkpoint"
-FORMAT = 1  # raise when a file or the meaning of an entry changes
+FORMAT = 1  # increase when a file or the meaning of an entry changes
 NAME = re.compile(r"checkpoint-([0-9]{8,})")
 TENSORS, STATE = ".safetensors", "state.json"
 OPTIMIZER = "the optimiser's state"  # messages about a part of it begin with this
@@ -46,7 +46,7 @@ class Checkpoint:
     """The content of a checkpoint, saved after `step` updates.
 
     tensors: file stem → name → tensor, on the CPU
-    state:   the rest, plain values; tuples have become lists, nan None
+    state:   everything else as plain values; tuples are read back as lists and nan as None
     config:  the resolved config
     """
 
@@ -65,18 +65,18 @@ def save_checkpoint(
     config: Mapping[str, Any],
     unchanged: Mapping[str, Path] = {},
 ) -> Path:
-    """Write `parent/checkpoint-<step>`, then remove the older ones; returns its folder.
+    """Write `parent/checkpoint-<step>`, remove older checkpoints, and return the new folder.
 
-    tensors:       file stem → name → tensor, of any device; each is saved whole, also where two
-                   share memory
+    tensors:       file stem → name → tensor, on any device; each tensor is saved completely, also
+                   if two of them share memory
     state, config: plain values as in `folders.json_bytes`
     unchanged:     file stem → a tensor file of an earlier checkpoint (such as the best weights so
-                   far), taken over without being written again
+                   far), which is linked instead of written again
 
-    A kill at any moment leaves the older checkpoint or the new one, whole. If there is a checkpoint
-    of this step already, it is verified and left as it is. The same tensors give the same bytes.
-    Raises InputError if something cannot be written (the older checkpoint is still there then) and
-    if `parent` holds a later step, which belongs to other training.
+    A kill at any moment leaves either the older or the new checkpoint, complete. If a checkpoint of
+    this step exists, it is verified and not changed. The same tensors give the same bytes.
+    Raises InputError if something cannot be written (the older checkpoint then remains) and if
+    `parent` holds a checkpoint of a later step, which belongs to another training.
     """
     folder = parent / f"checkpoint-{step:08d}"
     remove_leftovers(parent)
@@ -95,13 +95,13 @@ def save_checkpoint(
 
 
 def latest_checkpoint(parent: Path) -> Path | None:
-    """The checkpoint of the highest step in a folder, or None. Its content is not checked."""
+    """Return the checkpoint of the highest step in a folder, or None, without a check of it."""
     found = _checkpoints(parent)
     return found[-1] if found else None
 
 
 def step_of(folder: Path) -> int:
-    """The step in a checkpoint's name.
+    """Return the step in a checkpoint's name.
 
     >>> step_of(Path("checkpoint-00000120"))
     120
@@ -110,10 +110,10 @@ def step_of(folder: Path) -> int:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint; nothing is parsed before its hash is compared.
+    """Read a checkpoint; the hash of each file is compared before the file is parsed.
 
-    Raises InputError naming the file that is missing, truncated, altered or not listed; an older
-    checkpoint is not read instead.
+    Raises InputError that names a file that is missing, truncated, altered or not listed; it never
+    falls back to an older checkpoint.
     """
     manifest = read_manifest(folder, KIND, FORMAT)
     files = dict(manifest.files)
@@ -121,7 +121,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     tensors: dict[str, dict[str, Tensor]] = {}
     with byte_progress(f"Reading {folder.name}", sum(f.size for f in files.values())) as advance:
         for name, file in files.items():
-            content = read_listed(file)  # once: what is hashed is what is parsed
+            content = read_listed(file)  # read once, so that the hashed bytes are parsed
             tensors[name.removesuffix(TENSORS)] = safetensors.torch.load(content)
             advance(file.size)
     return Checkpoint(folder, manifest.facts["step"], tensors, state, manifest.facts["config"])
@@ -151,7 +151,7 @@ def flatten_optimizer(state_dict: Mapping[str, Any]) -> tuple[dict[str, Tensor],
             tensors[f"{name}.{key}"] = value
             shapes[name][key] = list(value.shape)
     groups = [dict(group) for group in state_dict["param_groups"]]
-    json_bytes(groups)  # a setting without a form in JSON is reported here
+    json_bytes(groups)  # raises TypeError for a setting that JSON cannot hold
     return tensors, {"shapes": shapes, "groups": groups}
 
 
@@ -170,7 +170,7 @@ def unflatten_optimizer(
     saved = facts["shapes"]
     _same({f"{name}.{key}" for name in saved for key in saved[name]}, tensors, "tensor")
     groups = [
-        # torch holds pairs of settings (betas) as tuples, which JSON has not
+        # torch holds pairs of settings (betas) as tuples, which JSON turned into lists
         {k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()}
         for group in facts["groups"]
     ]
@@ -181,16 +181,16 @@ def unflatten_optimizer(
         for key, shape in entries.items():
             tensor = state[name][key] = tensors[f"{name}.{key}"]
             _same_shape(f"{name}.{key}", tensor, shape)
-            if shapes is not None and key != "step":  # a count; others have the parameter's shape
+            if shapes is not None and key != "step":  # "step" is a count, without a shape
                 _same_shape(f"{name}.{key}", tensor, shapes[name])
     return {"state": state, "param_groups": groups}
 
 
 def random_state() -> dict[str, Any]:
-    """The state of the global random generators: Python's, numpy's, torch's on the CPU and on GPUs.
+    """Return the state of the global random generators: Python's, numpy's, torch's (CPU and GPUs).
 
-    Plain values for JSON. Our code uses local generators where it can; dropout and libraries use
-    the global ones. GPUs are included if this process has used one.
+    The state consists of plain values for JSON. Our code uses local generators where possible;
+    dropout and libraries use the global ones. GPUs are included if this process has used one.
     """
     version, words, gauss = random.getstate()
     used = torch.cuda.is_available() and torch.cuda.is_initialized()
@@ -205,11 +205,11 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: Mapping[str, Any]) -> None:
     """Set the global random generators to what `random_state` returned.
 
-    Raises InputError, before any is changed, if the number of GPUs differs.
+    Raises InputError if the number of GPUs differs; no generator is changed then.
     """
     gpus = torch.cuda.device_count() if state["cuda"] else 0
     if gpus != len(state["cuda"]):
-        what = f"they are of {len(state['cuda'])} GPUs, this process sees {gpus}"
+        what = f"they are those of {len(state['cuda'])} GPUs, but this process sees {gpus}"
         cure = "resume with the same number of GPUs (CUDA_VISIBLE_DEVICES)"
         raise InputError("the random states", what, cure)
     version, words, gauss = state["python"]
@@ -240,16 +240,18 @@ def _write(
 
 
 def _listed(path: Path) -> Listed:
-    """A file of an earlier checkpoint with the hash from its manifest. It is not hashed again: a
-    hash of damaged content would hide the damage."""
+    """Return a file of an earlier checkpoint with the hash from its manifest.
+
+    The file is not hashed again: a new hash of damaged content would hide the damage.
+    """
     files = read_manifest(path.parent, KIND, FORMAT).files
     if path.name not in files:
-        raise InputError(str(path), "it is no file of a checkpoint", "save its tensors instead")
+        raise InputError(str(path), "it is not a checkpoint's file", "save its tensors instead")
     return files[path.name]
 
 
 def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on the CPU, each whole and in separate memory, as safetensors requires."""
+    """Copy tensors to the CPU, each complete and in separate memory, as safetensors requires."""
     found, seen = {}, set()
     for name, tensor in tensors.items():
         whole = tensor.detach().to("cpu").contiguous()
@@ -261,7 +263,7 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _checkpoints(parent: Path) -> list[Path]:
-    """The checkpoints in a folder, in order of step."""
+    """List the checkpoints in a folder, in the order of their steps."""
     if not parent.is_dir():
         return []
     return sorted(
@@ -270,7 +272,7 @@ def _checkpoints(parent: Path) -> list[Path]:
 
 
 def _same(expected: Any, found: Any, what: str) -> None:
-    """Both sets of names are equal, or an InputError names one that is not in both."""
+    """Compare two sets of names. Raises InputError that names one that is not in both."""
     for names, fault in (
         (set(expected) - set(found), "is missing"),
         (set(found) - set(expected), "is not expected"),
@@ -281,12 +283,12 @@ def _same(expected: Any, found: Any, what: str) -> None:
 
 def _same_shape(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
     if tuple(tensor.shape) != tuple(shape):
-        what = f"{name} has shape {tuple(tensor.shape)}, expected is {tuple(shape)}"
+        what = f"{name} has shape {tuple(tensor.shape)}, but {tuple(shape)} is expected"
         raise InputError(OPTIMIZER, what, CURE)
 
 
 def _lists(value: Any) -> Any:
-    """A generator's state with lists instead of numpy arrays; numpy accepts both."""
+    """Replace numpy arrays in a generator's state by lists; numpy accepts both."""
     if isinstance(value, dict):
         return {key: _lists(item) for key, item in value.items()}
     return value.tolist() if hasattr(value, "tolist") else value

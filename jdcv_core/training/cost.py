@@ -1,8 +1,8 @@
-"""Estimates of what training will need, before anything runs: operations, memory, hours.
+"""Estimate the operations, memory and hours of training before anything runs.
 
-Operations are those of matrix products; a multiplication with its addition is two. Attention is
-counted in full, although a causal kernel may skip the masked half, because the papers that these
-figures are compared with count it so (Chowdhery et al. 2022, "PaLM", appendix B).
+Operations are counted in matrix products; a multiplication and its addition are two operations.
+Attention is counted in full, although a causal kernel may skip the masked half, because the papers
+to which these figures are compared count it in full (Chowdhery et al. 2022, "PaLM", appendix B).
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Kind = Literal["cpu", "cuda"]
 
 SHARE_HERE = 0.4
 """Part of `matmul_rate` that a training step reaches on a CPU. GPT-2 (124M, a row of 512 tokens,
-fp32, one thread of a busy two-core machine) reached 0.59 in full tuning, 0.51 with LoRA, and 0.44
-and 0.32 with dropout, for which a CPU has no fused attention. These include AdamW, once in 8
-micro-batches."""
+fp32, one thread of a busy two-core machine) reached 0.59 in full tuning and 0.51 with LoRA. With
+dropout, for which a CPU has no fused attention, it reached 0.44 and 0.32. AdamW is included, once
+in 8 micro-batches."""
 SHARE_GPU = 0.18
 """Part of a GPU's nominal dense bf16 rate that a training step reaches. GPT-2 (124M, 8 chunks of
 1,024 tokens) on an H200, nominally 989 TFLOP/s, reached 0.179 in full tuning and 0.108 with LoRA
-(`benchmarks/training_step.py`). Large models that were trained well reached 0.21 to 0.46
-(Chowdhery et al. 2022, table 3); short chunks reach less."""
+(`benchmarks/training_step.py`). Efficient training of large models reached 0.21 to 0.46 (Chowdhery
+et al. 2022, table 3). Short chunks reach less."""
 IN_PASSING = 40
-"""Bytes a token and width that the backward of a layer with adapters needs in addition to the kept
-tensors; measured on GPT-2 of 4 and 12 layers, where it is 32 to 48."""
+"""Bytes per token and unit of width that the backward pass of a layer with adapters needs in
+addition to the kept tensors. Measured on GPT-2 of 4 and 12 layers, where it is 32 to 48."""
 SIDES = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the matrices of `matmul_rate`: large enough for the full rate."""
 
@@ -44,15 +44,17 @@ SIDES = {"cpu": 1024, "cuda": 8192}
 class Work:
     """The work of one row of an experiment, over all its seeds.
 
-    tuning:        what is trained of the encoder
-    tokens:        that the encoder processes in training; frozen: those of each document once
-    eval_tokens:   that it processes forward only, for validation and test
-    row_tokens:    of a usual chunk, special tokens included
-    rows:          chunks that the encoder processes before a backward, and so are kept in memory
-    parameters:    of encoder, adapters and scorer
-    trained:       how many of these are trained
-    checkpointing: gradient checkpointing
-    bf16:          autocast to bf16; the weights stay fp32 either way
+    tuning:        which part of the encoder is trained
+    tokens:        tokens that the encoder processes in training; if it is frozen, the tokens of
+                   each document once
+    eval_tokens:   tokens of forward passes without training, for validation and test
+    row_tokens:    tokens of a usual chunk, special tokens included
+    rows:          chunks that the encoder processes before a backward pass; their activations are
+                   in memory together
+    parameters:    number of parameters of encoder, adapters and scorer
+    trained:       number of these that are trained
+    checkpointing: whether gradient checkpointing is on
+    bf16:          whether the encoder runs under bf16 autocast; the weights are fp32 in any case
     """
 
     name: str
@@ -69,8 +71,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Estimate:
-    """flops: of all the work; bytes: the most that is in memory at once; the values of a GPU are
-    None if no GPU was given."""
+    """An estimate of cost.
+
+    flops counts all operations, and bytes is the peak of memory. The values of a GPU are None if no
+    GPU was given.
+    """
 
     work: Work
     flops: float
@@ -82,7 +87,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Forward:
-    """Operations of one row forward: products with weights, and products of activations."""
+    """Operations of one row's forward pass: products with weights and products of activations."""
 
     weights: int
     attention: int
@@ -95,14 +100,14 @@ class Forward:
 def skeleton_of(
     encoder: Encoder, tuning: Tuning, rank: int = 8, alpha: float = 16.0, dropout: float = 0.0
 ) -> nn.Module:
-    """`lora_tuning.trainable_module` on the meta device, so that no weights are loaded.
+    """Make `lora_tuning.trainable_module` on the meta device, so that no weights are loaded.
 
     Raises InputError for an encoder whose module cannot be made without weights.
     """
     if encoder.network.skeleton is None:
         raise InputError(
             f"estimate of {encoder.name}",
-            "its module cannot be made without its weights, to be counted",
+            "its parameters cannot be counted without loading its weights",
             "leave estimate=true out, or give another encoder",
         )
     skeleton = encoder.network.skeleton().requires_grad_(tuning == "full")
@@ -118,13 +123,13 @@ def estimate(
     kind: Kind = "cpu",
     gpu_tflops: float | None = None,
 ) -> Estimate:
-    """Operations, memory and hours of the work, on this machine and on a GPU.
+    """Estimate operations, memory and hours of the work, on this machine and on a GPU.
 
-    skeleton:   of `skeleton_of`; only its mode, `train()` or `eval()`, is changed
+    skeleton:   result of `skeleton_of`; only its mode, `train()` or `eval()`, is changed
     here:       rate of matrix products on this machine, FLOP/s, from `matmul_rate`
-    kind:       of the device of this machine
-    gpu_tflops: nominal dense bf16 TFLOP/s of a GPU (data sheets give twice that for sparse
-                matrices); on it the work is assumed to run in bf16
+    kind:       kind of the device of this machine
+    gpu_tflops: nominal dense bf16 TFLOP/s of a GPU (data sheets often show twice that, the rate for
+                sparse matrices). The work on the GPU is assumed to run in bf16
 
     hours = flops / (rate * share) / 3600, where share is SHARE_HERE for a CPU and SHARE_GPU for a
     GPU. Loading, tokenizing and the products of the scorer are not included.
@@ -142,14 +147,14 @@ def estimate(
 
 
 def training_flops(work: Work, skeleton: nn.Module) -> float:
-    """Operations of the whole work.
+    """Count the operations of the whole work.
 
-    With W, F and A the operations of one forward with trained weights, with frozen weights and of
-    attention:
+    Let W, F and A be the operations of one forward pass in products with trained weights, in
+    products with frozen weights, and in attention. Training then needs
     frozen  F + A
     full    3 W + 3 A: the backward of a product is two products (Kaplan et al. 2020, section 2.1)
     lora    3 W + 2 F + 3 A: a frozen weight needs no gradient, but its input does
-    Checkpointing adds a forward. Validation and test are forward only.
+    Checkpointing adds one forward pass. Validation and test need only forward passes.
     """
     forward = forward_flops(skeleton, work.row_tokens)
     per_row = float(forward.total)
@@ -165,9 +170,9 @@ def training_flops(work: Work, skeleton: nn.Module) -> float:
 
 
 def forward_flops(skeleton: nn.Module, tokens: int) -> Forward:
-    """Operations of one row of so many tokens through a module on the meta device.
+    """Count the operations of a forward pass of one row of tokens, with a module on "meta".
 
-    For GPT-2 these are 24 layers tokens width^2 and 4 layers tokens^2 width.
+    For GPT-2 the counts are 24 layers tokens width^2 and 4 layers tokens^2 width.
     """
     with torch.no_grad(), torch.device("meta"), FlopCounterMode(display=False) as counter:
         skeleton(**_inputs(1, tokens))
@@ -177,18 +182,18 @@ def forward_flops(skeleton: nn.Module, tokens: int) -> Forward:
 
 
 def memory(work: Work, skeleton: nn.Module, kind: Kind) -> float:
-    """The most bytes that are in memory at once during a step.
+    """Estimate the peak of memory during a step, in bytes.
 
-    These are weights and the state of AdamW: 4 bytes a parameter, and for a trained one 4 more of
-    gradient and 8 of moments; plus the larger of
-    - what autograd keeps of a forward, see `kept_bytes`. With checkpointing, only the input of each
-      layer, in fp32, and what one layer keeps (Chen et al. 2016) or the bf16 copies of what is
-      trained. With LoRA also IN_PASSING for gradients of activations; otherwise these fit into the
-      room of weight gradients that do not exist yet
-    - on CUDA, one more copy of what is trained, while AdamW updates all of it together
-    If the encoder is frozen, nothing is kept, and what one layer would keep is the estimate of what
-    a layer needs while it computes.
-    Within 30% of the peak of real steps (measured; tests/training/test_cost.py).
+    Weights and the state of AdamW need 4 bytes for each parameter, and for each trained parameter 4
+    more for its gradient and 8 for its moments. The larger of these two is added:
+    - the tensors that autograd keeps of a forward pass, see `kept_bytes`. With checkpointing, these
+      are only the input of each layer, in fp32, and the larger of what one layer keeps (Chen et al.
+      2016) and the bf16 copies of trained weights. LoRA adds IN_PASSING for the gradients of
+      activations; in full tuning, weight gradients that do not exist yet leave room for these
+    - on CUDA, one more copy of the trained weights, because AdamW updates all of them together
+    If the encoder is frozen, autograd keeps nothing, and the tensors that one layer would keep
+    stand for the memory that a layer needs while it computes.
+    The estimate is within 30% of the peak of real steps (measured; tests/training/test_cost.py).
     """
     weights = 4.0 * work.parameters + 12.0 * work.trained
     kept = float(kept_bytes(skeleton, work.rows, work.row_tokens, work.bf16, kind))
@@ -206,16 +211,16 @@ def memory(work: Work, skeleton: nn.Module, kind: Kind) -> float:
 
 
 def kept_bytes(skeleton: nn.Module, rows: int, tokens: int, bf16: bool, kind: Kind) -> int:
-    """Bytes that autograd keeps of a forward [row token] until its backward.
+    """Count the bytes that autograd keeps of a forward pass [row token] for the backward pass.
 
-    They are counted on tensors that have shapes but no memory, for any architecture, and include
-    the bf16 copies of weights that autocast makes. On CUDA, attention is fused and never keeps its
-    [token token] matrix. A CPU has no fused attention with dropout; if the model has dropout, the
-    matrix is kept several times.
+    The bytes are counted on meta tensors (shapes without memory), for any architecture, and include
+    the bf16 copies of weights that autocast makes. On CUDA, attention is fused and does not keep
+    its [token token] matrix. A CPU has no fused attention with dropout; if the model has dropout,
+    that matrix is kept several times.
 
-    For GPT-2 with fused attention it is 36 bytes a layer, token and width: the 34 of Korthikanti et
-    al. 2022 (equation 2 without its attention term) less 2 for dropout masks, plus 4 because
-    autocast leaves the residual stream in fp32.
+    GPT-2 with fused attention keeps 36 bytes per layer, token and unit of width: the 34 of
+    Korthikanti et al. 2022 (equation 2 without its attention term) less 2 for dropout masks, plus 4
+    because autocast leaves the residual stream in fp32.
     """
     from torch._subclasses import FakeTensorMode
 
@@ -237,12 +242,12 @@ def kept_bytes(skeleton: nn.Module, rows: int, tokens: int, bf16: bool, kind: Ki
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=bf16)
         with saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
             states = functional_call(skeleton, state, (), _inputs(rows, tokens))
-    del states  # until here it holds what was kept, so no address is used twice
+    del states  # it kept the tensors alive, so that no address was used twice
     return sum(size for storage, size in kept.items() if storage not in own)
 
 
 def matmul_rate(device: str, bf16: bool, seconds: float = 0.5) -> float:
-    """FLOP/s of square matrix products on a device: the fastest of those made in `seconds`."""
+    """Measure the FLOP/s of square matrix products on a device: the fastest within `seconds`."""
     kind = torch.device(device).type
     side = SIDES.get(kind, SIDES["cuda"])
     matrix = torch.randn(side, side, dtype=torch.bfloat16 if bf16 else torch.float32, device=device)
@@ -265,9 +270,9 @@ def synchronize(device: str) -> None:
 
 
 def _inputs(rows: int, tokens: int) -> dict[str, object]:
-    """Ids, and a mask [row head query key] in a form that the model does not inspect.
+    """Make ids and a mask [row head query key], whose values the model does not inspect.
 
-    There is no cache, as in training; it would copy keys and values.
+    The cache is off, as in training; a cache would copy keys and values.
     """
     return {
         "use_cache": False,

@@ -1,6 +1,6 @@
-"""Training of one model by several processes, which torchrun starts; each has a share of a batch.
+"""Train one model in several processes, started by torchrun; each processes a share of a batch.
 
-With one process all functions do nothing, so the loop is the same for one and for sixteen.
+With one process, the functions do nothing, so the loop is the same for any number of processes.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torch import Tensor, nn
 from jdcv_core.errors import InputError
 
 PATIENCE = timedelta(hours=12)
-"""How long a process waits for process 0, which may be encoding a corpus. If one fails, torchrun
-ends the others at once."""
+"""How long a process waits for process 0, which may be encoding a corpus. If a process fails,
+torchrun ends the others immediately."""
 
 
 def world() -> int:
-    """The number of processes."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This process's number, from 0. Only process 0 writes files and prints."""
+    """Return this process's number, from 0. Only process 0 writes files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -49,7 +49,7 @@ def processes() -> Iterator[None]:
         if local >= torch.cuda.device_count():
             raise InputError(
                 f"torchrun, process {local}",
-                f"there are {torch.cuda.device_count()} CUDA devices for it",
+                f"this machine has {torch.cuda.device_count()} CUDA devices",
                 f"start at most {torch.cuda.device_count()} processes on this machine",
             )
         torch.cuda.set_device(local)
@@ -58,18 +58,18 @@ def processes() -> Iterator[None]:
         dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield
-        wait()  # process 0 holds the store that the others still use
+        wait()  # process 0 runs the key-value store that the others still use
     finally:
-        gc.collect()  # a wrapped model that still exists keeps threads of the group alive
+        gc.collect()  # a wrapped model that is still in memory keeps threads of the group alive
         dist.destroy_process_group()
 
 
 def wrap(model: nn.Module, sharded: bool) -> nn.Module:
-    """The model in a wrapper for several processes; the model itself with one process.
+    """Wrap the model for several processes; with one process, return the model itself.
 
     sharded=False: DistributedDataParallel; each process holds all weights
-    sharded=True:  FSDP2; each process holds a part of every layer (for gpt2-xl and its optimiser
-                   state)
+    sharded=True:  FSDP2; each process holds a part of every layer (for gpt2-xl, whose optimiser
+                   state may not fit on one GPU)
     """
     if world() == 1:
         return model
@@ -88,7 +88,7 @@ def wrap(model: nn.Module, sharded: bool) -> nn.Module:
 
 @contextmanager
 def gradients_later(model: nn.Module, later: bool) -> Iterator[None]:
-    """If `later`, a backward only adds to this process's gradients, without an exchange."""
+    """If `later`, a backward pass adds to this process's gradients and exchanges nothing."""
     if world() == 1:
         yield
     elif isinstance(model, nn.parallel.DistributedDataParallel):
@@ -103,17 +103,17 @@ def gradients_later(model: nn.Module, later: bool) -> Iterator[None]:
 
 
 def share(index: Tensor) -> tuple[Tensor, bool]:
-    """This process's part of a batch [pair], and whether it is real.
+    """Return this process's part of a batch [pair], and whether that part is real.
 
-    If a batch has fewer pairs than there are processes, some have none. They take its first pair,
-    so that they make the same calls as the others, and must not count it.
+    If there are more processes than pairs, some processes have no pair. They get the first pair of
+    the batch, so that they make the same calls as the others, and the caller must not count it.
     """
     mine = index[rank() :: world()]
     return (mine, True) if len(mine) else (index[:1], False)
 
 
 def total(values: list[float]) -> list[float]:
-    """The sum of each value over all processes, in float64."""
+    """Sum each value over all processes, in float64."""
     if world() == 1:
         return values
     tensor = torch.tensor(values, dtype=torch.float64, device=_device())
@@ -133,12 +133,12 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def gather_rows(values: np.ndarray) -> np.ndarray:
-    """The sum over all processes; each gives an array with its rows, and 0 in the others."""
+    """Sum an array over all processes; each process fills its own rows and leaves 0 elsewhere."""
     return np.array(total(values.tolist())) if world() > 1 else values
 
 
 def from_first(value: Any) -> Any:
-    """The value of process 0, which JSON can hold, on all processes."""
+    """Return the value of process 0, which must be representable in JSON, on all processes."""
     if world() == 1:
         return value
     import json
@@ -154,7 +154,7 @@ def from_first(value: Any) -> Any:
 
 @contextmanager
 def first_alone() -> Iterator[None]:
-    """Process 0 runs the block first, then the others, which find on disk what it has written."""
+    """Run the block in process 0 first; then the others run it and find its files on disk."""
     if rank() > 0:
         wait()
     yield
@@ -163,16 +163,16 @@ def first_alone() -> Iterator[None]:
 
 
 def wait() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have called this function."""
     total([0.0])
 
 
 def same_number(batches: list[list[int]], sharded: bool) -> list[list[int]]:
-    """The same number of batches on every process if weights are sharded, since each call is an
-    exchange between processes.
+    """Give every process the same number of batches if weights are sharded.
 
-    Missing batches are replaced by batches of the first chunk alone, at the end; the caller must
-    drop their results.
+    With sharded weights, the processes exchange data in every call. A process with fewer batches
+    gets extra batches at the end that consist of the first chunk; the caller must drop their
+    results.
     """
     if not sharded or world() == 1:
         return batches

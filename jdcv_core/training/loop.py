@@ -1,9 +1,10 @@
-"""The training loop. It can be killed at any instruction and ends in the same weights.
+"""The training loop. If it is killed and resumed, it ends with the same weights.
 
-An update depends on the seed, the step and the weights alone: its pairs are planned in advance
-(`sampling`), its rates are computed (`optimizer`), and its random numbers (dropout) get their own
-seed. So a checkpoint needs only the weights, the optimiser's state and the validation results so
-far, and a resumed training starts at once at the step of the checkpoint.
+An update depends only on the seed, the step, the weights and the optimiser's state: its pairs are
+planned in advance (`sampling`), its learning rates are computed from the step (`optimizer`), and
+its random numbers (dropout) are seeded for each step. Therefore a checkpoint holds only the
+weights, the optimiser's state and the validation results so far, and a resumed training starts
+directly at the checkpoint's step.
 """
 
 from __future__ import annotations
@@ -73,28 +74,29 @@ def train(
 
     model:             is trained in place; afterwards it has the best weights and is in eval mode
     train, validation: int [pair], indices into the model's pairs
-    seed:              of the order of pairs and of dropout. The global generators are left as they
-                       were
-    folder:            of checkpoints; if it holds one, training resumes from there. None: no
-                       checkpoints
+    seed:              seed of the order of pairs and of dropout. The states of the global
+                       generators are restored at the end
+    folder:            folder of checkpoints; if it holds one, training resumes from it. None means
+                       that no checkpoints are written
     config:            is written into each checkpoint; a checkpoint with another config is refused
     start:             callback, called once with the first step: 0, or the checkpoint's
     report:            callback, called with step and figures every `log_every` steps and at every
                        validation
     advance:           callback, called after each step, for a progress bar
 
-    The best weights are those with the highest weighted F1 on validation, with the cuts between
-    classes tuned on validation, too; among equal ones the earliest. The test pairs are not used.
+    The best weights are those with the highest weighted F1 on the validation pairs, where the cuts
+    between classes are tuned, too. If several validations have the same F1, the earliest is best.
+    The test pairs are not used.
 
-    Under several processes (`distributed.processes`) each takes its share of every batch. Without
-    dropout the losses equal those of one process, up to rounding.
+    With several processes (`distributed.processes`), each processes its share of every batch.
+    Without dropout, the losses equal those of one process up to rounding.
 
-    Raises InputError for settings out of range and for a checkpoint that is damaged or of another
-    training; Stopped, after a checkpoint was written, on SIGINT or SIGTERM.
+    Raises InputError for settings out of range and for a checkpoint that is damaged or belongs to
+    another training. Raises Stopped on SIGINT or SIGTERM, after it has written a checkpoint.
     """
     settings.check()
     if settings.batch < world():
-        what = f"there are {world()} processes to share it"
+        what = f"{world()} processes cannot share so few pairs"
         raise InputError(
             f"training.batch={settings.batch}", what, f"give training.batch={world()} or more"
         )
@@ -151,7 +153,7 @@ def train(
 def make_plan(
     model: Trainable, train: np.ndarray, settings: TrainingSettings, seed: int
 ) -> list[np.ndarray]:
-    """The pairs of each update, by labels, settings and seed; see `sampling`."""
+    """Plan the pairs of each update from labels, settings and seed; see `sampling`."""
     size = settings.batch * settings.accumulation
     if settings.balance is None:
         return natural_plan(train, model.costs(), size, settings.steps, seed)
@@ -167,22 +169,22 @@ def make_plan(
 
 
 def batches_of(model: Trainable, index: np.ndarray, size: int) -> tuple[Tensor, ...]:
-    """The pairs of one update in batches of `size`; pairs that share documents are in one batch."""
+    """Split one update's pairs into batches of `size`, pairs that share documents together."""
     pairs = torch.from_numpy(index)
     return pairs[model.arrange(pairs)].split(size)
 
 
 @torch.no_grad()
 def score_pairs(model: Trainable, index: Tensor) -> np.ndarray:
-    """The scores in [0, 1] of the pairs at `index`, float64 [pair]. `model` stays in eval mode.
+    """Score the pairs at `index`: float64 [pair] in [0, 1]. Leaves `model` in eval mode.
 
-    Under several processes each scores a part, and all of them get all scores.
+    With several processes, each scores a part of the pairs, and every process gets all scores.
     """
     model.eval()
     order = model.arrange(index)
     mine = order.tensor_split(world())[rank()]
     scores = np.zeros(len(index))
-    logits = model(index[mine if len(mine) else order[:1]])  # in step with the others
+    logits = model(index[mine if len(mine) else order[:1]])  # every process makes this call
     scores[mine.numpy()] = torch.sigmoid(logits.double()).cpu().numpy()[: len(mine)]
     return gather_rows(scores)
 
@@ -195,7 +197,7 @@ def _update(
     settings: TrainingSettings,
     stop: bool,
 ) -> tuple[float, float, bool]:
-    """One update by the mean loss of the pairs in all batches.
+    """Update the weights once by the mean loss of the pairs in all batches.
 
     Returns this loss, the norm of the gradient before clipping, and whether any process must stop.
     """
@@ -226,7 +228,7 @@ def _check_finite(loss: float, step: int) -> None:
 
 
 def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Trained) -> bool:
-    """Score the validation pairs and add a line to the course; returns whether it is the best."""
+    """Score the validation pairs and log a line to the course; return whether F1 is a new best."""
     scores = score_pairs(model, validation)
     labels = model.labels[validation].numpy()
     classes = classes_of(model.labels)
@@ -248,7 +250,7 @@ def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Train
 
 
 def _step_seed(seed: int, step: int) -> int:
-    """The seed of the random numbers of one update in one process."""
+    """Compute the seed of the random numbers of one update in one process."""
     return int(np.random.SeedSequence([seed, step, rank()]).generate_state(1, np.uint64)[0])
 
 

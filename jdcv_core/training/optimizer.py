@@ -9,17 +9,18 @@ from jdcv_core.training.settings import TrainingSettings
 
 
 def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
+    """Make AdamW (Loshchilov & Hutter 2019) over `parameter_groups`."""
     return torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate)
 
 
 def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict]:
-    """Up to four groups of the trained parameters: encoder or scorer, with weight decay or without.
+    """Split trained parameters into up to four groups: encoder or scorer, with or without decay.
 
-    The rate of the scorer, which includes the match head, is `head_factor` times that of the
-    pretrained encoder. Matrices and embeddings decay. Biases, gains of layer norms and single
-    numbers do not: decay would only move them away from the scale that the layer needs. Each group
-    has a `name` for messages and tests, and `highest`, its rate at the end of the warm-up.
+    The learning rate of the scorer, which includes the match head, is `head_factor` times that of
+    the pretrained encoder. Weight decay applies to matrices and embeddings. It does not apply to
+    biases, gains of layer norms and single numbers, because it would move them away from the scale
+    that the layer needs. Each group has a `name` for messages and tests, and `highest`, its rate at
+    the end of the warm-up.
     """
     groups: dict[str, dict] = {}
     for name, parameter in model.named_parameters():
@@ -41,10 +42,10 @@ def parameter_groups(model: nn.Module, settings: TrainingSettings) -> list[dict]
 
 
 def set_rate(optimizer: torch.optim.Optimizer, step: int, settings: TrainingSettings) -> float:
-    """Give each group its rate for the update `step` (from 0); returns the rate of the first group,
-    which is the encoder's if the encoder is trained.
+    """Set the learning rate of each group for the update `step` (counted from 0).
 
-    The rates depend on the step alone, so a resumed training has no schedule to restore.
+    The rates depend only on the step, so a resumed training has no schedule to restore. Returns the
+    rate of the first group, which is the encoder's if the encoder is trained.
     """
     share = rate_share(step, settings)
     for group in optimizer.param_groups:
@@ -53,7 +54,7 @@ def set_rate(optimizer: torch.optim.Optimizer, step: int, settings: TrainingSett
 
 
 def rate_share(step: int, settings: TrainingSettings) -> float:
-    """The share of the highest rate: it rises linearly in the warm-up, then falls linearly to 0.
+    """Return the share of the peak rate: it rises linearly in the warm-up, then falls to 0.
 
     >>> s = TrainingSettings(steps=10, warmup=0.2)
     >>> [round(rate_share(i, s), 2) for i in range(10)]

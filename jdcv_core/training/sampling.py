@@ -1,7 +1,7 @@
-"""Sampling: which pairs each update sees, planned before the first update; balanced or natural.
+"""Sampling: plan, before the first update, which pairs each update uses (balanced or natural).
 
-A plan depends on the labels, the settings and the seed alone. A resumed training makes the same
-plan again and continues at its step, so there is no sampler state to save, and nothing to replay.
+A plan depends only on the labels, the settings and the seed. A resumed training makes the same plan
+again and continues at its step, so a checkpoint needs no state of the sampler.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GOLDEN = (5**0.5 - 1) / 2
 def natural_plan(
     index: np.ndarray, lengths: np.ndarray, size: int, steps: int, seed: int
 ) -> list[np.ndarray]:
-    """The first `steps` of `endless_batches`: each class is as frequent as it is in the data."""
+    """Return the first `steps` of `endless_batches`: classes are as frequent as in the data."""
     batches = endless_batches(index, lengths, size, np.random.default_rng(seed))
     return [next(batches) for _ in range(steps)]
 
@@ -29,13 +29,13 @@ def natural_plan(
 def endless_batches(
     index: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Batches of `index`, pass after pass; each pass has every pair once, in an order of `rng`.
+    """Yield batches of `index` without end; each pass has every pair once, in an order from `rng`.
 
-    Pairs of similar length share a batch, so that there is less padding: each pass is shuffled, the
-    pairs of BUCKET batches at a time are sorted by length and cut into batches, and the batches of
-    the pass are shuffled. One batch of each pass may be smaller.
+    Pairs of similar length share a batch, which saves padding: each pass is shuffled, the pairs of
+    BUCKET batches at a time are sorted by length and cut into batches, and the batches of the pass
+    are shuffled. One batch of each pass may be smaller.
 
-    lengths: int [pair] of all pairs of the data, into which `index` points
+    lengths: int [pair], the lengths of all pairs of the data; `index` holds positions in it
 
     >>> batches = endless_batches(np.arange(5), np.ones(5), 2, np.random.default_rng(0))
     >>> sorted(pair for _ in range(3) for pair in next(batches).tolist())
@@ -61,24 +61,24 @@ def balanced_plan(
     target: Sequence[float],
     until: float = 1.0,
 ) -> list[np.ndarray]:
-    """Balanced sampling: batches whose class shares move from the natural ones to `target`.
+    """Balanced sampling: plan batches whose class shares move from the data's shares to `target`.
 
     index:  the pairs to draw from, as indices into `labels`
-    labels: int [pair], of all pairs of the data
+    labels: int [pair], the labels of all pairs of the data
     size:   pairs in an update
     target: shares of the classes, in the order of LABELS; they sum to 1. For labels of two classes,
             see `shares_of_classes`
     until:  share of the steps after which the target is reached (the change is linear)
 
-    The classes of all draws are chosen first, by a golden-ratio sequence: the class of draw g is
-    the one in whose share frac(offset + g * 0.618...) falls. Any part of such a sequence is evenly
-    spread, so after n draws the count of a class differs from its schedule by O(log n), not by the
-    square root of n as with independent draws. Within its class every pair is drawn once before any
-    is drawn again, in a new order in each pass. Ours; the shares 50/25/25 to 40/30/30 are the
-    prototype's.
+    First, the classes of all draws are chosen by a golden-ratio sequence: [0, 1] is divided into
+    the shares of the classes, and draw g gets the class in whose part frac(offset + g * 0.618...)
+    falls. Every part of this sequence is evenly spread, so after n draws the count of a class
+    differs from its schedule by O(log n), while independent draws differ by the square root of n.
+    Then the pairs of each class are drawn in passes: each pass draws every pair once, in a new
+    order. Ours; the shares 50/25/25 to 40/30/30 come from the prototype.
 
-    Raises InputError for a target that is no distribution, or that has a share for a class without
-    a pair.
+    Raises InputError for a target that is not a distribution, and for a positive share of a class
+    that has no pair.
 
     >>> labels = np.array([0, 0, 0, 0, 1, 2])
     >>> plan = balanced_plan(np.arange(6), labels, 10, 30, 0, [0.4, 0.3, 0.3], until=0.0)
@@ -116,7 +116,7 @@ def shares_of_classes(target: Sequence[float], classes: Sequence[int]) -> list[f
 def scheduled_shares(
     labels: np.ndarray, steps: int, target: Sequence[float], until: float = 1.0
 ) -> np.ndarray:
-    """The share of each class at each step, float [step class]; see `balanced_plan`.
+    """Return the share of each class at each step, float [step class]; see `balanced_plan`.
 
     >>> scheduled_shares(np.array([0, 0, 1, 2]), 3, [0.4, 0.3, 0.3]).round(3).tolist()
     [[0.5, 0.25, 0.25], [0.45, 0.275, 0.275], [0.4, 0.3, 0.3]]
@@ -130,7 +130,7 @@ def scheduled_shares(
         )
     if not 0 <= until <= 1:
         raise InputError(
-            f"training.balance_until {until}", "it is a share of the steps", "give 0 to 1"
+            f"training.balance_until {until}", "it is not a share of the steps", "give 0 to 1"
         )
     natural = np.bincount(labels, minlength=len(LABELS)) / max(1, len(labels))
     if ((natural == 0) & (goal > 0)).any():
@@ -145,7 +145,7 @@ def scheduled_shares(
 
 
 def _passes(pairs: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` draws from the pairs, pass after pass, each pass in a new order."""
+    """Draw `count` pairs in passes; each pass has every pair once, in a new order."""
     if count == 0:
         return np.empty(0, dtype=np.int64)
     rounds = -(-count // len(pairs))

@@ -1,4 +1,4 @@
-"""How a row of the table is trained."""
+"""Settings of how a row of the table is trained."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ class TrainingSettings:
     token_budget:  tokens that the encoder processes in training; if given, it sets `steps`
     batch:         pairs in one forward and backward pass
     accumulation:  batches in one update
-    balance:       final shares of No, Potential and Good Fit among the draws; null: as in the data.
-                   Labels of two classes take two shares, or leave out the middle one of three
+    balance:       final shares of No, Potential and Good Fit among the draws; null keeps the shares
+                   of the data. Labels of two classes take two shares, or the outer two of three
     balance_until: share of the steps after which these shares are reached
-    learning_rate: the highest rate of the encoder, reached after `warmup` and falling linearly to 0
-    head_factor:   the rate of the scorer is this many times as high
-    warmup:        share of the steps
-    weight_decay:  of AdamW, for matrices only
-    clip:          the largest norm of the gradient
-    precision:     of the encoder in training: fp32, bf16 (autocast) or auto (bf16 where it is fast)
-    gradient_checkpointing: less memory for about a third more time
-    lora_rank, lora_alpha, lora_dropout: of rows with `tuning: lora`
-    sharded:       FSDP2 instead of DDP under several processes
+    learning_rate: peak rate of the encoder, reached after `warmup`; it then falls linearly to 0
+    head_factor:   ratio of the scorer's learning rate to the encoder's
+    warmup:        share of the steps in which the rate rises
+    weight_decay:  weight decay of AdamW, for matrices only
+    clip:          largest norm of the gradient
+    precision:     precision of the encoder in training: fp32, bf16 (autocast), or auto (bf16 where
+                   the hardware multiplies it)
+    gradient_checkpointing: use less memory and about a third more time
+    lora_rank, lora_alpha, lora_dropout: settings of rows with `tuning: lora`
+    sharded:       use FSDP2 instead of DDP with several processes
     evaluate_every: steps between two validations; the best weights are kept
-    patience:      validations without a better result after which training stops; 0: never
+    patience:      stop after so many validations without a better result; 0 never stops early
     log_every:     steps between two reports of loss, rate and speed
     checkpoint_every: steps between two checkpoints of a row whose encoder is trained
     """
@@ -56,7 +57,7 @@ class TrainingSettings:
     checkpoint_every: int = 30
 
     def check(self) -> None:
-        """Raise InputError naming a setting that is out of its range."""
+        """Raise InputError that names a setting outside its range."""
         least = {
             "steps": 1, "batch": 1, "accumulation": 1, "learning_rate": 0, "head_factor": 0,
             "warmup": 0, "weight_decay": 0, "clip": 0, "lora_rank": 1, "lora_alpha": 0,
@@ -67,9 +68,9 @@ class TrainingSettings:
             value = getattr(self, name)
             if value < smallest:
                 raise InputError(
-                    f"training.{name}={value}", "that is too little", f"give {smallest} or more"
+                    f"training.{name}={value}", "it is too small", f"give {smallest} or more"
                 )
         for name in ("warmup", "lora_dropout"):
             if getattr(self, name) > 1:
                 cure = "it is a share: give 0 to 1"
-                raise InputError(f"training.{name}={getattr(self, name)}", "that is too much", cure)
+                raise InputError(f"training.{name}={getattr(self, name)}", "it is too large", cure)

@@ -30,17 +30,17 @@ Weights = Mapping[str, Tensor]
 class Trained:
     """The results of training so far, in plain values; a checkpoint holds them unchanged.
 
-    step:       updates done
+    step:       number of updates done
     thresholds: cuts between classes, tuned at the best validation
-    validation_weighted_f1, best_step: of the best validation
-    looks_without_better: validations since then
-    course:     a line every `log_every` steps (step, train_loss: mean since the last line,
-                learning_rate, gradient_norm) and at every validation (step, validation_loss: mean
-                squared error of the score, validation_weighted_f1)
-    losses:     of the updates since the last line
-    work:       tokens (each document counted once a batch) or pairs that were processed in
-                training; `unit` says which
-    seconds:    of training, without interruptions
+    validation_weighted_f1, best_step: weighted F1 and step of the best validation
+    looks_without_better: number of validations since the best one
+    course:     log lines, one every `log_every` steps (step, train_loss: mean since the last line,
+                learning_rate, gradient_norm) and one at every validation (step, validation_loss:
+                mean squared error of the score, validation_weighted_f1)
+    losses:     losses of the updates since the last line
+    work:       number of tokens (each document counted once a batch) or of pairs processed in
+                training; `unit` says which of the two
+    seconds:    seconds of training, without interruptions
     """
 
     step: int = 0
@@ -55,13 +55,13 @@ class Trained:
     seconds: float = 0.0
 
     def finished(self, settings: TrainingSettings) -> bool:
-        """Whether all steps are done, or `patience` has run out."""
+        """Return whether all steps are done or `patience` validations brought no better result."""
         patience = settings.patience
         return self.step >= settings.steps or 0 < patience <= self.looks_without_better
 
 
 def trained_weights(whole: nn.Module) -> dict[str, Any]:
-    """A copy of the trained weights by name, whole and on the CPU; {} on all processes but 0."""
+    """Copy the trained weights to the CPU, by name; on processes other than 0, return {}."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
     found = cast(dict[str, Tensor], get_model_state_dict(whole, options=options))
     return {name: weight.detach().clone() for name, weight in found.items()}
@@ -81,9 +81,9 @@ def save_training(
     best: Weights,
     config: Mapping[str, Any],
 ) -> None:
-    """Process 0 writes a checkpoint; the others wait for it. Unchanged best weights are linked.
+    """Write a checkpoint in process 0, while the others wait. Unchanged best weights are linked.
 
-    Raises InputError if it cannot be written; the previous checkpoint is whole then.
+    Raises InputError if it cannot be written; the previous checkpoint then remains complete.
     """
     weights = trained_weights(whole)
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
@@ -100,7 +100,7 @@ def save_training(
         facts = {
             "trained": asdict(trained),
             "optimizer": groups,
-            # Without the GPUs' states: every update seeds them, and their number may change.
+            # GPU states are left out: every update seeds them, and the number of GPUs may change.
             "random": checkpoints.random_state() | {"cuda": []},
         }
         checkpoints.save_checkpoint(folder, trained.step, files, facts, config, unchanged)
@@ -114,7 +114,10 @@ def restore_training(
     optimizer: torch.optim.Optimizer,
     config: Mapping[str, Any],
 ) -> tuple[Trained, Weights]:
-    """Restore everything from a verified checkpoint; InputError if it is of another training."""
+    """Restore a training from a verified checkpoint.
+
+    Raises InputError if the checkpoint belongs to another training.
+    """
     checkpoint = checkpoints.load_checkpoint(found)
     for key, value in config.items():
         if checkpoint.config.get(key) != value:

@@ -25,20 +25,20 @@ from jdcv_core.training.pairs import PairTensors, PairTokens, StoredVectors
 from jdcv_core.types import ChunkVectors
 
 TOGETHER = 256
-"""Pairs that a scorer sees at once."""
+"""Number of pairs that a scorer processes at once."""
 
 
 class Trainable(nn.Module):
     """A scorer and the source of its chunk vectors.
 
     scorer: turns the chunk vectors of both sides into one logit a pair
-    labels: int [pair], of all pairs of the data
+    labels: int [pair], the labels of all pairs of the data
     unit:   what `work` counts: "tokens" or "pairs"
     """
 
     unit = "pairs"
     sharded = False
-    """Whether the weights are spread over processes (FSDP), which then must make the same calls."""
+    """Whether the weights are split over processes (FSDP); all of them must make the same calls."""
 
     def __init__(self, scorer: nn.Module, labels: Tensor) -> None:
         super().__init__()
@@ -46,11 +46,11 @@ class Trainable(nn.Module):
         self.labels = labels
 
     def forward(self, index: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The logits of the pairs at `index`, [pair]; with their labels, the losses, [pair].
+        """Return the logits of the pairs at `index`, [pair], or, given their labels, the losses.
 
         The scorer sees at most TOGETHER pairs at once, and fewer where a very long document would
         stretch the padding of the others (`scoring.parts_within`). Each pair has its own value, so
-        the parts change neither the sum of the losses nor its gradient, but for rounding.
+        the parts change the losses and the gradient by rounding only.
         """
         sides = self.sides(index)
         values: list[Tensor] = []
@@ -67,30 +67,30 @@ class Trainable(nn.Module):
         return torch.cat(values)[torch.argsort(order).to(values[0].device)]
 
     def parts(self, index: Tensor) -> list[Tensor]:
-        """Positions in `index`, [pair], in the parts that the scorer sees at once."""
+        """Split positions in `index`, [pair], into the parts that the scorer sees at once."""
         if self.sharded:  # every process must call the scorer as often as the others
             return list(torch.arange(len(index)).split(TOGETHER))
         sizes = list(zip(*self.chunk_counts(index), strict=True))
         return [torch.tensor(part) for part in parts_within(sizes, TOGETHER)]
 
     def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
-        """The numbers of JD chunks and of CV chunks of the pairs at `index`."""
+        """Count the JD chunks and the CV chunks of the pairs at `index`."""
         raise NotImplementedError
 
     def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
-        """For the pairs at `index`: positions in it → the chunk vectors of JDs and CVs."""
+        """Return a function from positions in `index` to the chunk vectors of JDs and CVs."""
         raise NotImplementedError
 
     def costs(self) -> np.ndarray:
-        """The cost of each pair, int [pair], for batches of similar length."""
+        """Return the cost of each pair, int [pair], by which batches are made."""
         raise NotImplementedError
 
     def arrange(self, index: Tensor) -> Tensor:
-        """Positions in `index`, [pair], in the order in which the pairs cost least in batches."""
+        """Order the positions in `index`, [pair], so that batches of neighbours are cheap."""
         return torch.from_numpy(np.argsort(self.costs()[index.numpy()], kind="stable"))
 
     def work(self, index: Tensor) -> int:
-        """The number of `unit`s of the pairs at `index` as one batch."""
+        """Count the `unit`s of the pairs at `index` when they are processed as one batch."""
         return len(index)
 
 
@@ -115,15 +115,16 @@ class OnVectors(Trainable):
 class OnTokens(Trainable):
     """An encoder and a scorer on the tokens of chunks; both may be trained.
 
-    Each document of a call is encoded once, however many of its pairs have it, in micro-batches of
-    similar length. Chunk vectors are whitened with a mean and a matrix that were fitted before
-    training and stay fixed, so that training starts from exactly the scores of the frozen encoder.
+    Within a call, each document is encoded once, even if several pairs contain it, in micro-batches
+    of chunks of similar length. Chunk vectors are whitened with a mean and a matrix that are fitted
+    before training and stay fixed, so that training starts from exactly the scores of the frozen
+    encoder.
 
-    module:    of the encoder, in fp32; parameters with `requires_grad` are trained
+    module:    the encoder's module, in fp32; parameters with `requires_grad` are trained
     encoder:   defines how tokens become vectors, the device, and the tokens of a micro-batch
-    whitening: fitted on vectors of the untrained encoder
-    precision: "bf16" runs the encoder under autocast, with fp32 weights; "auto": bf16 on CUDA and
-               on a processor with bf16 products
+    whitening: whitening fitted on vectors of the untrained encoder
+    precision: "bf16" runs the encoder under autocast, with fp32 weights; "auto" means bf16 on CUDA
+               and on a processor with instructions for bf16 products
     checkpointing: see `lora_tuning.save_memory`
     """
 
@@ -165,7 +166,7 @@ class OnTokens(Trainable):
         return lambda at: (vectors.take(row[0, at]), vectors.take(row[1, at]))
 
     def encode(self, documents: Tensor) -> StoredVectors:
-        """The whitened chunk vectors of documents (rows of the data), each encoded once."""
+        """Return the whitened chunk vectors of documents (rows of the data), each encoded once."""
         rows = documents.tolist()
         chunks = [chunk for row in rows for chunk in self.data.chunks[row]]
         network = self.encoder.network
@@ -178,7 +179,8 @@ class OnTokens(Trainable):
                 found.append(network.vectors(self.module, ids, mask, own).float())
         order = [i for batch in batches for i in batch]
         vectors, added = torch.cat(found).tensor_split([len(chunks)])
-        vectors = vectors + 0.0 * added.sum()  # so that its backward runs on every process
+        # Added batches take part in the backward pass, so that every process makes the same calls.
+        vectors = vectors + 0.0 * added.sum()
         vectors = (vectors - self.mean) @ self.matrix  # in the batches' order
         place = torch.empty(len(chunks), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(chunks))

@@ -34,7 +34,7 @@ class AttentionPooling(nn.Module):
         mask: Bool[Tensor, "pair chunk"],
         bias: Float[Tensor, "pair chunk"] | None = None,
     ) -> Float[Tensor, "pair dim"]:
-        """bias: is added to the logits of the weights; None: nothing is."""
+        """Pool the chunks. bias is added to the logits of the weights; None adds nothing."""
         logits = self.importance(torch.tanh(self.hidden(x)))[..., 0]  # [pair chunk]
         logits = logits if bias is None else logits + bias
         weights = logits.masked_fill(~mask, float("-inf")).softmax(-1)  # [pair chunk]

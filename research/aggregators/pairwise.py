@@ -1,4 +1,4 @@
-"""From the matrix of all (JD chunk, CV chunk) comparisons to one logit.
+"""Scorers that reduce the matrix of all (JD chunk, CV chunk) comparisons to one logit.
 
 Padding and the order of chunks have no effect.
 """
@@ -17,7 +17,7 @@ HOW = ("max", "topk", "sum")
 
 
 class PooledPairs(nn.Module):
-    """The match head's cosines of all chunk pairs are pooled, then scaled and shifted.
+    """Pool the match head's cosines of all chunk pairs, then scale and shift the result.
 
         logit = scale * pool(c) + bias        c_ik = cos(A u_i, B v_k)
 
@@ -27,10 +27,10 @@ class PooledPairs(nn.Module):
          "sum":  sum of c / sqrt(number of chunk pairs) (after BERT-SumP, Dai & Callan 2019)
     k:   of "topk"
 
-    A plain sum would score documents by their length: the cosines of n unrelated chunk pairs add up
-    to about +-sqrt(n). Divided by sqrt(n), their spread is the same for every n, and evidence from
-    many pairs still adds up, which it does not in a mean. The bias is added once, not n times.
-    Cosines are pooled and not scores, so the score stays in (0, 1).
+    A plain sum would depend on the length of documents: the cosines of n unrelated chunk pairs add
+    up to about +-sqrt(n). After division by sqrt(n), their spread is the same for every n, while
+    evidence from many pairs still accumulates (in a mean it does not). The bias is added once, not
+    n times. Cosines are pooled instead of scores, so the score stays in (0, 1).
     `jdcv_core.scoring.MeanPairs` is the mean over pairs (of scores).
 
     Returns [pair]. With one chunk a side, all three equal the match head, trained or not.
@@ -47,7 +47,7 @@ class PooledPairs(nn.Module):
         if how not in HOW:
             raise InputError(f"how={how}", "there is no such pooling", nearest(how, list(HOW)))
         if k < 1:
-            raise InputError(f"k={k}", "that is too few", "give 1 or more")
+            raise InputError(f"k={k}", "it is too small", "give 1 or more")
         self.how, self.k = how, 1 if how == "max" else k
         self.head = MatchHead(dim)
 
@@ -76,8 +76,8 @@ class MaxSim(nn.Module):
         s     = (mean_i max_k c_ik + mean_k max_i c_ik) / 2        c_ik = cos(A u_i, B v_k)
         logit = scale * s + bias
 
-    The paper has one way, from the tokens of the query, and sums over them; with a mean, long
-    documents do not score higher. A and B start as the identity.
+    The paper uses one direction, from the tokens of the query, and sums over them. Here means are
+    used, so that long documents do not score higher. A and B start as the identity.
 
     dim: width of the chunk vectors
 
@@ -131,9 +131,9 @@ class SimilarityHistogram(nn.Module):
     def __init__(self, dim: int, bins: int = 11, width: float | None = None) -> None:
         super().__init__()
         if bins < 2:
-            raise InputError(f"bins={bins}", "that is too few", "give 2 or more")
+            raise InputError(f"bins={bins}", "it is too small", "give 2 or more")
         if width is not None and width <= 0:
-            raise InputError(f"width={width}", "a kernel needs a width", "give more than 0")
+            raise InputError(f"width={width}", "it must be positive", "give more than 0")
         self.width = 2 / (bins - 1) if width is None else width
         self.register_buffer("centres", torch.linspace(-1, 1, bins))
         self.head = MatchHead(dim)
@@ -155,7 +155,7 @@ class SimilarityHistogram(nn.Module):
         return masked_mean(torch.log1p(frequency), mask)
 
     def _as_cosine(self) -> Float[Tensor, " bin"]:
-        """argmin over w of the sum of (w . h(c) - c)^2 over single cosines c from -1 to 1."""
+        """Find the w with the least sum of (w . h(c) - c)^2 over cosines c from -1 to 1."""
         single = torch.linspace(-1, 1, 201)[:, None, None]
         real = torch.ones_like(single, dtype=torch.bool)
         histogram = self._histogram(single, real, real[..., 0])
@@ -163,5 +163,5 @@ class SimilarityHistogram(nn.Module):
 
 
 def cosines(head: MatchHead, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"]:
-    """cos(A u_i, B v_k) of all chunk pairs; 0 where one of the two is padding."""
+    """Compute cos(A u_i, B v_k) of all chunk pairs; 0 where one of the two is padding."""
     return head.cosines(real_only(jd), real_only(cv))

@@ -23,11 +23,12 @@ class Pooled(nn.Module):
     how:  "first":     the first chunk, as if the document ended there (BERT-FirstP, Dai & Callan
                        2019)
           "random":    one chunk, chosen by a hash of the document's id, so that it is the same in
-                       training and test, in every batch and pair (ours; the value of any one chunk)
+                       training and test, in every batch and pair (ours; it measures how much a
+                       single random chunk can tell)
           "mean":      the mean of the chunk vectors
           "attention": `AttentionPooling`, one for each side, which starts as the mean (Yang et al.
                        2016; PARADE-Attn, Li et al. 2020)
-    seed: of "random"
+    seed: seed of "random"
 
     Returns [pair]. With one chunk a side all of them equal the match head. The order of chunks has
     no effect on "mean" and "attention". Raises InputError for an unknown name.
@@ -70,10 +71,11 @@ class PolyCodes(nn.Module):
         y     = sum_m b_m y_m       b   = softmax over codes m of u . y_m / sqrt(dim)
         logit = head(u, y)          u   = mean of the JD's chunks
 
-    Learned codes c_m read the CV, and the JD reads what they found. The codes start small and
-    different, so y starts near the mean of the CV's chunks. The paper scores u . y; here the match
-    head compares them, as in all rivals. The paper has no sqrt(dim) in b. Whitened vectors are
-    about that long; without it the softmax would give all weight to one code.
+    Each learned code c_m attends to the chunks of the CV, and the JD attends to the results y_m.
+    The codes start small and different, so y starts near the mean of the CV's chunks. The paper
+    scores u . y; here the match head compares u and y, as in all rivals. The paper does not divide
+    by sqrt(dim) in b. The length of whitened vectors is about sqrt(dim), so without the division
+    the softmax would give all weight to one code.
 
     dim:   width of the chunk vectors
     codes: number of codes
@@ -91,7 +93,7 @@ class PolyCodes(nn.Module):
     def __init__(self, dim: int, codes: int = 16) -> None:
         super().__init__()
         if codes < 1:
-            raise InputError(f"codes={codes}", "that is too few", "give 1 or more")
+            raise InputError(f"codes={codes}", "it is too small", "give 1 or more")
         self.codes = nn.Parameter(torch.randn(codes, dim) / dim)
         self.head = MatchHead(dim)
 
@@ -105,9 +107,9 @@ class PolyCodes(nn.Module):
 
 
 def real_at(side: ChunkVectors, place: Int[Tensor, " pair"]) -> Float[Tensor, "pair dim"]:
-    """The chunk vector at a place among each document's real chunks, counted from 0."""
+    """Return the chunk vector at a position among each document's real chunks, counted from 0."""
     counted = side.mask.cumsum(1) > place[:, None]
-    slot = counted.int().argmax(1)  # the first slot up to which there are place + 1 real chunks
+    slot = counted.int().argmax(1)  # the first slot with place + 1 real chunks up to it
     return side.vectors[torch.arange(len(slot), device=slot.device), slot]
 
 
@@ -116,12 +118,12 @@ def attend(
     source: Float[Tensor, "pair k dim"],
     mask: Bool[Tensor, "pair k"],
 ) -> Float[Tensor, "pair i dim"]:
-    """For each query, the mean of source weighted by the softmax over real k of query . source."""
+    """Average source for each query, weighted by the softmax over real k of query . source."""
     logits = einsum(query, source, "pair i dim, pair k dim -> pair i k")
     padded = rearrange(~mask, "pair k -> pair 1 k")
     return logits.masked_fill(padded, float("-inf")).softmax(-1) @ source
 
 
 def _number(document: str, seed: int) -> int:
-    """An integer below 2**32 that depends on the id and the seed alone."""
+    """Hash the id and the seed to an integer below 2**32."""
     return int.from_bytes(hashlib.sha256(f"{seed} {document}".encode()).digest()[:4], "big")

@@ -1,4 +1,4 @@
-"""Scorers with a network that reads the chunk vectors of one document; the match head compares.
+"""Scorers with a network that reads the chunk vectors of each document before the match head.
 
 The output of the network is added to the mean of the chunks through a matrix that starts as 0, so
 an untrained reader is the match head on mean vectors. The same network reads both sides.
@@ -27,15 +27,15 @@ class ParadeTransformer(nn.Module):
     paper there are no positions, so the order of chunks has no effect.
 
     dim:     width of the chunk vectors
-    layers, heads: of the transformer; dim must be a multiple of heads
+    layers, heads: sizes of the transformer; dim must be a multiple of heads
     inner:   hidden width of its feed-forward layers
-    dropout: of attention weights, feed-forward layers and residual additions, in training
+    dropout: rate for attention weights, feed-forward layers and residual additions, in training
 
     Returns [pair]. Raises ValueError if dim is not a multiple of heads.
 
     >>> jd = ChunkVectors.pad({"jd:1": torch.eye(4)[:2]}, ["jd:1"])
     >>> cv = ChunkVectors.pad({"cv:1": torch.eye(4)[:1]}, ["cv:1"])
-    >>> round(ParadeTransformer(4).eval()(jd, cv).item(), 2)  # untrained: of mean vectors
+    >>> round(ParadeTransformer(4).eval()(jd, cv).item(), 2)  # untrained, so on mean vectors
     3.04
     """
 
@@ -44,7 +44,7 @@ class ParadeTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if dim % heads:
-            raise ValueError(f"dim {dim} is no multiple of heads {heads}")
+            raise ValueError(f"dim {dim} is not a multiple of heads {heads}")
         layer = nn.TransformerEncoderLayer(
             dim, heads, inner, dropout, "gelu", batch_first=True, norm_first=True
         )
@@ -82,7 +82,7 @@ class RecurrentReader(nn.Module):
 
     >>> jd = ChunkVectors.pad({"jd:1": torch.eye(2)}, ["jd:1"])
     >>> cv = ChunkVectors.pad({"cv:1": torch.eye(2)[:1]}, ["cv:1"])
-    >>> round(RecurrentReader(2)(jd, cv).item(), 2)  # untrained: of mean vectors
+    >>> round(RecurrentReader(2)(jd, cv).item(), 2)  # untrained, so on mean vectors
     3.04
     """
 

@@ -1,4 +1,4 @@
-"""Equal numbers of parameters: a layer in front of a scorer adds those it lacks. Ours."""
+"""Give scorers equal numbers of parameters by a layer in front of the smaller ones. Ours."""
 
 from dataclasses import replace
 
@@ -16,12 +16,12 @@ TOLERANCE = 0.05
 class Widened(nn.Module):
     """scorer(f(jd), f(cv)) with f(x) = x + W2 gelu(W1 norm(x)) on every chunk vector x.
 
-    One residual layer for both sides, after Houlsby et al. 2019 (adapters). W2 starts as 0, so an
-    untrained Widened equals the scorer. A row may beat a smaller one only because it has more
-    weights; this is ruled out if every row is widened to the largest.
+    One residual layer serves both sides, after Houlsby et al. 2019 (adapters). W2 starts as 0, so
+    an untrained Widened equals the scorer. A row may beat a smaller row only because it has more
+    weights; this is ruled out if every row is widened to the size of the largest.
 
-    scorer: of vectors of this width
-    dim:    that width
+    scorer: a scorer of chunk vectors of width `dim`
+    dim:    width of the chunk vectors
     hidden: rows of W1, from `hidden_for`; the layer has 2 * dim * hidden parameters
 
     Returns [pair]. Padding never has an effect if it has none on the scorer.
@@ -50,7 +50,7 @@ class Widened(nn.Module):
     def losses(
         self, jd: ChunkVectors, cv: ChunkVectors, labels: Int[Tensor, " pair"]
     ) -> Float[Tensor, " pair"]:
-        """`pair_losses` of the scorer on the widened vectors."""
+        """Compute `pair_losses` of the scorer on the widened vectors."""
         return pair_losses(self.scorer, self._widen(jd), self._widen(cv), labels)
 
     def _widen(self, side: ChunkVectors) -> ChunkVectors:
@@ -59,14 +59,14 @@ class Widened(nn.Module):
 
 
 def hidden_for(own: int, target: int, dim: int) -> int:
-    """The hidden width of `Widened` that brings a scorer nearest to a number of parameters.
+    """Find the hidden width of `Widened` that brings a scorer nearest to a number of parameters.
 
     own, target: numbers of parameters (`jdcv_core.scoring.count_parameters`)
     dim:         width of the chunk vectors
-    Returns the width; 0 if the scorer is nearest without a layer.
+    Returns the width, or 0 if the scorer without a layer is nearest.
 
-    Raises ValueError if no width comes within 5% of the target: the scorer alone has more, or the
-    target is so small that one hidden unit (2 * dim parameters) is too much.
+    Raises ValueError if no width comes within 5% of the target, because the scorer alone has more
+    parameters or because one hidden unit (2 * dim parameters) is already too large.
 
     >>> hidden_for(131_074, 1_330_178, dim=256)  # 131,074 + 2 * 256 * 2,342 = 1,330,178
     2342

@@ -1,5 +1,5 @@
-"""Contrastive pretraining: representations of what belongs together are drawn together.
+"""Contrastive pretraining makes the representations of matching documents similar.
 
-`graph` says who is compared with whom, `losses` how much it costs, `caching` how a batch of
-thousands goes through a small device.
+`known_fits` decides which documents are compared, `contrastive_losses` computes the loss, and
+`gradient_caching` fits a batch of thousands into the memory of a small device.
 """

@@ -1,14 +1,16 @@
-"""Contrastive losses: functions of representations, never of a model. The matrix of all
-similarities is computed in tiles, forward and backward, and never stands in memory as a whole.
+"""Contrastive losses as functions of representations, never of a model.
+
+The matrix of all similarities is computed in tiles, forward and backward, and is never in memory as
+a whole.
 
 With s_ij = z_i . z_j / temperature for unit vectors z, a positive pair (i, j) costs
 
     l_ij = -log( exp(s_ij) / (exp(s_ij) + sum over negatives k of i of exp(s_ik)) )
          = softplus(n_i - s_ij)          n_i = log sum over negatives k of i of exp(s_ik)
 
-so each positive competes with the negatives alone, not with the other positives of its anchor: in
-a batch where a JD has several Good Fits none of them is pushed away. n_i is one number per anchor,
-which is what makes tiles simple.
+so each positive competes only with the negatives, not with other positives of its anchor: if a JD
+has several Good Fits in a batch, the loss separates it from none of them. n_i is one number per
+anchor, which can be accumulated tile by tile.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from torch.nn.functional import normalize, softplus
 from research.contrastive.known_fits import Contrast, views_of
 
 TILE = 1024
-"""Anchors and candidates of a tile; its similarities take 4 MiB in fp32."""
+"""Number of anchors and of candidates in a tile; its similarities take 4 MiB in fp32."""
 
 
 def contrastive_loss(
@@ -33,22 +35,22 @@ def contrastive_loss(
     temperature: float | Float[Tensor, ""],
     tile: int = TILE,
 ) -> Float[Tensor, ""]:
-    """sum over positive pairs of weight · l_ij / sum of weights, in nats.
+    """Compute the weighted mean of l_ij over positive pairs, in nats.
 
-    representations: of any length; they are brought to length 1
-    contrast:        which rows are anchors, candidates, positives and no negatives
+    representations: vectors of any length; they are normalised to length 1
+    contrast:        which rows are anchors and candidates, and which pairs are positive or excluded
     temperature:     divides the similarities; above 0
-    tile:            anchors and candidates whose similarities are in memory at once; any tile gives
-                     the same loss and gradient, to rounding
+    tile:            number of anchors and of candidates whose similarities are in memory at once;
+                     every value gives the same loss and gradient, up to rounding
 
-    If all representations are equal, l_ij is ln(1 + negatives of i). A positive whose anchor has
-    no negative costs 0. In fp32 whatever the representations are (fp64 stays).
-    Raises ValueError for a tile below 1 and a contrast without a positive.
+    If all representations are equal, l_ij is ln(1 + number of negatives of i). A positive whose
+    anchor has no negative costs 0. The loss is computed in fp32, or in fp64 if the representations
+    are fp64. Raises ValueError for a tile below 1 and for a contrast without positives.
     Source: InfoNCE, van den Oord et al. 2018, equation 4; with weights after Khosla et al. 2020.
 
-    Four vectors at 0°, 180°, 60° and 180°, temperature 0.5: the first belongs with the third. It
-    has s = 2 cos 60° = 1 with that one and 2 cos 180° = -2 with each of the others, so
-    l = ln(1 + 2 e^-2 / e^1) = ln(1 + 2 e^-3) = 0.0949.
+    In the example, four vectors have the angles 0°, 180°, 60° and 180°, the temperature is 0.5, and
+    the first and third vector are a positive pair. Their s is 2 cos 60° = 1; with each other vector
+    the first has s = 2 cos 180° = -2, so l = ln(1 + 2 e^-2 / e^1) = ln(1 + 2 e^-3) = 0.0949.
 
     >>> z = torch.tensor([[1.0, 0], [-1, 0], [0.5, 3**0.5 / 2], [-1, 0]])
     >>> one = Contrast.of([0], [1, 2, 3], [(0, 2)], [1.0])
@@ -58,7 +60,7 @@ def contrastive_loss(
     if tile < 1:
         raise ValueError(f"a tile has at least 1 row, got {tile}")
     if len(contrast.positive) == 0:
-        raise ValueError("there is no positive pair, so nothing to learn from")
+        raise ValueError("there is no positive pair, so there is nothing to learn")
     if representations.dtype != torch.float64:
         representations = representations.float()
     z = normalize(representations, dim=-1)
@@ -75,27 +77,30 @@ def nt_xent(
     temperature: float | Float[Tensor, ""],
     tile: int = TILE,
 ) -> Float[Tensor, ""]:
-    """NT-Xent over 2N views (Chen et al. 2020, SimCLR, equation 1), the prototype's formula:
+    """Compute NT-Xent over 2N views (Chen et al. 2020, SimCLR, equation 1; the prototype's loss):
 
         mean over i of -log( exp(s_ij) / sum over k != i of exp(s_ik) )
 
-    representations: [2N, dim]; row i and row i + N are two views of one thing
-    Equals `contrastive_loss` on `views_of(N)`. Raises ValueError for an odd number of rows.
+    representations: [2N, dim]; rows i and i + N are two views of the same item
+    The result equals `contrastive_loss` on `views_of(N)`. Raises ValueError for an odd number of
+    rows.
     """
     rows = len(representations)
     if rows % 2 or rows == 0:
-        raise ValueError(f"two views of each are needed, got {rows} rows")
+        raise ValueError(f"each item needs two views, got {rows} rows")
     return contrastive_loss(representations, views_of(rows // 2), temperature, tile)
 
 
 class Temperature(nn.Module):
-    """What divides the similarities: fixed, or learned between two bounds.
+    """The temperature, which divides the similarities: fixed, or learned between two bounds.
 
         t = low (high / low)^sigmoid(x)
 
-    value: at the start. Too low a temperature lets one negative decide everything; a learned one
-    runs there when it may, hence the bounds (CLIP, Radford et al. 2021, section 2.5, clips at
-    0.01). Raises ValueError for a value that does not lie between the bounds.
+    value: initial value, between the bounds; other values raise ValueError
+
+    If the temperature is very low, a single negative dominates the loss. A learned temperature
+    would fall to such values, so it is bounded (CLIP, Radford et al. 2021, section 2.5, clips it at
+    0.01).
     """
 
     def __init__(
@@ -116,7 +121,7 @@ class Temperature(nn.Module):
 def alignment(
     representations: Float[Tensor, "row dim"], pairs: Int[Tensor, "pair 2"]
 ) -> Float[Tensor, ""]:
-    """mean over positive pairs of |z_i - z_j|², z of length 1: 0 when partners are the same.
+    """Compute the mean over positive pairs of |z_i - z_j|², z of length 1; 0 if partners are equal.
 
     Source: Wang & Isola 2020, equation 2 with alpha = 2.
     """
@@ -125,8 +130,9 @@ def alignment(
 
 
 def uniformity(representations: Float[Tensor, "row dim"]) -> Float[Tensor, ""]:
-    """log mean over pairs of different rows of exp(-2 |z_i - z_j|²): the lower, the more evenly
-    they lie on the sphere; 0 when all are the same.
+    """Compute the log of the mean over pairs of different rows of exp(-2 |z_i - z_j|²).
+
+    A lower value means that rows are spread more evenly over the sphere; it is 0 if all are equal.
 
     Source: Wang & Isola 2020, equation 3 with t = 2.
     """
@@ -135,7 +141,7 @@ def uniformity(representations: Float[Tensor, "row dim"]) -> Float[Tensor, ""]:
 
 
 class _NegativeLogSumExp(torch.autograd.Function):
-    """n_i = log sum over k of exp(a_i . c_k), k running over what is not excluded for i."""
+    """n_i = log sum over k of exp(a_i . c_k), over the k that are not excluded for i."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, c: Tensor, excluded: Tensor, tile: int) -> Tensor:
@@ -146,7 +152,7 @@ class _NegativeLogSumExp(torch.autograd.Function):
             for columns in _tiles(len(c), tile):
                 s = _similarities(a, c, excluded, rows, columns)
                 before, highest = highest, torch.maximum(highest, s.amax(1))
-                level = highest.clamp_min(torch.finfo(s.dtype).min)  # -inf - -inf is no number
+                level = highest.clamp_min(torch.finfo(s.dtype).min)  # -inf - -inf is nan
                 total = total * (before - level).exp() + (s - level[:, None]).exp_().sum(1)
             result[rows] = highest + total.log()
         ctx.save_for_backward(a, c, excluded, result)
@@ -172,7 +178,7 @@ def _tiles(length: int, tile: int) -> list[slice]:
 
 
 def _similarities(a: Tensor, c: Tensor, excluded: Tensor, rows: slice, columns: slice) -> Tensor:
-    """a_i . c_k of a tile, -inf where k is excluded for i. excluded: [excluded 2], sorted."""
+    """Compute a_i . c_k of a tile, -inf if k is excluded for i. excluded: [excluded 2], sorted."""
     s = a[rows] @ c[columns].T
     ends = torch.tensor([rows.start, rows.stop], device=excluded.device)
     start, stop = torch.searchsorted(excluded[:, 0].contiguous(), ends).tolist()

@@ -1,4 +1,4 @@
-"""Documents → representations that a contrastive loss compares, each document once."""
+"""Compute the representations that a contrastive loss compares, each document once."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Tokens = Sequence[int]
 class Rows:
     """The chunks of some documents, cut into micro-batches.
 
-    micro_batches: token ids of chunks of like length; together they have every chunk once
-    owner:         int [chunk], the document of each, in the order of the micro-batches
-    documents:     how many there are
+    micro_batches: token ids of chunks of similar length; together they have every chunk once
+    owner:         int [chunk], the document of each chunk, in the order of the micro-batches
+    documents:     number of documents
     """
 
     micro_batches: list[list[Tokens]]
@@ -34,7 +34,7 @@ class Rows:
     documents: int
 
     def own(self) -> list[list[Tokens]]:
-        """This process's share of the micro-batches; process 0 has the first ones."""
+        """Return this process's share of the micro-batches; process 0 has the first ones."""
         count, number = len(self.micro_batches), world()
         return self.micro_batches[count * rank() // number : count * (rank() + 1) // number]
 
@@ -44,11 +44,11 @@ class ContrastiveEncoder(nn.Module):
 
         representation of a document = projection(mean of its chunk vectors)
 
-    module:      of the encoder, fp32 (`tuning.trainable_module`); what has `requires_grad` is
-                 trained
-    encoder:     says how tokens become vectors, which device, how many tokens in a micro-batch
-    width:       of the projection, one linear map; what stands before it is kept for the later
-                 stage (Chen et al. 2020, section 4.2)
+    module:      the encoder's module in fp32 (`lora_tuning.trainable_module`); parameters with
+                 `requires_grad` are trained
+    encoder:     defines how tokens become vectors, the device, and the tokens of a micro-batch
+    width:       output width of the projection, a linear map. Later stages use the encoder without
+                 the projection (Chen et al. 2020, section 4.2)
     temperature: fixed or learned
     bf16:        run the encoder under autocast; weights and representations stay fp32
     """
@@ -68,10 +68,10 @@ class ContrastiveEncoder(nn.Module):
         self.to(encoder.device)
 
     def rows(self, documents: Sequence[Sequence[Tokens]], at_least: int = 1) -> Rows:
-        """The chunks of documents [document][chunk][token] in micro-batches of like length, at most
-        the encoder's `batch_tokens` each, padding included, and `at_least` so many.
+        """Group the chunks of documents [document][chunk][token] by length into micro-batches.
 
-        Raises ValueError for fewer chunks than that.
+        Each has at most the encoder's `batch_tokens` tokens, padding included. There are at least
+        `at_least` micro-batches. Raises ValueError if there are fewer chunks than that.
         """
         chunks = [chunk for document in documents for chunk in document]
         owner = [at for at, document in enumerate(documents) for _ in document]
@@ -91,7 +91,7 @@ class ContrastiveEncoder(nn.Module):
         )
 
     def encode(self, chunks: Sequence[Tokens]) -> Float[Tensor, "chunk dim"]:
-        """The chunk vectors of one micro-batch."""
+        """Compute the chunk vectors of one micro-batch."""
         ids, mask, own = self.encoder.rows(chunks)
         kind = torch.device(self.encoder.device).type
         with torch.autocast(kind, torch.bfloat16) if self.bf16 else nullcontext():
@@ -100,7 +100,7 @@ class ContrastiveEncoder(nn.Module):
     def represent(
         self, vectors: Float[Tensor, "chunk dim"], rows: Rows
     ) -> Float[Tensor, "document width"]:
-        """The projected mean of each document's chunk vectors."""
+        """Project the mean of each document's chunk vectors."""
         sums = vectors.new_zeros(rows.documents, vectors.shape[1])
         sums = sums.index_add(0, rows.owner, vectors)
         counts = torch.bincount(rows.owner, minlength=rows.documents)
@@ -115,12 +115,13 @@ class ContrastiveEncoder(nn.Module):
     ) -> float:
         """Add the gradient of the contrastive loss of a batch; return the loss, in nats.
 
-        documents: of the batch, each once; row i of a contrast's representations is documents[i]
-        contrasts: one, or several (JD→CV and CV→JD), whose losses are averaged
-        cached:    by `caching.cached_step`, in the memory of one micro-batch; False: the plain step
+        documents: documents of the batch, each once; row i of a contrast stands for documents[i]
+        contrasts: one contrast, or several (JD→CV and CV→JD), whose losses are averaged
+        cached:    use `gradient_caching.cached_step`, which needs the memory of one micro-batch;
+                   False means the plain step
 
-        Under several processes each encodes its share of the micro-batches; the mean over them of
-        the gradients (`distributed.average_gradients`) is then that of one process.
+        With several processes, each encodes its share of the micro-batches; the mean of their
+        gradients (`distributed.average_gradients`) equals the gradient of one process.
         """
         rows = self.rows(documents, at_least=world())
         several = [contrasts] if isinstance(contrasts, Contrast) else contrasts

@@ -1,19 +1,19 @@
-"""A batch of thousands on one small device: gradient caching (GradCache, Gao et al. 2021).
+"""Gradient caching (GradCache, Gao et al. 2021): train with large batches on a small device.
 
-A contrastive loss needs the representations of the whole batch at once, but not what the encoder
-kept to compute them. So the batch goes through twice, in micro-batches:
+A contrastive loss needs the representations of the whole batch at once, but not the activations of
+the encoder. So the encoder processes the batch twice, in micro-batches:
 
-1. `forward_no_grad`: representations only, nothing is kept but the state of the random numbers;
-2. `build_cache`: the loss and its gradient with respect to the representations;
-3. `forward_backward`: each micro-batch again, with its random numbers replayed, so that dropout is
-   the same, and backward from the cached gradient.
+1. `forward_no_grad` computes the representations and keeps only the states of the generators;
+2. `build_cache` computes the loss and its gradient with respect to the representations;
+3. `forward_backward` encodes each micro-batch again, with the same random numbers and therefore the
+   same dropout, and runs the backward pass from the cached gradient.
 
-Memory is that of one micro-batch, whatever the batch; the gradient is that of the plain step. The
-names are the paper's. What sentence-transformers' `CachedMultipleNegativesRankingLoss` does not
-have, and why it is not used here: it reads one text of a pair at a time, so a document with twelve
-pairs goes through twelve times (here each unique document once, see `graph.match_contrast`); its
-negatives are whatever stands in the batch (here known positives and near-duplicates are masked);
-and its logits are a matrix of micro-batch × batch (here tiles, see `losses`).
+The memory is that of one micro-batch, for every size of batch, and the gradient equals that of the
+plain step. The names are the paper's. sentence-transformers' `CachedMultipleNegativesRankingLoss`
+is not used, for three reasons. It encodes a document with twelve pairs twelve times; here each
+document is encoded once (`known_fits.match_contrast`). It uses all other documents of the batch as
+negatives; here known positives and near-duplicates are masked. And its logits are a matrix of
+micro-batch × batch; here they are computed in tiles (`contrastive_losses`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch import Tensor
 from jdcv_core.training.distributed import world
 
 Encode = Callable[[Any], Tensor]
-"""A micro-batch → its representations [row dim], with a graph where gradients are enabled."""
+"""A function from a micro-batch to its representations [row dim]; it has a graph if enabled."""
 
 
 def cached_step(
@@ -39,16 +39,16 @@ def cached_step(
     """Add the gradient of loss_of(all representations) to the parameters; return the loss.
 
     encode:        called twice on each micro-batch, in order
-    micro_batches: of any sizes
-    loss_of:       [row dim] → scalar; rows in the order of the micro-batches, those of process 0
-                   first under several processes. Its own parameters (a projection, a temperature)
-                   get their gradient, too
+    micro_batches: micro-batches of any sizes
+    loss_of:       [row dim] → scalar. The rows are in the order of the micro-batches; with several
+                   processes, the rows of process 0 come first. Parameters that the function uses
+                   (a projection, a temperature) get their gradients, too
 
-    Equals encoding all micro-batches with a graph, then loss and backward, to rounding: the random
-    numbers are drawn in the same order. Afterwards the generators are where a plain step leaves
-    them. Under several processes each has its own micro-batches, in any numbers, and sees all
-    representations. Each may compute the whole loss, or `world()` times its part of it; the mean
-    over processes of the gradients, which DDP takes, is then that of one process with them all.
+    The result equals `plain_step` up to rounding: random numbers are drawn in the same order, and
+    the generators end in the same states. With several processes, each has its own micro-batches,
+    of any number, and `loss_of` gets the representations of all. Each process may compute the whole
+    loss, or `world()` times its part of the loss; the mean of the gradients over the processes (as
+    in DDP) then equals the gradient of one process with all micro-batches.
     """
     representations, states = forward_no_grad(encode, micro_batches)
     after = random_state()
@@ -62,7 +62,7 @@ def cached_step(
 def forward_no_grad(
     encode: Encode, micro_batches: Sequence[Any]
 ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
-    """Step 1: the representations [row dim], and the random state before each micro-batch."""
+    """Step 1: compute representations [row dim] and the random state before each micro-batch."""
     states, found = [], []
     for micro_batch in micro_batches:
         states.append(random_state())
@@ -73,7 +73,7 @@ def forward_no_grad(
 def build_cache(
     loss_of: Callable[[Tensor], Tensor], representations: Tensor
 ) -> tuple[float, Tensor]:
-    """Step 2: the loss, and its gradient with respect to this process's representations."""
+    """Step 2: compute the loss and its gradient with respect to this process's representations."""
     leaf = representations.detach().requires_grad_()
     loss = loss_of(gather(leaf))
     loss.backward()
@@ -87,9 +87,9 @@ def forward_backward(
     gradients: Tensor,
     states: Sequence[tuple[Tensor, ...]],
 ) -> None:
-    """Step 3: each micro-batch again, backward from its rows of the cached gradient.
+    """Step 3: encode each micro-batch again; run backward from its rows of the cached gradient.
 
-    states: of `forward_no_grad`
+    states: the random states that `forward_no_grad` returned
     """
     start = 0
     for micro_batch, state in zip(micro_batches, states, strict=True):
@@ -104,18 +104,18 @@ def forward_backward(
 def plain_step(
     encode: Encode, micro_batches: Sequence[Any], loss_of: Callable[[Tensor], Tensor]
 ) -> float:
-    """What `cached_step` equals: everything with a graph, all of it in memory at once."""
+    """Compute what `cached_step` computes, with the activations of all micro-batches in memory."""
     loss = loss_of(gather(torch.cat([encode(m) for m in micro_batches])))
     loss.backward()
     return float(loss.detach())
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows of all processes, process 0's first; gradients flow back to where a row came from.
+    """Gather the rows of all processes, process 0's first; gradients flow back to their processes.
 
-    The backward pass sums over processes the gradients that each process's loss gives for a row. A
-    gather without gradients, into which a process puts its own rows back, loses those of the
-    other processes' losses.
+    The backward pass sums, for each row, the gradients of the losses of all processes. (The usual
+    gather without gradients, in which a process replaces its own rows, loses the gradients of the
+    other processes' losses.)
     """
     if world() == 1:
         return rows
@@ -131,7 +131,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def random_state() -> tuple[Tensor, ...]:
-    """Of the CPU's generator, and of the current CUDA device's where one is in use."""
+    """Return the state of the CPU's generator and, if CUDA is in use, of the current device's."""
     state = [torch.get_rng_state()]
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         state.append(torch.cuda.get_rng_state())

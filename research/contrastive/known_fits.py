@@ -1,4 +1,4 @@
-"""Who is compared with whom: anchors, candidates, positives, and what must never be a negative."""
+"""Choose the anchors, candidates, positives and exclusions of a batch from the known labels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jdcv_core.types import Pair
 class Contrast:
     """The comparisons of one batch, over rows of a matrix of representations.
 
-    anchor:    int [anchor], rows
-    candidate: int [candidate], rows
-    positive:  int [positive 2], places in `anchor` and in `candidate`: pairs drawn together
-    weight:    float [positive], above 0
-    excluded:  int [excluded 2], places that are no negatives of each other, sorted: positives, the
-               anchor itself, and whatever is known or suspected to belong together
+    anchor:    int [anchor], row numbers
+    candidate: int [candidate], row numbers
+    positive:  int [positive 2], positions in `anchor` and in `candidate` of the positive pairs
+    weight:    float [positive], weights of the positive pairs, above 0
+    excluded:  int [excluded 2], sorted positions of the pairs that are not negatives: positive
+               pairs, a row with itself, and pairs that are known or suspected to match
 
-    A candidate that is not excluded is a negative of the anchor.
+    Every candidate that is not excluded for an anchor is a negative of it.
     """
 
     anchor: Tensor
@@ -41,20 +41,22 @@ class Contrast:
         weight: Sequence[float],
         excluded: Iterable[tuple[int, int]] = (),
     ) -> Contrast:
-        """From rows: positive and excluded are pairs (row of an anchor, row of a candidate).
+        """Make a contrast from row numbers.
 
-        Each row at most once among the anchors and once among the candidates. Positives, and a row
-        beside itself, are excluded without being named.
-        Raises ValueError for a row that comes twice and for a positive with itself, KeyError for
-        a positive whose row is no anchor or no candidate; excluded pairs of other rows are nothing
-        to this batch.
+        anchor, candidate:  each row at most once in each of the two
+        positive, excluded: pairs (row of an anchor, row of a candidate). Positive pairs, and pairs
+                            of a row with itself, need not be listed in `excluded`
+
+        Raises ValueError for a row that appears twice and for a positive pair of a row with itself.
+        Raises KeyError for a positive pair whose rows are not an anchor and a candidate. Excluded
+        pairs of other rows are ignored.
         """
         at = {row: place for place, row in enumerate(anchor)}
         of = {row: place for place, row in enumerate(candidate)}
         if len(at) != len(anchor) or len(of) != len(candidate):
-            raise ValueError("a row comes twice among the anchors or among the candidates")
+            raise ValueError("a row appears twice among the anchors or among the candidates")
         if any(i == j for i, j in positive):
-            raise ValueError("a row cannot be drawn to itself")
+            raise ValueError("a row cannot be a positive of itself")
         never = {(at[i], of[j]) for i, j in positive}
         never |= {(at[i], of[j]) for i, j in excluded if i in at and j in of}
         never |= {(at[row], of[row]) for row in at if row in of}
@@ -71,12 +73,11 @@ class Contrast:
 
 
 class PairGraph:
-    """The labels of all known pairs, and the groups of documents that are the same.
+    """The labels of all known pairs, and the groups of near-duplicate documents.
 
-    pairs:  labelled pairs that training may use. All positives among them count, those that are
-            not in the batch at hand, too
-    groups: document id → its group, from `near_duplicates.near_duplicate_groups`: what holds of one
-            document holds of its near-duplicates. None: each document is its own
+    pairs:  labelled pairs that training may use; positives that are not in a batch count, too
+    groups: document id → its group, from `near_duplicates.near_duplicate_groups`. A label of a
+            document applies to its near-duplicates. None: each document is a group
     """
 
     def __init__(self, pairs: Sequence[Pair], groups: Mapping[str, str] | None = None) -> None:
@@ -99,25 +100,25 @@ def match_contrast(
     anchors: str = "jd",
     potential: float | None = None,
 ) -> Contrast:
-    """A batch of documents, each once: JDs look for their CVs, or CVs for their JDs.
+    """Make the contrast of a batch of documents: each JD with its CVs, or each CV with its JDs.
 
-    graph:     what is known of all pairs
-    documents: ids; row i of the representations is documents[i]
+    graph:     known labels and groups
+    documents: ids, each once; row i of the representations is documents[i]
     anchors:   "jd" (JD→CV) or "cv" (CV→JD); the candidates are the other side
-    potential: weight of a Potential Fit as a positive, a Good Fit has 1 (supervised contrastive by
-               label; 0.5 lies between, as its target does); None or 0: it is neither positive nor
-               negative
+    potential: weight of a Potential Fit as a positive, where a Good Fit has 1 (supervised
+               contrastive; 0.5 corresponds to its target). None or 0: a Potential Fit is neither
+               positive nor negative
 
-    Positives are the Good Fits among the documents of the batch. Negatives are all other
-    candidates, labelled No Fit or unknown, but never a known Good or Potential Fit, and never a
-    near-duplicate of one. A labelled No Fit is a negative like any other; put its document into the
-    batch and it is a hard one.
-    Raises ValueError for an id that comes twice or another name of a side.
+    The Good Fits among the documents of the batch are positives. All other candidates are
+    negatives, whether they are labelled No Fit or have no label, except known Good and Potential
+    Fits and their near-duplicates. A CV that is labelled No Fit becomes a hard negative if its
+    document is added to the batch.
+    Raises ValueError for an id that appears twice and for an unknown name of a side.
     """
     if anchors not in ("jd", "cv"):
         raise ValueError(f"anchors must be 'jd' or 'cv', got {anchors!r}")
     if len(set(documents)) != len(documents):
-        raise ValueError("a document comes twice in the batch")
+        raise ValueError("a document appears twice in the batch")
     rows: dict[str, list[int]] = {"jd": [], "cv": []}
     members: dict[str, list[int]] = {}
     for row, document in enumerate(documents):
@@ -138,17 +139,17 @@ def match_contrast(
 
 
 def views_of(count: int, groups: Sequence[str] | None = None) -> Contrast:
-    """Two views each of `count` things: row i and row i + count belong together (NT-Xent).
+    """Make the contrast of two views of `count` items: rows i and i + count match (NT-Xent).
 
-    All 2 `count` rows are anchors and candidates. groups: of each thing; views of things of one
-    group are no negatives of each other, as two spans of one document are not. None: each its own.
+    All 2 `count` rows are anchors and candidates. groups: the group of each item. Views of items of
+    one group (such as near-duplicates) are not negatives of each other. None: each item is a group.
     """
     rows = list(range(2 * count))
     positive = [(i, (i + count) % (2 * count)) for i in rows]
     excluded = []
     if groups is not None:
         if len(groups) != count:
-            raise ValueError(f"{len(groups)} groups for {count} things")
+            raise ValueError(f"{len(groups)} groups for {count} items")
         members: dict[str, list[int]] = {}
         for row in rows:
             members.setdefault(groups[row % count], []).append(row)

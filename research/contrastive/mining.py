@@ -1,4 +1,4 @@
-"""Negatives that are worth their place in a batch: near the top of a ranking, and not at it."""
+"""Mine hard negatives: CVs near the top of a ranking, but not at its very top."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from research.contrastive.known_fits import PairGraph
 
 
 def bm25_scores(jds: Sequence[Document], cvs: Sequence[Document]) -> np.ndarray:
-    """BM25 of each CV for each JD as the query, [jd cv]; statistics of these CVs.
+    """Compute BM25 of each CV with each JD as the query, [jd cv], with statistics of these CVs.
 
     Source: Robertson et al. 1994; see `jdcv_core.floors.bm25`.
     """
@@ -31,24 +31,25 @@ def runner_ups(
     count: int,
     random_seed: int,
 ) -> list[list[str]]:
-    """For each JD `count` CVs out of the ranks first to last - 1 of its ranking (0 is the best).
+    """Draw `count` CVs for each JD from the ranks first to last - 1 of its ranking (0 is the best).
 
-    scores: [jd cv], higher = better fit: BM25's, or the encoder's own in training ("self-mined")
-    graph:  what is known; a Good or Potential Fit of the JD, or a near-duplicate of one, is left
-            out of the ranking before ranks are counted
-    first, last: the window. The very best unlabelled CVs are often fits that nobody labelled, so a
-            window that begins below them has harder negatives than chance and fewer false ones
-    count:  at most; a window with fewer gives all it has
+    scores: [jd cv], higher = better fit: of BM25, or of the trained encoder itself ("self-mined")
+    graph:  known labels; Good and Potential Fits of a JD and their near-duplicates are removed from
+            its ranking before ranks are counted
+    first, last: the window of ranks. The best unlabelled CVs are often fits that nobody labelled. A
+            window that begins below them has harder negatives than random CVs and fewer false
+            negatives
+    count:  largest number of CVs; a window with fewer CVs gives all of them
 
-    Ties are ranked by id. The same seed gives the same CVs for a JD, whatever other JDs are asked.
+    Ties are ranked by id. The same seed gives the same CVs for a JD, whichever other JDs are given.
     Raises ValueError unless 0 <= first < last and count >= 1.
     Source: "runner-up mining", ConFit v2, Yu et al. 2025, with ranks instead of percentiles; first
     = 0 is the usual hardest-negative mining.
     """
     if not 0 <= first < last or count < 1:
-        raise ValueError(f"no window of ranks: first {first}, last {last}, count {count}")
+        raise ValueError(f"not a window of ranks: first {first}, last {last}, count {count}")
     if scores.shape != (len(jds), len(cvs)):
-        raise ValueError(f"{len(jds)} JDs and {len(cvs)} CVs, and scores of shape {scores.shape}")
+        raise ValueError(f"{len(jds)} JDs and {len(cvs)} CVs, but scores of shape {scores.shape}")
     groups = [graph.group(cv) for cv in cvs]
     by_id = np.argsort(np.argsort(np.array(cvs)))
     found = []

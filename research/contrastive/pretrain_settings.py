@@ -1,4 +1,4 @@
-"""How an encoder is pretrained by contrast."""
+"""Settings of contrastive pretraining."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ MINED = ("none", "bm25", "self")
 
 @dataclass
 class PretrainSettings:
-    """How an encoder is pretrained.
+    """Settings of how an encoder is pretrained.
 
-    objective:     jd_to_cv: each JD looks for its Good Fits among the batch's CVs; cv_to_jd;
-                   symmetric: the mean of both; spans: two spans of one document look for each other
-                   (NT-Xent), which needs no label; dropout: a chunk for itself under another
-                   dropout (SimCSE), which needs `dropout` above 0
-    potential:     weight of a Potential Fit as a positive, where a Good Fit has 1; 0: it is neither
-                   positive nor negative
-    documents:     in a batch, each once
-    hard:          labelled No Fit CVs for each JD of the batch, where it has so many
-    mined:         further CVs for each JD out of a window of its ranking, without its known fits
-                   (`mining.runner_ups`): bm25, or self: by the encoder's own vectors, ranked again
-                   at every look; none
-    mined_each, mined_first, mined_last: how many, out of which ranks (0 is the best)
-    dropout:       of the encoder while it is pretrained, wherever it has dropout layers
-    chunks:        drawn from each document in each step; null: all
-    steps:         updates
-    temperature:   divides similarities; learned: it is trained, between 0.01 and 1
-    width:         of the projection
-    tuning:        full or lora: what of the encoder is trained
+    objective:     jd_to_cv contrasts each JD's Good Fits with the other CVs of the batch; cv_to_jd
+                   does the same with sides exchanged; symmetric is the mean of both. spans
+                   (NT-Xent) matches two spans of one document and needs no label. dropout (SimCSE)
+                   matches a chunk with itself under other dropout and needs `dropout` above 0
+    potential:     weight of a Potential Fit as a positive, where a Good Fit has 1; with 0 it is
+                   neither positive nor negative
+    documents:     number of documents in a batch; each is in it once
+    hard:          number of labelled No Fit CVs for each JD of the batch, if it has so many
+    mined:         ranking from which further negatives of each JD are drawn, without its known fits
+                   (`mining.runner_ups`): bm25; self, by the encoder's vectors, computed again at
+                   every validation; or none
+    mined_each, mined_first, mined_last: number of mined CVs, and their ranks (0 is the best)
+    dropout:       rate of the encoder's dropout layers in pretraining
+    chunks:        number of chunks drawn from each document in each step; null means all
+    steps:         number of updates
+    temperature:   divides similarities; with learned=true it is trained, between 0.01 and 1
+    width:         output width of the projection
+    tuning:        full or lora: which weights of the encoder are trained
     learning_rate, warmup, weight_decay, clip: as in `TrainingSettings`
     precision:     fp32, bf16 (autocast) or auto
-    look:          steps between two looks at validation pairs
+    look:          steps between two evaluations on validation pairs
     """
 
     objective: str = "symmetric"
@@ -60,7 +60,7 @@ class PretrainSettings:
     look: int = 20
 
     def check(self) -> None:
-        """Raises InputError that names a setting out of its range."""
+        """Raise InputError that names a setting outside its range."""
         for name, known in (
             ("objective", OBJECTIVES), ("tuning", ("full", "lora")),
             ("precision", ("auto", "fp32", "bf16")), ("mined", MINED),
@@ -72,22 +72,22 @@ class PretrainSettings:
         for name, least in (("documents", 4), ("steps", 1), ("look", 1), ("width", 1)):
             if getattr(self, name) < least:
                 what = f"pretraining.{name}={getattr(self, name)}"
-                raise InputError(what, "that is too little", f"give {least} or more")
+                raise InputError(what, "it is too small", f"give {least} or more")
         if not 0 <= self.mined_first < self.mined_last or self.mined_each < 1:
             what = f"ranks {self.mined_first} to {self.mined_last}, {self.mined_each} each"
             cure = "give mined_first below mined_last, and mined_each 1 or more"
-            raise InputError("pretraining.mined", f"{what} is no window", cure)
+            raise InputError("pretraining.mined", f"{what} is not a window of ranks", cure)
         if not 0 <= self.dropout < 1 or (self.objective == "dropout" and self.dropout == 0):
-            what = "without dropout the two views of a chunk are one"
+            what = "without dropout the two views of a chunk are equal"
             if self.objective != "dropout":
                 what = "it is a share"
             raise InputError(f"pretraining.dropout={self.dropout}", what, "give 0.1")
         if 2 + self.hard + self.mined_each * (self.mined != "none") > self.documents:
-            what = "one JD, its Good Fit and its hard negatives are more"
+            what = "one JD, its Good Fit and its hard negatives are more documents"
             raise InputError(f"pretraining.documents={self.documents}", what, "give more")
         if self.chunks is not None and self.chunks < 1:
             what = f"pretraining.chunks={self.chunks}"
-            raise InputError(what, "that is too little", "give 1 or more, or null")
+            raise InputError(what, "it is too small", "give 1 or more, or null")
         if not 0.01 < self.temperature < 1:
             what = f"pretraining.temperature={self.temperature}"
             raise InputError(what, "it is out of range", "give more than 0.01 and less than 1")

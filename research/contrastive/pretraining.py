@@ -41,23 +41,25 @@ def pretrain(
     texts: Mapping[str, str] | None = None,
     advance: Callable[[int, str], None] = lambda steps, note: None,
 ) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Train a copy of the encoder's module; returns it and the course of training.
+    """Train a copy of the encoder's module; return it and the course of training.
 
     chunks:     document id → the token ids of its chunks
-    train:      labelled pairs; no other pair and no other document is seen in training
-    validation: pairs whose Good Fits' alignment and uniformity are looked at; they change nothing
-    groups:     of near-duplicates, see `PairGraph`
-    texts:      document id → text, which `mined: bm25` reads
-    seed:       of batches, drawn chunks, initial projection and dropout. The global generators are
-                left as they were
-    Under several processes all of them call this with the same arguments and end with the same
-    weights: each encodes a share of every batch, whose representations are gathered with gradients.
+    train:      labelled pairs; training uses no other pair and no other document
+    validation: pairs on whose Good Fits alignment and uniformity are measured; they do not affect
+                training
+    groups:     groups of near-duplicates, see `PairGraph`
+    texts:      document id → text, needed for `mined: bm25`
+    seed:       seed of batches, drawn chunks, initial projection and dropout. The states of the
+                global generators are restored at the end
+    With several processes, all of them call this function with the same arguments and end with the
+    same weights: each encodes a share of every batch, and representations are gathered with their
+    gradients.
 
-    Returns the module (adapters not yet merged: `tuning.with_module` does it), and lines with step,
-    loss, temperature, gradient_norm, and at each look alignment and uniformity.
+    Returns the module (adapters are not merged; `lora_tuning.with_module` merges them) and lines
+    with step, loss, temperature, gradient_norm and, at each validation, alignment and uniformity.
 
-    Raises InputError for settings out of range, for train pairs without a Good Fit (objective
-    spans: without a document of two spans), and for a loss that is not finite.
+    Raises InputError for settings out of range, for train pairs without a Good Fit (with objective
+    spans: if fewer than two documents have two spans), and for a loss that is not finite.
     """
     settings.check()
     graph = PairGraph(train, groups)
@@ -65,7 +67,7 @@ def pretrain(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = _model(encoder, settings)
-        if rank() > 0:  # the same weights, but other dropout
+        if rank() > 0:  # the weights are the same on every process, but dropout differs
             torch.manual_seed(seed + 1_000_003 * rank())
         weights = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -100,7 +102,7 @@ def pretrain(
 
 
 class Plan:
-    """The batches: a function of the training pairs, the settings, the seed and the step."""
+    """The batches; they depend only on the training pairs, the settings, the seed and the step."""
 
     def __init__(
         self,
@@ -120,7 +122,8 @@ class Plan:
         rng = np.random.default_rng([seed, 30])
         self.long = [i for i in known if two_spans(chunks[i], rng) is not None]
         if settings.objective == "spans" and len(self.long) < 2:
-            raise InputError("pretraining", "no two documents have two spans", "take longer ones")
+            what = "fewer than two documents are long enough for two spans"
+            raise InputError("pretraining", what, "take longer documents")
         self.jds, self.cvs = ([i for i in known if i.startswith(side)] for side in ("jd", "cv"))
         self.scores: np.ndarray | None = None
         if settings.objective not in ("spans", "dropout") and not self.good:
@@ -128,7 +131,7 @@ class Plan:
             raise InputError("pretraining", "no training pair is a Good Fit", cure)
 
     def take(self, model: ContrastiveEncoder, step: int) -> float:
-        """The gradients of one update; returns its loss."""
+        """Compute the gradients of one update; return its loss."""
         rng = np.random.default_rng([self.seed, 31, step])
         if self.settings.objective in ("spans", "dropout"):
             return model.step(*self.views(rng))
@@ -137,7 +140,7 @@ class Plan:
         return model.step(drawn, self.contrasts(documents))
 
     def contrasts(self, documents: Sequence[str]) -> list[Contrast]:
-        """One for each direction; the loss is their mean."""
+        """Return a contrast for each direction; the loss is the mean over them."""
         sides = {"jd_to_cv": ["jd"], "cv_to_jd": ["cv"], "symmetric": ["jd", "cv"]}
         return [
             match_contrast(self.graph, documents, side, self.settings.potential)
@@ -145,7 +148,7 @@ class Plan:
         ]
 
     def documents(self, rng: np.random.Generator) -> list[str]:
-        """At most `documents` ids, each once: Good Fits drawn at random, and hard negatives."""
+        """Draw at most `documents` distinct ids: random Good Fits and hard negatives."""
         chosen: dict[str, None] = {}
         for at in rng.permutation(len(self.good)).tolist():
             jd, cv = self.good[at]
@@ -161,7 +164,7 @@ class Plan:
         return list(chosen)
 
     def drawn(self, document: str, rng: np.random.Generator) -> list[Tokens]:
-        """Some of a document's chunks, in order."""
+        """Draw some of a document's chunks and keep their order."""
         own = self.chunks[document]
         if self.settings.chunks is None:
             return list(own)
@@ -169,7 +172,7 @@ class Plan:
         return [own[at] for at in places]
 
     def views(self, rng: np.random.Generator) -> tuple[list[list[Tokens]], list[Contrast]]:
-        """Two views each of half as many documents as a batch has rows."""
+        """Make two views of half as many documents as a batch has rows."""
         spans = self.settings.objective == "spans"
         from_ = self.long if spans else self.jds + self.cvs
         count = min(self.settings.documents // 2, len(from_))
@@ -191,7 +194,7 @@ class Plan:
             self.scores = (jds @ cvs.T).double().cpu().numpy()
         elif self.settings.mined == "bm25":
             if texts is None:
-                raise ValueError("mined: bm25 needs the texts")
+                raise ValueError("mined: bm25 needs the argument texts")
             sides = [[Document(i, texts[i]) for i in own] for own in (self.jds, self.cvs)]
             self.scores = bm25_scores(*sides)
 
@@ -219,7 +222,7 @@ def _model(encoder: Encoder, settings: PretrainSettings) -> ContrastiveEncoder:
 def _look(
     model: ContrastiveEncoder, chunks: Documents, validation: Sequence[Pair]
 ) -> dict[str, float]:
-    """Alignment of the Good Fits, and uniformity over their documents; {} without two of them."""
+    """Compute alignment of the Good Fits and uniformity over their documents; {} if too few."""
     good = [(p.jd, p.cv) for p in validation if p.label == GOOD]
     ids = sorted({i for pair in good for i in pair})
     if len(ids) < 3:
@@ -232,7 +235,7 @@ def _look(
 
 @torch.no_grad()
 def _represent(model: ContrastiveEncoder, documents: Sequence[Sequence[Tokens]]) -> Tensor:
-    """The representations of whole documents, without dropout, [document width]."""
+    """Compute the representations of whole documents without dropout, [document width]."""
     model.eval()
     rows = model.rows(documents)
     return model.represent(torch.cat([model.encode(m) for m in rows.micro_batches]), rows)

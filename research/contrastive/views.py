@@ -1,4 +1,4 @@
-"""Two views of one thing, for documents without a label."""
+"""Make two views of a chunk or document, for training without labels."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ Tokens = Sequence[int]
 
 
 def dropout_views(chunks: Sequence[Tokens]) -> list[Tokens]:
-    """Each chunk twice, as rows i and i + N for `graph.views_of(N)`: the encoder's dropout makes
-    the difference (SimCSE, Gao et al. 2021). Of an encoder without dropout they are equal, and
-    there is nothing to learn."""
+    """Repeat each chunk as rows i and i + N for `known_fits.views_of(N)` (SimCSE, Gao et al. 2021).
+
+    The two views differ by the encoder's dropout. Without dropout they are equal, and there is
+    nothing to learn.
+    """
     return [*chunks, *chunks]
 
 
 def two_spans(
     chunks: Sequence[Tokens], rng: np.random.Generator, least: int = 8
 ) -> tuple[Tokens, Tokens] | None:
-    """Two spans of one document that share no token; None where it is too short.
+    """Draw two spans of a document that share no token; return None if it is too short.
 
-    chunks: of the document, in order and without overlap
-    least:  tokens of a span
+    chunks: chunks of the document, in order and without overlap
+    least:  smallest number of tokens in a span
 
-    With several chunks of `least` tokens two of them are drawn; a single one is cut in two at a
-    place drawn between `least` tokens from either end. The order of a CV's experiences is kept: to
-    shuffle them would call two CVs the same that a recruiter reads differently.
+    If several chunks have `least` tokens, two of them are drawn. A single chunk is cut in two at a
+    random position, at least `least` tokens from either end. The experiences of a CV are never
+    shuffled: a recruiter would read the result as a different CV.
     Source: ours, after the inverse cloze task (Lee, Chang & Toutanova 2019).
     """
     long = [chunk for chunk in chunks if len(chunk) >= least]

@@ -61,19 +61,26 @@ class ExperienceChunker:
         months since year 0.
         """
         size = settled_size(self.size, self.overlap, limit, reader)
-        parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
-        if self.reference is None:
-            reference = reference_month(parsed.values())
-        else:
-            reference = month_from(self.reference)
-        parsed = {i: own.at(reference) for i, own in parsed.items()}
+        parsed, reference = read_experiences(documents, self.reference)
         chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap)
         settled = replace(self, size=size, reference=as_text(reference))
-        return Cut(chunks, settled, {"reference": reference, **_counts(parsed.values())})
+        return Cut(chunks, settled, {"reference": reference, **experience_counts(parsed.values())})
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
         return {"size": self.size, "overlap": self.overlap, "reference": self.reference}
+
+
+def read_experiences(
+    documents: Sequence[Document], reference: str | None
+) -> tuple[dict[str, ParsedCV], int]:
+    """What was read of each CV, by its id, and the reference month. Each CV is parsed once.
+
+    reference: as 2024-06; None: the newest month in the CVs (`reference_month`)
+    """
+    parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
+    month = reference_month(parsed.values()) if reference is None else month_from(reference)
+    return {i: own.at(month) for i, own in parsed.items()}, month
 
 
 def chunk_by_experience(
@@ -112,7 +119,7 @@ def chunk_by_experience(
     found = []
     for d in documents:
         chunks = plain.get(d.id) or _joined(d, dated[d.id], cut, heads, tokenizer, size, overlap)
-        found.append(_with_months(chunks, parsed[d.id]) if d.id in parsed else chunks)
+        found.append(with_months(chunks, parsed[d.id]) if d.id in parsed else chunks)
     return found
 
 
@@ -123,7 +130,7 @@ def _by_id(
     return {d.id: chunks for d, chunks in zip(documents, cut, strict=True)}
 
 
-def _with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
+def with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
     """The same chunks, each with the `Months` of the experience in which its middle lies."""
     if not parsed.experiences:
         return [replace(c, months=Months(np.nan, np.nan, 1.0, np.nan)) for c in chunks]
@@ -143,7 +150,7 @@ def _with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
     return found
 
 
-def _counts(parsed: Any) -> dict[str, int]:
+def experience_counts(parsed: Any) -> dict[str, int]:
     every = list(parsed)
     experiences = [e for own in every for e in own.experiences]
     return {

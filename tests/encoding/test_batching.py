@@ -1,4 +1,4 @@
-"""Batches hold every chunk once, stay within their budget, and cost as little as any can."""
+"""Batches hold every chunk once, stay within their budget, and have the least cost."""
 
 import random
 from itertools import combinations
@@ -14,7 +14,7 @@ LENGTHS = st.lists(st.integers(1, 50), max_size=60)
 
 
 def padded(lengths, batches):
-    """Tokens that go through the encoder: each batch is as long as its longest chunk."""
+    """Count the tokens with padding: each row is as long as the longest chunk of its batch."""
     return sum(len(b) * max(lengths[i] for i in b) for b in batches)
 
 
@@ -53,7 +53,7 @@ def test_where_calls_are_free_nothing_is_padded_and_equal_lengths_go_together():
     assert length_batches([5, 7, 5, 7, 7, 3], budget=20) == [[1, 3], [4], [0, 2], [5]]
 
 
-def test_like_lengths_together_waste_less_than_arrival_order():
+def test_batches_by_length_have_less_padding_than_arrival_order():
     lengths = [random.Random(seed).randint(20, 1024) for seed in range(200)]
     arrival = [list(range(at, at + 8)) for at in range(0, 200, 8)]
     ours = padded(lengths, length_batches(lengths, 8 * 1024, call=2048))
@@ -61,6 +61,6 @@ def test_like_lengths_together_waste_less_than_arrival_order():
     assert 1.3 * ours < padded(lengths, arrival)
 
 
-def test_a_budget_of_nothing_is_refused():
+def test_a_budget_of_0_is_refused():
     with pytest.raises(ValueError, match="budget"):
         length_batches([1], 0)

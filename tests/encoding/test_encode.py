@@ -1,4 +1,4 @@
-"""Each unique document, and each unique chunk, goes through the encoder once; then never again."""
+"""Each unique document, and each unique chunk, is encoded exactly once."""
 
 import subprocess
 import sys
@@ -115,7 +115,7 @@ def test_chunks_that_documents_share_are_encoded_once(folder, store, monkeypatch
     np.testing.assert_array_equal(encoded["cv:1"].vectors, encoded["jd:1"].vectors)
 
 
-def test_the_usual_size_is_what_the_encoder_can_read_and_no_more_is_taken(folder, store):
+def test_the_default_size_is_the_encoders_window_and_a_larger_one_is_refused(folder, store):
     _, report = encode_documents(DOCUMENTS, encoder_from(folder), store)
     assert report.size == 64
     with pytest.raises(InputError, match=r"chunk size 65: .* reads at most 64 tokens"):
@@ -144,7 +144,7 @@ def test_the_report_is_plain_numbers(folder, store):
     assert summary["precision"] == "fp32"
 
 
-def test_no_documents_are_no_work(folder, store):
+def test_without_documents_nothing_is_encoded(folder, store):
     matrices, report = encode_documents([], encoder_from(folder), store)
     assert (matrices, report.documents, report.encoder_calls) == ({}, 0, 0)
     assert report.summary()["chunk_counts"] == {}
@@ -188,8 +188,9 @@ def test_a_run_that_is_killed_keeps_the_groups_it_has_finished(folder, tmp_path)
 
 @dataclass(frozen=True)
 class Halves:
-    """A chunker of half the size; `turned`: the tokens of the first document's last chunk are in
-    reverse order."""
+    """A chunker of half the size.
+
+    `turned`: the tokens of the first document's last chunk are in reverse order."""
 
     size: int = 32
     overlap: int = 0

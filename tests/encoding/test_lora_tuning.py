@@ -70,8 +70,8 @@ def test_full_trains_every_weight_and_frozen_none(encoder):
     assert not any(p.requires_grad for p in frozen.parameters())
 
 
-def test_a_trained_encoder_has_a_fingerprint_of_its_own(encoder):
-    """Else its vectors would be mistaken for those of the untrained one in the store."""
+def test_a_trained_encoder_has_another_fingerprint(encoder):
+    """Otherwise the store would return the vectors of the untrained encoder."""
     same = with_module(encoder, trainable_module(encoder, "full"))
     again = with_module(encoder, trainable_module(encoder, "full"))
     assert same.weights_fingerprint == again.weights_fingerprint

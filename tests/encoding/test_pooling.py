@@ -1,4 +1,4 @@
-"""Pooling against plain loops, and untouched by padding."""
+"""Pooling equals plain loops and does not depend on padding."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ WEIGHTINGS = ("last", "mean", "weighted")
 
 
 def by_hand(states, mask, how):
-    """The same in plain Python, one row and one number at a time."""
+    """Pool in plain Python, with loops over rows and numbers."""
     rows = []
     for row in range(len(states)):
         real = [t for t in range(states.shape[1]) if mask[row, t]]
@@ -41,7 +41,7 @@ def test_pooling_equals_plain_loops_wherever_the_real_tokens_stand(data, how, se
 
 
 @pytest.mark.parametrize("how", WEIGHTINGS)
-def test_what_stands_in_the_padding_never_counts(how):
+def test_values_in_the_padding_have_no_effect(how):
     states = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(0))
     mask = torch.tensor([[True] * 3 + [False] * 2, [True] * 5])
     spoilt = states.clone()
@@ -67,7 +67,7 @@ def test_bf16_states_are_pooled_in_fp32():
 def test_a_row_without_a_token_and_an_unknown_name_are_refused():
     with pytest.raises(ValueError, match="without a real token"):
         pool(torch.zeros(1, 2, 3), torch.zeros(1, 2, dtype=torch.bool), "mean")
-    with pytest.raises(ValueError, match="pooling 'max' is none of"):
+    with pytest.raises(ValueError, match="pooling 'max' is unknown"):
         pool(torch.zeros(1, 2, 3), torch.ones(1, 2, dtype=torch.bool), "max")
 
 
@@ -82,5 +82,5 @@ def test_first_last_is_the_sum_of_two_mean_directions(counts, seed):
         means = [states[row, :count].sum(0) / count for states in (first, last)]
         expected = sum(mean / mean.square().sum().sqrt() for mean in means)
         torch.testing.assert_close(pooled[row], expected)
-    # Neither the length of the states nor the side they come from counts.
+    # Neither the length of the states nor their order (first, last) has an effect.
     torch.testing.assert_close(pool_first_last(100 * last, first / 100, mask), pooled)

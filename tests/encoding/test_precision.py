@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Seconds that a measurement is to give, and how often one was made."""
+    """Replace measurements by given seconds, and count them."""
 
     def choose(fp32, bf16):
         calls = []
@@ -44,7 +44,7 @@ def test_bf16_is_chosen_only_where_it_is_clearly_faster(folder, measured, fp32, 
     assert settle_precision(encoder) == encoder.precision == wanted
 
 
-def test_the_first_answer_of_a_machine_stays(folder, measured, tmp_path):
+def test_the_first_choice_of_a_machine_is_kept(folder, measured, tmp_path):
     with VectorStore(tmp_path / "vectors.db") as store:
         measured(2.0, 1.0)
         assert settle_precision(gpt2(path=folder), store) == "bf16"
@@ -69,7 +69,7 @@ def test_a_real_measurement_leaves_the_encoder_as_it_was(folder):
     assert next(encoder.module.parameters()).dtype == torch.float32
 
 
-def test_bf16_is_near_fp32_and_fp32_comes_back_whole(folder):
+def test_bf16_is_near_fp32_and_fp32_is_restored_exactly(folder):
     encoder = gpt2(path=folder, precision="fp32", device="cpu")
     exact = encoder.encode_chunks(CHUNKS)
     encoder.set_precision("bf16")

@@ -1,4 +1,4 @@
-"""What was trained in place is read again bit for bit, by us and by the libraries alone."""
+"""A trained encoder is loaded bit for bit, by this toolkit and by the libraries without it."""
 
 import json
 
@@ -67,7 +67,7 @@ def test_the_loaded_encoder_gives_the_trained_vectors_bit_for_bit(saved):
     again = load_encoder(folder, "fp32", "cpu")
     vectors = encoder.encode_chunks(CHUNKS)
     np.testing.assert_array_equal(again.encode_chunks(CHUNKS), vectors)
-    assert np.abs(vectors - before).max() > 0.01  # not the weights it was loaded from
+    assert np.abs(vectors - before).max() > 0.01  # training changed the vectors
 
 
 def test_the_loaded_encoder_cuts_texts_as_before(saved):
@@ -94,7 +94,7 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_the_module_alone(saved, tm
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama"])
 def test_transformers_alone_reads_weights_and_tokenizer(kind, tmp_path):
-    """Also without our activation and attention: config.json names transformers' own."""
+    """It works without our activation and attention: config.json names those of transformers."""
     encoder = ENCODERS[kind](tmp_path)
     save_encoder(encoder, tmp_path / "saved")
     model = AutoModel.from_pretrained(tmp_path / "saved").eval()
@@ -134,14 +134,14 @@ def test_weights_in_bf16_are_saved_in_fp32_as_they_are(kind, tmp_path):
     assert all(torch.equal(again[name], wanted[name]) for name in wanted)
 
 
-def test_what_is_no_encoder_is_not_saved(tmp_path):
+def test_a_module_that_is_not_an_encoder_is_not_saved(tmp_path):
     encoder = ENCODERS["gpt2"](tmp_path)
     encoder._module = torch.nn.Linear(2, 2)
     with pytest.raises(ValueError, match="a Linear is neither a decoder"):
         save_encoder(encoder, tmp_path / "saved")
 
 
-def test_a_folder_that_was_changed_is_one_line(tmp_path):
+def test_a_changed_folder_is_reported_in_one_line(tmp_path):
     def refused(content=None) -> str:
         if content is not None:
             (tmp_path / "encoder.json").write_text(content)
@@ -152,7 +152,7 @@ def test_a_folder_that_was_changed_is_one_line(tmp_path):
     assert "it is missing" in refused()
     save_encoder(ENCODERS["gpt2"](tmp_path / "source"), tmp_path)
     note = json.loads((tmp_path / "encoder.json").read_text())
-    assert "no JSON" in refused("{")
+    assert "is not JSON" in refused("{")
     for wrong in ({"kind": "os.system"}, {"pooling": "all"}, {"name": 3}, {"dim": None}):
         assert "does not describe an encoder" in refused(json.dumps({**note, **wrong}))
     assert "its vectors have 32 dimensions" in refused(json.dumps({**note, "dim": 33}))

@@ -1,4 +1,4 @@
-"""The store gives back what was put, to every process, also after a kill, or says what is wrong."""
+"""The store returns what was put, in every process and after a kill, or reports an error."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from thorough import examples
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
 from jdcv_core.errors import InputError
 
-PATIENCE = 60  # seconds after which a hanging process fails the test
+PATIENCE = 60  # seconds after which a blocked process fails the test
 MATRICES = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 6)))
 
 
@@ -75,7 +75,7 @@ def test_any_change_of_what_vectors_depend_on_changes_the_key():
     assert len(vector_key(**given_parts)) == 64
 
 
-def test_parts_cannot_run_into_each_other():
+def test_keys_do_not_confuse_where_one_part_ends():
     assert vector_key([(1, 2), (3,)], "t", "e") != vector_key([(1,), (2, 3)], "t", "e")
     assert vector_key([(1, 2, 3)], "t", "e") != vector_key([(1, 2), (3,)], "t", "e")
     assert vector_key([(1,)], "ab", "c") != vector_key([(1,)], "a", "bc")
@@ -99,7 +99,7 @@ def test_vectors_of_an_older_layout_leave_no_byte(tmp_path):
 
 
 def start(code, *arguments):
-    """A Python process that has numpy, the store and `sys.argv[1:]`."""
+    """Start a Python process with numpy, the store and `sys.argv[1:]`."""
     head = "import sys, numpy as np\nfrom jdcv_core.encoding.vector_store import VectorStore\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + textwrap.dedent(code), *map(str, arguments)],
@@ -127,7 +127,7 @@ def test_processes_write_at_once(tmp_path):
 
 
 def test_processes_make_a_file_at_the_same_moment(tmp_path):
-    """Forty files, each opened by three processes that wait for the same instant."""
+    """Three processes open each of forty files at the same moment."""
     code = """
         import time
         folder, first = sys.argv[1], float(sys.argv[2])
@@ -160,7 +160,7 @@ def test_a_killed_writer_loses_nothing_that_was_committed(tmp_path):
     with VectorStore(path) as store:
         found = store.get_many(map(str, range(committed + 1)))
         assert [int(found[str(n)][0, 0]) for n in range(committed + 1)] == [*range(committed + 1)]
-        store.put_many({"after": matrix(1)})  # and the store can be written to at once
+        store.put_many({"after": matrix(1)})  # and the store can be written immediately
         assert len(store.get_many(["after"])) == 1
 
 
@@ -231,7 +231,7 @@ def test_a_folder_in_place_of_the_file_is_reported(tmp_path):
         VectorStore(tmp_path)
 
 
-def test_of_what_was_erased_no_byte_is_left(tmp_path):
+def test_erased_matrices_leave_no_byte_in_the_file(tmp_path):
     rng = np.random.default_rng(3)
     kept, gone = (rng.standard_normal((40, 32)).astype(np.float32) for _ in range(2))
     path = tmp_path / "store.sqlite"

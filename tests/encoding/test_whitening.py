@@ -1,4 +1,4 @@
-"""Whitening: what it makes of the covariance, and what it does not depend on."""
+"""Whitening makes the covariance the identity and depends only on the documents of the fit."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def corpus(seed, documents=30):
-    """Chunks in which the last directions have far more variance than the first, and a mean."""
+    """Draw chunks with a mean and far more variance in the last directions than in the first."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(DIM, DIM)) * np.geomspace(1, 6, DIM)
     return {
@@ -44,7 +44,7 @@ def test_the_chunks_it_was_fitted_on_become_white(seed):
     after = np.concatenate(list(whiten(matrices, matrices, ridge=0).values()))
     np.testing.assert_allclose(after.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(np.cov(after.T, bias=True), np.eye(DIM), atol=1e-3)
-    # With a ridge a direction of variance l is left with l / (l + ridge * mean of l).
+    # With a ridge, the variance l of a direction becomes l / (l + ridge * mean of l).
     variance = np.linalg.eigvalsh(np.cov(before.T, bias=True))
     for ridge in (RIDGE, 0.5):
         after = np.concatenate(list(whiten(matrices, matrices, ridge).values()))

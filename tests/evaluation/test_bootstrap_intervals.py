@@ -1,4 +1,4 @@
-"""The intervals are those of a naive bootstrap, cover the truth, and find no difference in none."""
+"""Intervals equal those of a naive bootstrap, cover the truth, and are 0 for equal variants."""
 
 import math
 from collections import defaultdict
@@ -57,7 +57,7 @@ def two_variants(rng, seeds=3, jds=6, pairs=5, tested=None, accuracy=(0.5, 0.5),
 
 
 def copied_rows(table, seed, counts):
-    """The rows of a seed with JD j there counts[j] times, each time as a separate JD."""
+    """Copy the rows of JD j counts[j] times, each time as a separate JD."""
     jds = np.unique(table["jd"])
     return [
         (f"{jd} {copy}", *(table[name][i] for name in ("cv", "label", "predicted", "score")))
@@ -92,7 +92,7 @@ def test_standard_error_and_degrees_of_freedom_are_those_of_the_definition(
     counts = np.concatenate([np.ones((1, len(jds))), draw_counts(len(jds), 200, random_seed=5)])
     one, other = (figures(sorted_columns(t), ["mae_classes"], counts, 3) for t in tables)
     values = one["mae_classes"] - other["mae_classes"]
-    values = values[~np.isnan(values).any(1)]  # the definition knows no seed without a pair
+    values = values[~np.isnan(values).any(1)]  # the definition requires a value for every seed
     found = Estimate.of(values, *equal_jds(rows))
     parts = slow.variance(values[0].tolist(), values[1:].tolist(), len(jds), LEAST)
     shares = np.bincount(place) / len(place)
@@ -114,7 +114,7 @@ def test_standard_error_and_degrees_of_freedom_are_those_of_the_definition(
 @pytest.mark.parametrize(("jds", "tested"), [(40, 40), (80, 16)])
 @pytest.mark.parametrize("of_seed", [0.0, 0.5])
 def test_the_variance_is_on_average_that_of_an_additive_model(jds, tested, of_seed):
-    """d = seed + JD + cell. The mean over S seeds, each on n of the JDs, then has the variance
+    """If d = seed + JD + cell, the mean over S seeds, each on n of the JDs, has the variance
     seed²/S + JD² Σ (weight of the JD)² + cell²/(S n)."""
     rng, of_jd, of_cell, seeds = np.random.default_rng(0), 1.0, 0.7, 5
     expected, estimated = [], []
@@ -130,7 +130,7 @@ def test_the_variance_is_on_average_that_of_an_additive_model(jds, tested, of_se
         expected.append(
             of_seed**2 / seeds + of_jd**2 * (weight**2).sum() + of_cell**2 / (seeds * tested)
         )
-    # Without a variance of seeds, the floor lifts the mean a little.
+    # Without variance between seeds, the lower bound increases the mean slightly.
     above = 0.08 if of_seed else 0.15
     assert 0.92 < np.mean(estimated) / np.mean(expected) < 1 + above
 
@@ -166,7 +166,7 @@ def test_the_difference_is_that_of_the_printed_figures():
 
 
 def test_the_interval_of_one_variant_alone():
-    """Against a variant whose figure is the same in every draw, the difference says the same."""
+    """It equals the interval against a variant whose figure is the same in every draw."""
     table, other = two_variants(np.random.default_rng(3), seeds=2, jds=12, accuracy=(0.8, 0.5))
     perfect = {**other, "predicted": other["label"], "score": other["label"] / 2}
     settings = {"metrics": ["weighted_f1", "distant"], "replicates": 200, "random_seed": 4}
@@ -181,14 +181,14 @@ def test_the_interval_of_one_variant_alone():
     perfect["predicted"] = np.where(perfect["jd"] == "jd:3", 0, perfect["label"])
     found = bootstrap(perfect, metrics=["weighted_f1", "distant"])
     for metric, end, limit in (("weighted_f1", "high", 1.0), ("distant", "low", 0.0)):
-        assert found[metric][end] == limit  # no figure lies beyond
+        assert found[metric][end] == limit  # the end of the metric's range
     with pytest.raises(ValueError, match="occurs twice"):
         bootstrap({name: np.concatenate([c, c]) for name, c in table.items()})
 
 
 @settings(max_examples=examples(8), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([None, 2]))
-def test_identical_variants_differ_by_exactly_nothing(data_seed, tested):
+def test_identical_variants_have_a_difference_of_exactly_0(data_seed, tested):
     table, _ = two_variants(np.random.default_rng(data_seed), tested=tested)
     for found in paired_bootstrap(table, table, replicates=50).values():
         found.pop("df")
@@ -224,8 +224,8 @@ def test_a_95_percent_interval_of_one_seed_covers_the_truth():
     assert 0.92 <= covered / 300 <= 0.98
 
 
-def test_pairs_of_one_jd_are_not_taken_for_independent():
-    """Ten copies of each pair say nothing new, so the interval must not shrink."""
+def test_pairs_of_one_jd_are_not_treated_as_independent():
+    """Ten copies of each pair add no information, so the interval must not shrink."""
     tables = two_variants(np.random.default_rng(3), seeds=1, jds=30, jd_spread=0.2)
     copied = []
     for table in tables:
@@ -239,7 +239,7 @@ def test_pairs_of_one_jd_are_not_taken_for_independent():
 
 
 def test_a_jd_shared_by_seeds_is_drawn_in_all_of_them():
-    """Predictions that do not depend on the seed: more seeds are no more evidence about JDs."""
+    """If predictions do not depend on the seed, more seeds give no more evidence about JDs."""
     tables = two_variants(np.random.default_rng(4), seeds=1, jds=25)
     five = []
     for table in tables:
@@ -268,8 +268,8 @@ def test_no_interval_from_a_single_jd():
     assert all(math.isnan(value) for value in found.values())
 
 
-def test_a_seed_without_a_drawn_jd_does_not_pull_the_difference_to_nothing():
-    """Two seeds that test one JD each: where one JD is drawn twice, the other seed has no pairs."""
+def test_a_seed_without_a_drawn_jd_is_left_out_of_the_mean():
+    """Two seeds test one JD each: if one JD is drawn twice, the other seed has no pairs."""
     tables = two_variants(np.random.default_rng(0), seeds=2, jds=2, tested=1)
     right, wrong = ({name: column.copy() for name, column in table.items()} for table in tables)
     right["jd"] = wrong["jd"] = right["seed"].astype(str)
@@ -278,7 +278,7 @@ def test_a_seed_without_a_drawn_jd_does_not_pull_the_difference_to_nothing():
     assert [found["weighted_f1"][end] for end in ("difference", "low", "high")] == [1, 1, 1]
 
 
-def test_an_undefined_metric_is_nan_and_spoils_no_other():
+def test_an_undefined_metric_is_nan_and_does_not_affect_others():
     tables = two_variants(np.random.default_rng(0))
     for table in tables:
         table["label"] = np.ones_like(table["label"])
@@ -295,7 +295,7 @@ def test_wrong_input_is_refused():
         ({"seed": [0]}, "lacks the columns"),
         (fewer, "same rows"),
         (other, "'label' differ"),
-        (baseline | {"seed": [0]}, "one length"),
+        (baseline | {"seed": [0]}, "same length"),
         (baseline | {"score": np.full(len(baseline["score"]), np.nan)}, "nan"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -316,7 +316,7 @@ def test_spread_is_the_mean_and_the_sample_standard_deviation():
 
 
 def test_the_interval_of_a_figure_by_query_is_that_of_ndcg_by_jd():
-    """nDCG of each (seed, JD) handed over as it is; some seeds test some JDs."""
+    """The input is nDCG of each (seed, JD); each seed tests only some JDs."""
     tables = [sorted_columns(t) for t in two_variants(np.random.default_rng(0), 4, 12, tested=7)]
     expected = paired_bootstrap(*tables, metrics=["ndcg"], replicates=300)["ndcg"]
     cells = [ndcg_cells(table, 10) for table in tables]

@@ -20,7 +20,7 @@ def test_with_two_classes_it_is_scikit_learns():
     assert brier(labels, scores) == pytest.approx(brier_score_loss(labels == 2, scores))
     mean_target, mean_score = calibration_curve(labels == 2, scores, n_bins=10, strategy="quantile")
     found = reliability(labels, scores, bins=10)
-    np.testing.assert_allclose(found["score"], mean_score, atol=0.002)  # edges differ by a pair
+    np.testing.assert_allclose(found["score"], mean_score, atol=0.002)  # bin edges differ by a pair
     np.testing.assert_allclose(found["target"], mean_target, atol=0.02)
     assert found["count"].tolist() == [100] * 10
 
@@ -48,7 +48,7 @@ def test_calibrated_scores_have_the_error_of_chance_and_shifted_ones_the_shift()
     assert ece(labels, constant) == pytest.approx(0.2)
 
 
-def test_what_cannot_be_measured_is_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ValueError, match="scores of shape"):
         brier([0, 1], [0.5])
     with pytest.raises(ValueError, match="1 bin"):

@@ -1,4 +1,4 @@
-"""The cuts are the best there are, and the figures are those of two other implementations."""
+"""The cuts are optimal, and the metrics equal those of two other implementations."""
 
 import warnings
 from itertools import product
@@ -113,8 +113,8 @@ def test_one_class_alone_gets_every_score(only):
 
 @settings(deadline=None)
 @given(scored)
-@example([(0, 0.5), (1, 0.5), (2, 0.5)])  # all No, all Potential, all Good: the middle one
-def test_equally_good_cuts_are_taken_in_the_middle(rows):
+@example([(0, 0.5), (1, 0.5), (2, 0.5)])  # all No, all Potential or all Good are equally good
+def test_of_equally_good_cuts_the_middle_ones_are_chosen(rows):
     labels, scores = columns(rows)
     distinct = sorted(set(scores))
     at = [*distinct, 2.0]
@@ -184,11 +184,11 @@ def test_figures_agree_with_scikit_learn(rows):
 
 @settings(max_examples=examples(16), deadline=None)
 @given(judged)
-def test_distances_of_classes_hang_together(rows):
+def test_the_metrics_of_distance_are_consistent(rows):
     labels, predicted, scores = columns(rows)
     figures = classification_metrics(labels, predicted, scores, ALL)
     wrong = np.mean(np.not_equal(labels, predicted))
-    # Every wrong class is at least one away, a distant one two.
+    # Every wrong class has a distance of at least 1, a distant error a distance of 2.
     assert figures["mae_classes"] == pytest.approx(wrong + figures["distant"], abs=1e-12)
     upside_down = classification_metrics(
         [2 - y for y in labels], [2 - y for y in predicted], [1 - s for s in scores], ALL
@@ -203,7 +203,7 @@ def test_distances_of_classes_hang_together(rows):
 
 
 def test_the_figures_of_a_planted_table():
-    """Three each of No, Potential, Good; one Good taken for No, one No for Potential."""
+    """Each class has three pairs; one Good is predicted No, and one No is predicted Potential."""
     figures = classification_metrics(
         [0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 0, 1, 1, 1, 1, 2, 2, 0], [0.5] * 9
     )
@@ -218,7 +218,7 @@ def test_the_figures_of_a_planted_table():
 
 @settings(deadline=None)
 @given(st.lists(judged, min_size=1, max_size=4))
-def test_many_confusion_matrices_at_once_are_each_alone(tables):
+def test_many_confusion_matrices_at_once_equal_single_calls(tables):
     matrices = [confusion_matrix(*columns(rows)[:2]) for rows in tables]
     together = confusion_metrics(np.stack(matrices))
     for i, matrix in enumerate(matrices):
@@ -226,7 +226,7 @@ def test_many_confusion_matrices_at_once_are_each_alone(tables):
             assert together[name][i] == pytest.approx(float(value), abs=1e-12)
 
 
-def test_nothing_is_warned_about_where_a_figure_is_undefined():
+def test_an_undefined_figure_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figures = classification_metrics([1, 1], [1, 1], [0.5, 0.6])
@@ -271,7 +271,7 @@ def test_the_auc_within_groups_equals_counting(seed):
     assert one == pytest.approx(sklearn_metrics.roc_auc_score(labels == 2, scores))
 
 
-def test_a_score_of_the_group_alone_wins_pooled_and_nothing_within():
+def test_a_score_that_knows_only_the_group_has_a_pooled_auc_but_none_within():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 30)
     share = np.where(groups < 10, 0.9, 0.1)

@@ -1,6 +1,5 @@
-"""The protocol of the table: it says of each row what its parts say, finds what is there, and calls
-nothing a difference that is none. Where the truth is known from benchmarks/statistics.py, a part of
-that benchmark runs here."""
+"""The protocol of the table combines its parts correctly, finds real differences, and makes few
+false claims. A part of benchmarks/statistics.py, where the truth is known, runs here."""
 
 import json
 import math
@@ -25,13 +24,13 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def a_table(data_seed, *qualities, **kinds):
-    """The rows "0", "1", …, whose scores have these qualities."""
+    """Make the rows "0", "1", …, with scores of the given qualities."""
     rng = np.random.default_rng(data_seed)
     rows = systems(rng, how_many=len(qualities), quality=qualities, **kinds)
     return {str(place): row for place, row in enumerate(rows)}
 
 
-def test_each_row_is_what_its_parts_say():
+def test_each_row_has_the_figures_of_the_separate_functions():
     rows = a_table(0, 1.0, 1.5, 2.5, 0.2, jds=24)
     settings = {"replicates": 200, "random_seed": 3, "k": 5}
     found = compare(rows, "1", family=["0", "2"], permutations=300, **settings)
@@ -49,7 +48,7 @@ def test_each_row_is_what_its_parts_say():
         adjusted = holm({name: found[name][metric]["p"] for name in ("0", "2")})
         assert {name: found[name][metric]["p_holm"] for name in ("0", "2")} == adjusted
         assert math.isnan(found["3"][metric]["p_holm"])
-    # Three hypotheses where all rows are; a row's own figures depend on no other row.
+    # By default all three rows are hypotheses; a row's figures do not depend on other rows.
     every = compare(rows, "1", permutations=300, **settings)
     for metric in METRICS:
         adjusted = holm({name: every[name][metric]["p"] for name in every})
@@ -59,7 +58,7 @@ def test_each_row_is_what_its_parts_say():
         assert found["3"][metric]["detectable"] > detectable(found["3"][metric]["se"])
 
 
-def test_what_is_far_better_or_worse_is_called_so():
+def test_large_differences_get_the_verdict_better_or_worse():
     rows = a_table(1, 1.0, 3.0, 0.0, jds=40)
     found = compare(rows, "0", replicates=500)
     assert {line["verdict"] for line in found["1"].values()} == {"better"}
@@ -76,9 +75,9 @@ def test_a_large_family_can_be_passed_with_few_permutations_asked_for():
     assert {line["ndcg"]["verdict"] for line in found.values()} == {"better"}
 
 
-def test_lucky_trainings_are_not_taken_for_a_better_system():
-    """Seeds of each system differ, the systems do not. The permutation test, which knows of no
-    other seeds, calls most tables different."""
+def test_lucky_trainings_do_not_make_a_system_better():
+    """Seeds differ and the systems are equal. The permutation test, which ignores the sampling of
+    seeds, finds differences in most tables."""
     called = fooled = 0
     for simulation in range(100):
         rows = a_table(simulation, 1.0, 1.0, 1.0, jds=30, seeds=5, of_seed=0.6)
@@ -90,11 +89,11 @@ def test_lucky_trainings_are_not_taken_for_a_better_system():
         ]
         called += any(line["verdict"] in ("better", "worse") for line in lines)
         fooled += any(line["p_permutation"] < 0.025 for line in lines)
-    assert called <= 10  # of 100 at 5%: more in 1 of 100 runs
+    assert called <= 10  # of 100 at 5%; more than 10 happen in 1 of 100 runs
     assert fooled > 30
 
 
-def test_rows_that_are_not_there_are_refused():
+def test_unknown_rows_are_refused():
     rows = a_table(0, 1.0, 1.0)
     with pytest.raises(KeyError, match="no row 'x'"):
         compare(rows, "x")
@@ -108,7 +107,7 @@ def test_rows_that_are_not_there_are_refused():
 
 @pytest.mark.parametrize("ratio", [0.0, 1.0])
 def test_intervals_cover_the_truth_with_five_seeds(ratio):
-    """Of 150 cases, 136 to 148 are what 95% gives in 99 of 100 runs; the mean is over metrics."""
+    """With a coverage of 95%, 136 to 148 of 150 cases are covered in 99 of 100 runs."""
     world = statistics_coverage.World(5, 80, 16, ratio)
     shares = statistics_coverage.coverage(world, cases=150, replicates=200)
     assert 0.92 <= np.mean(list(shares.values())) <= 0.985
@@ -139,8 +138,8 @@ def test_a_row_without_effect_is_the_baseline():
     assert torch.allclose(only, MeanPairs(dim).head(jd.vectors[:, 0], cv.vectors[:, 0]), atol=1e-4)
 
 
-def test_a_neighbour_of_the_benchmark_gets_the_standard_library():
-    """The benchmark has the name of one of its modules, and a script's folder is searched first."""
+def test_another_script_of_the_folder_imports_the_standard_library():
+    """statistics.py has the name of a standard module, and a script's folder is searched first."""
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "import statistics; print(statistics.mode([7, 7]))"

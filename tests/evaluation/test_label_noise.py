@@ -1,4 +1,4 @@
-"""The label-noise ceiling against simulation and against what must be."""
+"""The label-noise ceiling equals simulations and known special cases."""
 
 from itertools import product
 
@@ -12,7 +12,7 @@ SHARES = [0.5, 0.3, 0.2]
 
 
 @pytest.mark.parametrize("spread", ["uniform", "neighbour"])
-def test_clean_labels_allow_everything_and_noise_takes_away(spread):
+def test_clean_labels_have_a_ceiling_of_1_and_noise_lowers_it(spread):
     found = [noise_ceiling(SHARES, a, spread) for a in (1.0, 0.95, 0.9, 0.8, 0.7)]
     assert all(value == pytest.approx(1) for value in found[0].values())
     for name in found[0]:
@@ -21,11 +21,11 @@ def test_clean_labels_allow_everything_and_noise_takes_away(spread):
         assert falls[-1] < 0.85
 
 
-def test_labels_that_say_nothing_leave_the_best_constant():
-    """At agreement 1/3 a label is drawn evenly whatever the truth."""
+def test_with_uninformative_labels_the_best_model_is_constant():
+    """At an agreement of 1/3, labels are uniform for every true class."""
     found = noise_ceiling([1 / 3, 1 / 3, 1 / 3], 1 / 3)
     assert found["accuracy"] == pytest.approx(1 / 3)
-    assert found["macro_f1"] == pytest.approx(1 / 3)  # predicting the truth is then a random guess
+    assert found["macro_f1"] == pytest.approx(1 / 3)  # predicting the truth is then a guess
 
 
 @pytest.mark.parametrize(("agreement", "spread"), [(0.8, "uniform"), (0.75, "neighbour")])
@@ -46,7 +46,7 @@ def test_no_map_from_truth_to_class_does_better_in_simulation(agreement, spread)
 
 
 def test_two_classes_have_the_ceiling_of_binary_labels():
-    """A symmetric error of binary labels, drawn; of the three classes the middle one is nothing."""
+    """The labels are drawn with a symmetric error."""
     found = noise_ceiling([0.6, 0.4], 0.8)
     assert noise_ceiling([0.6, 0.4], 1.0)["macro_f1"] == pytest.approx(1)
     rng = np.random.default_rng(0)
@@ -57,8 +57,8 @@ def test_two_classes_have_the_ceiling_of_binary_labels():
     assert found["accuracy"] == pytest.approx((labels == truth).mean(), abs=0.004)
 
 
-def test_shares_that_no_truth_gives_have_the_nearest_one_behind_them():
-    """Searched on a grid of distributions."""
+def test_shares_without_an_exact_solution_get_the_nearest_one():
+    """The nearest solution is searched on a grid of distributions."""
     shares, noise = np.array([0.9, 0.05, 0.05]), noise_matrix(0.6, "neighbour")
     grid = [(a, b, 100 - a - b) for a in range(101) for b in range(101 - a)]
     truths = np.array(grid) / 100

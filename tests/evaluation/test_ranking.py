@@ -1,4 +1,4 @@
-"""nDCG is that of an independent implementation, ties included."""
+"""nDCG equals that of an independent implementation, also with ties."""
 
 import math
 
@@ -21,7 +21,7 @@ from jdcv_core.evaluation.ranking import (
 from jdcv_core.types import Pair
 
 ids = st.text("ab01", min_size=1, max_size=3).map("cv:{}".format)
-# Scores that tie often, and some that only float64 can tell apart.
+# Many scores are tied, and some differ only in float64.
 scores = st.sampled_from([0.0, 0.5, 0.5 + 1e-12, 0.5 + 2e-12, 1.0, -3.0])
 judged = st.dictionaries(ids, st.tuples(st.integers(0, 2), scores), max_size=12)
 
@@ -46,7 +46,7 @@ def test_ranking_follows_the_tie_rule(documents):
 
 @settings(deadline=None)
 @given(judged)
-def test_order_of_insertion_is_of_no_effect(documents):
+def test_the_order_of_insertion_has_no_effect(documents):
     grades = {document: grade for document, (grade, _) in documents.items()}
     run = {document: score for document, (_, score) in documents.items()}
     backwards = dict(reversed(run.items()))
@@ -56,7 +56,7 @@ def test_order_of_insertion_is_of_no_effect(documents):
 
 
 def test_the_backend_alone_breaks_ties_the_other_way():
-    """Why ranks are handed over instead of scores; if this fails, the detour may go."""
+    """This is why ranks are passed instead of scores; if it fails, scores may be passed."""
     qrels, run = {"jd:1": {"cv:a": 2, "cv:b": 0}}, {"jd:1": {"cv:a": 0.5, "cv:b": 0.5}}
     alone = next(ir_measures.iter_calc([ir_measures.nDCG @ 1], qrels, run)).value
     assert (alone, ndcg_per_query(qrels, run, 1)) == (0.0, {"jd:1": 1.0})
@@ -77,7 +77,7 @@ def test_queries_without_a_relevant_document_are_left_out_of_the_mean():
     assert math.isnan(mean_over_queries({}))
 
 
-def test_a_query_that_ranked_nothing_counts_as_nought():
+def test_a_query_that_ranked_nothing_has_an_ndcg_of_0():
     assert ndcg_per_query({"jd:1": {"cv:1": 1}}, {}) == {"jd:1": 0.0}
     assert ndcg_per_query({"jd:1": {"cv:1": 1}}, {"jd:1": {}, "jd:9": {"cv:1": 1}}) == {"jd:1": 0.0}
 
@@ -106,7 +106,7 @@ def test_wrong_input_is_refused():
 
 
 def slow_figures(grades, order, k, relevant):
-    """MAP, MRR, recall@k, P@k of one query, rank by rank."""
+    """Compute MAP, MRR, recall@k and P@k of one query with a loop over ranks."""
     good = [d for d, g in grades.items() if g >= relevant]
     hits, precisions, first = 0, [], 0.0
     for rank, document in enumerate(order, start=1):

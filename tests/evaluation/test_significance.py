@@ -1,5 +1,5 @@
-"""The permutation test is that of the definition, its p-values are uniform under the null, Holm is
-the closure of Bonferroni, and the protocol calls nothing a difference that is none."""
+"""The permutation test follows its definition, its p-values are uniform under the null hypothesis,
+and Holm's correction equals the closure of Bonferroni's."""
 
 import math
 from collections import defaultdict
@@ -32,7 +32,7 @@ def as_rows(table):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_swapping_by_signs_is_exchanging_the_rows(metric):
+def test_swapping_by_signs_equals_exchanging_the_rows(metric):
     a, b = systems(np.random.default_rng(1), seeds=2, jds=5)
     keep = ~((a["seed"] == 1) & (a["jd"] == 3))  # seeds need not test the same JDs
     a, b = ({name: column[keep] for name, column in t.items()} for t in (a, b))
@@ -41,12 +41,12 @@ def test_swapping_by_signs_is_exchanging_the_rows(metric):
     found = swapped(sorted_columns(a), sorted_columns(b), [metric], signs, k=3)[metric]
     expected = [slow.swapped_difference(metric, as_rows(a), as_rows(b), s, 3) for s in sets]
     assert found == pytest.approx(expected, abs=1e-12)
-    assert found[0] == pytest.approx(-found[-1])  # none swapped, all swapped
+    assert found[0] == pytest.approx(-found[-1])  # the first row swaps no JD, the last swaps all
 
 
 @pytest.mark.parametrize("metric", ["mae_classes", "ndcg"])
 def test_p_is_that_of_scipy(metric):
-    """Of a figure that is a mean over JDs, with every JD in every seed."""
+    """This holds for figures that are means over JDs, if every seed tests every JD."""
     a, b = systems(np.random.default_rng(3), jds=9)
     one_jd = np.eye(9)
     ours, theirs = (
@@ -80,14 +80,14 @@ def test_p_is_uniform_where_systems_are_exchangeable():
 
 
 @given(st.integers(0, 10_000))
-def test_p_hangs_on_no_scale_of_scores_and_not_on_which_is_the_baseline(data_seed):
+def test_p_depends_neither_on_the_scale_of_scores_nor_on_the_order_of_systems(data_seed):
     a, b = systems(np.random.default_rng(data_seed))
     p = paired_permutation(a, b, permutations=100)
     assert paired_permutation(a, b | {"score": 7 + 100 * b["score"]}, permutations=100) == p
     assert paired_permutation(b, a, permutations=100) == p
 
 
-def test_more_seeds_that_say_the_same_are_no_more_evidence():
+def test_copies_of_a_seed_add_no_evidence():
     once = systems(np.random.default_rng(5), seeds=1, jds=12)
     five = []
     for table in once:
@@ -96,7 +96,7 @@ def test_more_seeds_that_say_the_same_are_no_more_evidence():
     assert paired_permutation(*five) == paired_permutation(*once)
 
 
-def test_the_same_system_twice_has_p_1_and_another_by_far_the_least():
+def test_equal_systems_have_p_1_and_very_different_ones_the_smallest_p():
     a, b = systems(np.random.default_rng(0), jds=20)
     assert set(paired_permutation(a, a, permutations=50).values()) == {1.0}
     b["score"], b["predicted"] = -a["label"] / 2, 2 - a["label"]  # all wrong

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory) -> Path:
-    """Kept over the tests: the second experiment finds the first one's encoder and vectors."""
+    """A cache for all tests: later experiments find the encoder and vectors of the first one."""
     return tmp_path_factory.mktemp("cache")
 
 

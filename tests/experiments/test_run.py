@@ -1,4 +1,4 @@
-"""The command as a user types it: what it leaves behind, and what it refuses."""
+"""The command as a user types it: the files that it writes, and the errors that it reports."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ EXPERIMENTS = validate.choices("exp")
 
 
 def tiny(name: str) -> tuple[str, ...]:
-    """Words that make an experiment small; what its rows say themselves is made small, too."""
+    """Return arguments that make an experiment and the settings of its rows small."""
     rows = []
     for row, variant in composed(name).variants.items():
         if variant.get("encoder"):
@@ -40,7 +40,7 @@ def tiny(name: str) -> tuple[str, ...]:
 
 
 ALSO = {"ordinal": ("jobs=2",)}
-"""Worker processes train the rows of one experiment."""
+"""Additional arguments: worker processes train the rows of one experiment."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -111,7 +111,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
 
 
 def check_the_months(folder: Path, lines: list[dict]) -> None:
-    """The timeline is of a row and a CV of the record; a half-life is printed."""
+    """Check that the timeline shows a row and a CV of the record, and a half-life is printed."""
     content = json.loads((folder / "timeline.json").read_text(encoding="utf-8"))
     assert content["row"] == "half-life"
     weights = [e["weight"] for e in content["experiences"]]
@@ -124,7 +124,7 @@ def check_the_months(folder: Path, lines: list[dict]) -> None:
 
 
 def check_the_json(folder: Path, lines: list[dict]) -> None:
-    """table.json holds the figures of the record, row by row and split by split."""
+    """Check that table.json holds the figures of the record for each row and split."""
     table = json.loads((folder / "table.json").read_text())
     assert str(folder.parents[1]) not in (folder / "table.json").read_text()
     assert len(lines) == len(table["rows"]) * len(table["splits"]) * len(table["seeds"])
@@ -138,7 +138,7 @@ def check_the_json(folder: Path, lines: list[dict]) -> None:
 
 
 def check_what_was_pretrained(run, folder: Path) -> None:
-    """Another experiment can start from the encoder; one that would test on what it saw cannot."""
+    """Check that another experiment can use the encoder unless it tests on its training pairs."""
     retrieval = json.loads((folder / "table.json").read_text())["retrieval"]
     assert [line["encoder"] for line in retrieval] == ["gpt2-mini", "gpt2-mini, pretrained"]
     assert all(0 <= line["recall"] <= 1 for line in retrieval)
@@ -156,15 +156,15 @@ def check_what_was_pretrained(run, folder: Path) -> None:
 
 
 def check_the_second_time(cache: Path, folder: Path, first: list[dict], *words: str) -> None:
-    """The encoder is never called, nothing is trained, and the figures are the same. With
-    reuse=false everything is trained again, and the figures are the same, too."""
+    """Check that a second run encodes and trains nothing, or with reuse=false trains again; the
+    figures are the same in both cases."""
     places = (f"runs_dir={folder.parents[1]}", f"cache_dir={cache}")
     again = match.run(composed("chunk_attention", *tiny("chunk_attention"), *words, *places))
     second = [json.loads(line) for line in (again / "record.jsonl").read_text().splitlines()]
     assert second[0]["encoder"]["encoder_calls"] == 0
     assert second[0]["encoder"]["found_in_store"] == second[0]["encoder"]["documents"]
     cells = json.loads((again / "facts.json").read_text())["cells"]
-    assert cells["made"] == (len(first) - 1 if words else 0)  # the ceiling needs no making
+    assert cells["made"] == (len(first) - 1 if words else 0)  # the ceiling is not counted
     courses = [{p.name: p.read_text() for p in (f / "training").iterdir()} for f in (folder, again)]
     assert courses[0].keys() == courses[1].keys()
     kept = ("variant", "metrics", "ndcg_per_jd", "course", "thresholds")
@@ -243,7 +243,7 @@ def test_multirun_runs_every_value(run, tmp_path):
         (["+exp=chunk_attention", "+data.jds=64"], "write data.jds=VALUE without the +"),
     ],
 )
-def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments, said):
+def test_a_wrong_argument_is_refused_in_one_line_that_names_the_right_one(arguments, said):
     with pytest.raises(InputError) as refused:
         validate.overrides(arguments)
     assert said.lower() in str(refused.value).lower()
@@ -260,7 +260,7 @@ def test_a_wrong_word_is_refused_in_one_line_that_names_the_right_one(arguments,
         ({"variants": {"half-life": {"view": "research.falsifiers.jd_only"}}}, "remove view"),
     ],
 )
-def test_what_months_cannot_do_is_refused(change, said):
+def test_wrong_combinations_with_months_are_refused(change, said):
     composition = composed("experience")
     OmegaConf.set_struct(composition, False)
     config = as_config(OmegaConf.merge(composition, change))
@@ -280,7 +280,7 @@ def test_rows_takes_some_of_the_variants():
             validate.check(config)
 
 
-def test_a_check_changes_nothing():
+def test_a_check_does_not_change_the_configuration():
     for name in EXPERIMENTS:
         config = composed(name)
         before = OmegaConf.to_yaml(config)
@@ -317,7 +317,7 @@ def test_the_demo_configuration_lists_every_setting_with_its_default():
     assert {**listed, "balance": tuple(listed["balance"])} == asdict(DemoSettings())
 
 
-def test_only_an_encoder_that_is_trained_here_takes_a_seed():
+def test_only_encoders_that_the_experiment_trains_take_a_seed():
     for name, trained_here in (
         ("gpt2-mini", True),
         ("gpt2-micro", True),

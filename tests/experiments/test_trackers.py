@@ -1,4 +1,4 @@
-"""Files that a kill does not change, and mirrors of them that may fail without harm."""
+"""Files are the same after a kill, and mirrors of them may fail without harm."""
 
 import json
 import math
@@ -22,7 +22,7 @@ CELL = "full, reduced weight decay · seed 0"
 
 
 def reports(last: int) -> list[tuple[int, dict[str, float]]]:
-    """What a deterministic cell reports up to a step: twice at every third step."""
+    """Make the reports of a deterministic cell up to a step, two at every third step."""
     found: list[tuple[int, dict[str, float]]] = []
     for step in range(1, last + 1):
         found.append((step, {"train_loss": 1 / step, "tokens_per_second": 1000.0 + step}))
@@ -84,13 +84,13 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert read_course(tmp_path, "cell") == [{"step": 1, "train_loss": 0.5}]
 
 
-def test_from_step_0_a_cell_starts_anew(tmp_path):
+def test_a_start_at_step_0_removes_earlier_reports(tmp_path):
     track(local(tmp_path), 0, 5)
     track(local(tmp_path), 0, 2)
     assert read_course(tmp_path, CELL) == course_of(2)
 
 
-def test_a_resumed_cell_whose_file_is_gone_goes_on(tmp_path):
+def test_a_resumed_cell_whose_file_was_removed_continues(tmp_path):
     track(local(tmp_path), 4, 5)
     assert [report["step"] for report in read_course(tmp_path, CELL)] == [5]
 
@@ -139,7 +139,7 @@ def test_different_cells_have_different_files_that_any_file_system_takes(one, ot
     assert set(trackers.slug(one)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
-def test_other_ranks_leave_nothing(tmp_path):
+def test_other_ranks_write_nothing(tmp_path):
     tracker = make_tracker("none", tmp_path, "exp", {})
     track(tracker, 0, 3)
     tracker.end()
@@ -152,7 +152,7 @@ def test_an_unknown_tracker_is_refused_with_the_nearest(tmp_path):
 
 
 class Broken:
-    """A mirror that keeps what it gets until it breaks."""
+    """A mirror that keeps its reports until it raises an error."""
 
     def __init__(self, at: str) -> None:
         self.at, self.told = at, []
@@ -188,14 +188,14 @@ def test_a_mirror_that_fails_is_switched_off_with_one_line_and_the_files_go_on(a
     assert "long story" not in said[0]
 
 
-def test_a_mirror_is_told_the_reports_that_stay(tmp_path):
+def test_a_mirror_gets_the_reports_that_are_kept(tmp_path):
     track(local(tmp_path), 0, 7)
     mirror = Broken("never")
     trackers.MirroredFiles(tmp_path, "wandb", mirror).start(CELL, 4)
     assert mirror.told == [("start", CELL, 4, course_of(4))]
 
 
-# W&B with its client replaced: what cannot be seen without a server
+# W&B with a replaced client, for behaviour that needs a server
 
 
 class FakeRun:
@@ -215,7 +215,7 @@ class FakeRun:
 
 @pytest.fixture
 def fake(monkeypatch):
-    """wandb's functions; `asked` has the arguments of init, `runs` what it gave."""
+    """Replace wandb's functions; `asked` has the arguments of init, `runs` its results."""
     import wandb
 
     fake = SimpleNamespace(
@@ -244,7 +244,7 @@ def fake(monkeypatch):
     return fake
 
 
-def test_a_resumed_online_run_gets_what_the_server_has_not_got_once(fake, tmp_path):
+def test_a_resumed_online_run_gets_the_missing_reports_once(fake, tmp_path):
     track(local(tmp_path), 0, 7)
     fake.last = 3  # the process was killed after step 7, W&B had received up to step 3
     tracker = make_tracker("wandb", tmp_path, "exp", {})
@@ -256,7 +256,7 @@ def test_a_resumed_online_run_gets_what_the_server_has_not_got_once(fake, tmp_pa
     assert fake.runs[0].finished
 
 
-def test_a_resumed_online_run_that_was_ahead_is_not_told_twice(fake, tmp_path):
+def test_a_resumed_online_run_that_was_ahead_gets_no_report_twice(fake, tmp_path):
     track(local(tmp_path), 0, 7)
     fake.last = 7
     track(make_tracker("wandb", tmp_path, "exp", {}), 5, 9)
@@ -298,7 +298,7 @@ def test_the_mode_is_the_users_and_offline_without_a_key(fake, tmp_path, mode, k
     assert asked["group"] == f"exp {tmp_path.name}"
 
 
-def test_a_run_keeps_its_id_when_the_record_takes_its_name_and_shares_it_with_none(fake, tmp_path):
+def test_a_run_keeps_its_unique_id_when_the_record_is_renamed(fake, tmp_path):
     for folder, cell in (("a.partial", "x"), ("a", "x"), ("a", "y"), ("b", "x")):
         make_tracker("wandb", tmp_path / folder, "exp", {}).start(cell, 0)
     partial, final, *others = [asked["id"] for asked in fake.asked]
@@ -306,7 +306,7 @@ def test_a_run_keeps_its_id_when_the_record_takes_its_name_and_shares_it_with_no
     assert len({final, *others}) == 3
 
 
-def test_a_malformed_key_is_the_users_mistake(fake, tmp_path, monkeypatch):
+def test_a_malformed_key_is_an_input_error(fake, tmp_path, monkeypatch):
     import wandb
 
     def login(prompt, verify):
@@ -322,7 +322,7 @@ def test_a_malformed_key_is_the_users_mistake(fake, tmp_path, monkeypatch):
 
 @pytest.fixture
 def offline(tmp_path):
-    """offline(code): runs it with `tracker` for the record `rec.partial`, with no key anywhere."""
+    """offline(code) runs the code with `tracker` for the record `rec.partial`, without a key."""
     (tmp_path / "home").mkdir()
     (tmp_path / "elsewhere").mkdir()
     hidden = ("WANDB", "NETRC", "XDG")
@@ -348,7 +348,7 @@ tracker = make_tracker("wandb", Path({str(tmp_path)!r}, "rec.partial"), "exp", {
 
 
 def logged(run: Path) -> list[dict]:
-    """The records of an offline run, as `wandb leet` reads them."""
+    """Read the records of an offline run in the same way as `wandb leet`."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return [json.loads(line) for line in shown.stdout.splitlines()]
@@ -391,7 +391,7 @@ def test_a_killed_offline_run_is_whole_after_the_resume(offline, tmp_path):
     assert (about["run_group"], about["config"]["update"]["a"]) == ("exp rec", {"b": 7})
 
 
-# TensorBoard, read back with its own reader
+# TensorBoard's files, read by its reader
 
 
 def scalars(folder: Path, cell: str) -> dict[str, list[tuple[int, float]]]:

@@ -1,4 +1,4 @@
-"""The report says what the evidence says, and nothing else."""
+"""The report contains the figures of the evidence, and no others."""
 
 import copy
 import re
@@ -31,7 +31,7 @@ def built(tmp_path_factory) -> Path:
 
 
 def tables_of(text: str) -> list[tuple[list[str], list[list[str]]]]:
-    """Head and rows of every table of a Markdown text."""
+    """Return heading and rows of every table of a Markdown text."""
     found = []
     for part in re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE):
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.splitlines()]
@@ -106,7 +106,7 @@ def test_an_unknown_key_of_the_template_is_named():
 
 
 class Traced(dict):
-    """A dict that notes the path of every plain value that is read from it."""
+    """A dict that records the path of every plain value that is read from it."""
 
     def __init__(self, content: dict, path: tuple, read: set) -> None:
         super().__init__()
@@ -134,9 +134,10 @@ def traced(value, path: tuple, read: set):
 
 @pytest.mark.parametrize("ablation", FOUND, ids=lambda a: a.name)
 def test_every_figure_of_the_evidence_is_read(ablation):
-    """Of every row: the figures of the main table and of ranking and calibration on the main split,
-    the means of the compared metrics on every split, differences with interval, p and verdict, and
-    attributions. An experiment that repeats others (`brief`) shows its differences alone."""
+    """The report reads these figures of every row: the main table, and ranking and calibration, on
+    the main split, the means of the compared metrics on every split, differences with interval, p
+    and verdict, and attributions. For an experiment that repeats others (`brief`) it reads only the
+    differences."""
     read: set = set()
     table = traced(ablation.table, (), read)
     fill([Ablation(ablation.name, table, ablation.facts)], STATISTICS, NOTES)

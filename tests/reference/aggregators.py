@@ -1,6 +1,6 @@
-"""Slow rivals of chunk attention: the logit of one pair, one number at a time.
+"""Slow rivals of chunk attention: they compute the logit of one pair with scalar loops.
 
-They share no code with the real ones. A document is a list of chunk vectors, which are lists of
+They share no code with the toolkit. A document is a list of chunk vectors, which are lists of
 numbers; nothing is padded. `weights` maps the names of a scorer's parameters to nested lists.
 """
 
@@ -95,7 +95,7 @@ def recurrent(weights, jd, cv):
 
 
 def widened(weights, document):
-    """x + W2 gelu(W1 norm(x)) of every chunk."""
+    """Compute x + W2 gelu(W1 norm(x)) of every chunk."""
     wide = []
     for x in document:
         hidden = [gelu(h) for h in times(weights["up.weight"], layer_norm(x))]

@@ -1,4 +1,4 @@
-"""Slow figures of classification, one pair at a time. Shares no code with `jdcv_core`."""
+"""Slow metrics of classification, with loops over pairs. They share no code with `jdcv_core`."""
 
 
 def f1(labels, predicted, which):
@@ -43,7 +43,7 @@ def macro_f1(labels, predicted):
 
 
 def quadratic_kappa(labels, predicted):
-    """Chance is every label against every prediction, not only its own."""
+    """Compute the kappa; chance agreement compares every label with every prediction."""
     n = len(labels)
     observed = sum((a - b) ** 2 for a, b in zip(labels, predicted, strict=True)) / n
     chance = sum((a - b) ** 2 for a in labels for b in predicted) / n**2
@@ -51,7 +51,7 @@ def quadratic_kappa(labels, predicted):
 
 
 def auc(labels, scores, which=2):
-    """None where one side is empty."""
+    """Compute the AUC; it is None if one side is empty."""
     wins = comparisons = 0
     for label, score in zip(labels, scores, strict=True):
         for other, lower in zip(labels, scores, strict=True):
@@ -66,7 +66,7 @@ def classes(scores, low, high):
 
 
 def best_weighted_f1(labels, scores):
-    """Over every way to cut the sorted scores in three; a cut lies on a score or above all."""
+    """Try every way to cut the sorted scores in three; a cut is a score or above all scores."""
     cuts = sorted(set(scores)) + [2.0]
     return max(
         weighted_f1(labels, classes(scores, low, high))

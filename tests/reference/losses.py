@@ -1,6 +1,6 @@
-"""Slow losses and scores of one item, by way of the probabilities of the three classes.
+"""Slow losses and scores of one item, computed from the probabilities of the three classes.
 
-They share no code with the real ones. `logits` is a list of numbers, `label` 0, 1 or 2.
+They share no code with the toolkit. `logits` is a list of numbers, `label` 0, 1 or 2.
 """
 
 import math
@@ -11,7 +11,7 @@ def sigmoid(x):
 
 
 def above(objective, logits):
-    """[P(y > 0), P(y > 1)], as the objective reads them from its logits."""
+    """Return [P(y > 0), P(y > 1)] as the objective computes them from its logits."""
     if objective == "softmax":
         total = sum(math.exp(x) for x in logits)
         return [(math.exp(logits[1]) + math.exp(logits[2])) / total, math.exp(logits[2]) / total]

@@ -1,21 +1,21 @@
-"""Slow nDCG, written from the definition. Shares no code with `jdcv_core` or `ir-measures`."""
+"""Slow nDCG from the definition. It shares no code with `jdcv_core` or `ir-measures`."""
 
 import math
 
 
 def before(a, b):
-    """Is the (id, score) a ranked before b: by score descending, then by id ascending?"""
+    """Return whether the (id, score) a is ranked before b: score descending, then id ascending."""
     return a[1] > b[1] or (a[1] == b[1] and a[0] < b[0])
 
 
 def place(document, scores):
-    """1 for the best: one more than the number of documents ranked before it."""
+    """Return the rank: 1 + the number of documents ranked before it."""
     me = (document, scores[document])
     return 1 + sum(before(other, me) for other in scores.items())
 
 
 def ndcg(grades, scores, k):
-    """None where no document is relevant."""
+    """Compute nDCG@k; it is None if no document is relevant."""
     gained = 0.0
     for document in scores:
         rank = place(document, scores)

@@ -1,4 +1,4 @@
-"""Slow scorers of one pair, one number at a time. They share no code with the real ones.
+"""Slow scorers of one pair, with scalar loops. They share no code with the toolkit.
 
 A document is a list of chunk vectors, which are lists of numbers; nothing is padded. `weights` maps
 the names of a scorer's parameters to nested lists; a term without weights is switched off.
@@ -33,7 +33,7 @@ def layer_norm(vector):
 
 
 def head(weights, jd, cv):
-    """scale * cos(A jd, B cv) + bias"""
+    """Compute scale * cos(A jd, B cv) + bias."""
     u, v = times(weights["head.jd.weight"], jd), times(weights["head.cv.weight"], cv)
     cosine = dot(u, v) / math.sqrt(dot(u, u) * dot(v, v))
     (scale,), (bias,) = weights["head.scale"], weights["head.bias"]
@@ -41,7 +41,7 @@ def head(weights, jd, cv):
 
 
 def head_outputs(weights, jd, cv, shared):
-    """One logit for each bias; without `shared`, each by its own block of rows and its scale."""
+    """Compute a logit for each bias; without `shared`, each has its block of rows and its scale."""
     logits = []
     for k, bias in enumerate(weights["head.bias"]):
         rows = slice(0, len(jd)) if shared else slice(k * len(jd), (k + 1) * len(jd))
@@ -52,14 +52,14 @@ def head_outputs(weights, jd, cv, shared):
 
 
 def chunk_pairs(weights, objective, jd, cv):
-    """The logits of each chunk pair, one list a pair."""
+    """Compute the logits of each chunk pair, one list per pair."""
     if objective == "mse":
         return [[head(weights, a, b)] for a in jd for b in cv]
     return [head_outputs(weights, a, b, objective == "coral") for a in jd for b in cv]
 
 
 def mean_pairs(weights, jd, cv, objective="mse"):
-    """The score, not the logit."""
+    """Compute the score, not the logit."""
     scores = [losses.score(objective, x) for x in chunk_pairs(weights, objective, jd, cv)]
     return sum(scores) / len(scores)
 
@@ -88,7 +88,7 @@ def normed(weights, name, chunk):
 
 
 def attention(weights, name, heads, chunk, source):
-    """How much one chunk attends to each chunk of the source: one list a head."""
+    """Compute the attention of one chunk to each chunk of the source, one list per head."""
     query = times(weights[f"terms.{name}.query.weight"], normed(weights, name, chunk))
     matrix = weights[f"terms.{name}.key.weight"]
     keys = [times(matrix, normed(weights, name, other)) for other in source]
@@ -101,7 +101,7 @@ def attention(weights, name, heads, chunk, source):
 
 
 def term(weights, name, heads, document, source):
-    """x + O sum_k weight_k V norm(source_k) for every chunk x; the chunks as they are if off."""
+    """Compute x + O sum_k weight_k V norm(source_k) for every chunk x, or x if the term is off."""
     if f"terms.{name}.query.weight" not in weights:
         return document
     matrix = weights[f"terms.{name}.value.weight"]
@@ -120,7 +120,7 @@ def term(weights, name, heads, document, source):
 
 
 def pooled(weights, name, document):
-    """sum_k a_k x_k with a = softmax of w . tanh(V x_k + b)"""
+    """Compute sum_k a_k x_k with a = softmax of w . tanh(V x_k + b)."""
     logits = []
     for chunk in document:
         hidden = times(weights[f"{name}.hidden.weight"], chunk)
@@ -135,13 +135,13 @@ def pooled(weights, name, document):
 
 
 def own_side_read(weights, heads, jd, cv):
-    """Both sides after positions and self attention."""
+    """Compute both sides after positions and self attention."""
     jd, cv = place(weights, jd), place(weights, cv)
     return term(weights, "self_jd", heads, jd, jd), term(weights, "self_cv", heads, cv, cv)
 
 
 def chunk_attention(weights, heads, jd, cv):
-    """The logit."""
+    """Compute the logit."""
     x_jd, x_cv = own_side_read(weights, heads, jd, cv)
     y_jd = term(weights, "cross_jd", heads, x_jd, x_cv)
     y_cv = term(weights, "cross_cv", heads, x_cv, x_jd)
@@ -149,7 +149,7 @@ def chunk_attention(weights, heads, jd, cv):
 
 
 def cross_attention(weights, heads, jd, cv):
-    """[JD chunk][CV chunk]: the mean over heads of cross_jd's weights."""
+    """Average cross_jd's weights over heads: [JD chunk][CV chunk]."""
     x_jd, x_cv = own_side_read(weights, heads, jd, cv)
     rows = []
     for chunk in x_jd:

@@ -1,4 +1,4 @@
-"""Slow statistics, written from the definitions. Shares no code with `jdcv_core`.
+"""Slow statistics from the definitions. They share no code with `jdcv_core`.
 
 A *row* is (seed, jd, cv, label, predicted, score); a table is a list of rows.
 """
@@ -10,7 +10,10 @@ from reference import classification, ranking
 
 
 def auc_within_cv(rows):
-    """(jd, cv, label, predicted, score) of one seed; None where nothing can be compared."""
+    """Compute the AUC within CVs from the rows of one seed; None without comparisons.
+
+    rows: (jd, cv, label, predicted, score)
+    """
     wins = comparisons = 0
     for _, cv, label, _, score in rows:
         for _, other_cv, other_label, _, other in rows:
@@ -21,7 +24,7 @@ def auc_within_cv(rows):
 
 
 def figure(metric, rows, k):
-    """Of one seed. A JD drawn twice is there as two JDs, and its CVs keep their names."""
+    """Compute a metric of one seed. A JD drawn twice counts as two JDs; its CVs keep their ids."""
     labels, predicted, scores = ([row[i] for row in rows] for i in (2, 3, 4))
     if not rows:
         return None
@@ -49,7 +52,7 @@ def figure(metric, rows, k):
 
 
 def over_seeds(metric, rows, k):
-    """The mean over the seeds that have a figure; None without one."""
+    """Average over the seeds that have a value; None if no seed has one."""
     by_seed = defaultdict(list)
     for seed, *rest in rows:
         by_seed[seed].append(tuple(rest))
@@ -59,7 +62,7 @@ def over_seeds(metric, rows, k):
 
 
 def ranked(rows):
-    """Scores replaced by their rank within the seed, ties sharing the mean of theirs."""
+    """Replace scores by their rank within the seed; ties get their mean rank."""
     result = []
     for seed, jd, cv, label, predicted, score in rows:
         others = [row[5] for row in rows if row[0] == seed]
@@ -70,7 +73,7 @@ def ranked(rows):
 
 
 def swapped_difference(metric, variant, baseline, jds, k):
-    """The difference after the two tables exchanged all rows of these JDs."""
+    """Compute the difference after exchanging all rows of these JDs between the two tables."""
     if metric.startswith("auc"):
         variant, baseline = ranked(variant), ranked(baseline)
     one, other = [], []
@@ -82,8 +85,8 @@ def swapped_difference(metric, variant, baseline, jds, k):
 
 
 def holm_by_closure(p):
-    """A hypothesis falls where every set that holds it falls by Bonferroni (Marcus, Peritz &
-    Gabriel 1976): its adjusted p is the largest Bonferroni p of those sets."""
+    """A hypothesis is rejected if Bonferroni rejects every set that contains it (Marcus, Peritz &
+    Gabriel 1976): its adjusted p is the largest Bonferroni p of these sets."""
     adjusted = {}
     for name in p:
         rest = [other for other in p if other != name]
@@ -93,10 +96,10 @@ def holm_by_closure(p):
 
 
 def variance(whole, drawn, jds, least):
-    """Of the mean over seeds, by the covariance matrix of the seeds' resampled figures; what the
-    JDs add to it, and what seeds alone would say of it.
+    """Compute the variance of the mean over seeds from the covariance matrix of resampled figures.
 
-    whole: a figure a seed; drawn: a list of such lists, JDs resampled. No nan.
+    whole: a figure for each seed; drawn: a list of such lists, with JDs resampled, without nan.
+    Returns the variance, the part that JDs cause, and the variance from seeds alone.
     """
     seeds, n = len(whole), len(drawn)
     means = [sum(row[s] for row in drawn) / n for s in range(seeds)]
@@ -119,7 +122,10 @@ def variance(whole, drawn, jds, least):
 
 
 def degrees_of_freedom(total, of_jds, of_seeds, shares, seeds):
-    """Satterthwaite's, for the interval and for the p-value. shares: of pairs, by JD."""
+    """Compute Satterthwaite's degrees of freedom for the interval and the p-value.
+
+    shares: share of pairs of each JD
+    """
     independent = 1 / sum(share**2 for share in shares)
     jds = of_jds**2 / (independent - 1)
     both = jds + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0)

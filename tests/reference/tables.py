@@ -6,11 +6,12 @@ COLUMNS = ("seed", "jd", "cv", "label", "predicted", "score")
 
 
 def systems(rng, how_many=2, seeds=3, jds=6, pairs=5, quality=1.0, of_seed=0.0):
-    """Tables on the same rows: each JD's CVs are out of 8, seeds test the same JDs, and scores are
-    rounded, so that some are equal.
+    """Make tables with the same rows.
 
-    quality: of the scores, one number for each system or the same for all
-    of_seed: standard deviation of what each seed of each system adds to it
+    Each JD has some of 8 CVs, seeds test the same JDs, and rounded scores give ties.
+
+    quality: quality of the scores, one number for each system or one for all
+    of_seed: standard deviation of the quality between the seeds of a system
     """
     cv = np.stack([rng.permutation(8)[:pairs] for _ in range(jds)])
     labels = rng.integers(0, 3, (jds, pairs))

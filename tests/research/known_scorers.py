@@ -15,7 +15,7 @@ PAIRS = [(1, 1), (1, 3), (3, 1), (2, 2), (4, 3), (3, 4)]
 
 
 class Bilinear(torch.nn.Module):
-    """f = c + Σ x_i^T W_ik x_k; beyond `places` chunks a side the last W serves for all."""
+    """f = c + Σ x_i^T W_ik x_k; chunks after the first `places` of a side share the last W."""
 
     def __init__(self, places, seed=0):
         super().__init__()
@@ -57,14 +57,14 @@ def sides(lengths, seed=0, dtype=torch.float64, more=(0, 0), noise=None):
 
 
 def market(seed=0, jds=12):
-    """Every JD with three CVs, of 1 to 4 chunks."""
+    """Make JDs with three CVs each; documents have 1 to 4 chunks."""
     lengths = np.random.default_rng(seed).integers(1, 5, jds * 3).tolist()
     jd, cv = sides([(2, n) for n in lengths], seed)
     return jd.take(torch.arange(jds).repeat_interleave(3)), cv
 
 
 def loops(scorer, jd, cv, row):
-    """f(i, k), the logit of one pair that has these chunks alone, unpadded; all of its chunks."""
+    """Return f(i, k), the logit of one pair with only these chunks, and all of its chunks."""
 
     def alone(side, kept):
         x = side.vectors[row][sorted(kept)][None]

@@ -1,4 +1,4 @@
-"""The rivals of chunk attention against plain loops, and what may change their logits."""
+"""The rivals of chunk attention equal plain loops; padding, batches and order change no logit."""
 
 from dataclasses import replace
 from functools import partial
@@ -38,13 +38,13 @@ from research.falsifiers import RandomChunkAttention
 
 class Rival(NamedTuple):
     make: object
-    """dim → scorer, with the arguments of a small one"""
+    """A function from dim to a small scorer."""
     slow: object
-    """(weights, jd, cv) → logit"""
+    """The slow reference: (weights, jd, cv) → logit."""
     ordered: bool = False
-    """it may read the order of chunks"""
+    """Whether it may read the order of chunks."""
     head_alone: bool = True
-    """with one chunk a side it is the match head, whatever its weights"""
+    """Whether it equals the match head if each side has one chunk, for all weights."""
 
 
 RIVALS = {
@@ -77,7 +77,7 @@ RIVALS = {
     ),
 }  # fmt: skip
 NEED_FIRST = {"lstm"}
-"""Those for which real chunks must stand before padded ones."""
+"""Scorers for which real chunks must come before padding."""
 every = pytest.mark.parametrize("name", RIVALS)
 SMALL = [(2, 3), (1, 1), (4, 2)]
 
@@ -97,7 +97,7 @@ def expected(name, model, jds, cvs):
 
 
 def filled(side, value, more=2):
-    """The same with more padding, and with a value wherever it is padded."""
+    """Add padding, and fill all padding with a value."""
     pad = torch.nn.functional.pad
     vectors, mask = pad(side.vectors, (0, 0, 0, more)), pad(side.mask, (0, more))
     return ChunkVectors(side.ids, vectors.masked_fill(~mask[..., None], value), mask)
@@ -124,7 +124,7 @@ def test_every_rival_equals_plain_loops(name, lengths, seed):
 @every
 @settings(max_examples=examples(15))
 @given(LENGTHS, SEEDS, st.sampled_from([float("nan"), float("inf"), 1e6, -1e6, 1.0]))
-def test_what_lies_in_padding_never_changes_a_logit(name, lengths, seed, value):
+def test_values_in_padding_never_change_a_logit(name, lengths, seed, value):
     model = trained(name, seed)
     jds, cvs = two_sides(lengths, seed)
     jd, cv = padded(jds), padded(cvs)
@@ -155,7 +155,7 @@ def test_the_order_of_chunks_never_changes_a_logit_where_promised(name, lengths,
 
 
 @pytest.mark.parametrize("name", ["first", "lstm"])
-def test_the_order_of_chunks_counts_for_those_that_read_it(name):
+def test_the_order_of_chunks_has_an_effect_on_scorers_that_read_it(name):
     model = trained(name)
     jds, cvs = two_sides([(3, 3)], 0)
     whole = model(padded(jds), padded(cvs)).item()
@@ -182,7 +182,7 @@ def test_untrained_they_are_the_head_on_mean_vectors(name):
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_untrained_the_scores_rise_with_what_a_pair_has_in_common(name):
-    """Documents of several noisy chunks about one thing; pairs share more and more of it."""
+    """Documents have several noisy chunks about one topic; pairs share it more and more."""
     torch.manual_seed(0)
     model, rng = RIVALS[name].make(64).eval(), np.random.default_rng(0)
     shared = np.linspace(-1, 1, 200)
@@ -240,11 +240,11 @@ def test_padding_never_beats_similarities_that_are_all_negative():
         torch.testing.assert_close(logits, torch.tensor([5 * worst - 0.5]).float())
 
 
-# One vector a document
+# Scorers with one vector per document
 
 
-def test_the_random_chunk_hangs_on_the_id_and_the_seed_alone():
-    """One chunk in each direction: the vector that is picked tells which."""
+def test_the_random_chunk_depends_only_on_the_id_and_the_seed():
+    """Each chunk has its own direction, so the chosen vector identifies the chunk."""
     side = padded([np.eye(DIM)[:n] for n in (1, 2, 5, 8, 8, 8, 8)])
     side = replace(side, ids=tuple(f"jd:{c}" for c in "abcdefg"))
     picked = Pooled(DIM, "random", seed=0)._pool(side).argmax(1)
@@ -258,7 +258,7 @@ def test_the_random_chunk_hangs_on_the_id_and_the_seed_alone():
     assert any((other != picked).any() for other in others)
 
 
-def test_the_random_chunk_is_any_chunk_as_often():
+def test_the_random_chunk_is_each_chunk_equally_often():
     ids = tuple(f"cv:{i}" for i in range(3000))
     vectors = torch.eye(5).repeat(3000, 1, 1)
     side = ChunkVectors(ids, vectors, (torch.arange(5) < 4).repeat(3000, 1))
@@ -267,15 +267,15 @@ def test_the_random_chunk_is_any_chunk_as_often():
     assert ((counts[:4] - 750).abs() < 5 * np.sqrt(750)).all()
 
 
-def test_alike_codes_are_one_code():
+def test_equal_codes_act_as_one_code():
     jds, cvs = two_sides(SMALL, 0)
     one, many = random_weights(PolyCodes(DIM, 1)), random_weights(PolyCodes(DIM, 4))
     many.load_state_dict({**one.state_dict(), "codes": one.codes.detach().repeat(4, 1)})
     torch.testing.assert_close(many(padded(jds), padded(cvs)), one(padded(jds), padded(cvs)))
 
 
-def test_poly_codes_listen_to_the_jd():
-    """Two codes find one CV chunk each; the JD takes what the code found that is more like it."""
+def test_the_jd_chooses_among_poly_codes():
+    """Each of two codes selects one CV chunk; the JD has more weight on the more similar one."""
     model = PolyCodes(2, codes=2)
     model.codes.data = 100 * torch.eye(2)
     jds = [np.array([[100.0, 0.0]]), np.array([[0.0, 100.0]]), np.array([[1.0, 1.0]])]
@@ -283,7 +283,7 @@ def test_poly_codes_listen_to_the_jd():
     torch.testing.assert_close(logits, torch.full((3,), 4.5))
 
 
-# From the matrix of chunk pairs
+# Scorers on the matrix of chunk pairs
 
 
 def test_top_k_lies_between_the_maximum_and_the_mean_of_cosines():
@@ -297,7 +297,7 @@ def test_top_k_lies_between_the_maximum_and_the_mean_of_cosines():
     torch.testing.assert_close(tops[-1], 5 * mean - 0.5)
 
 
-def test_the_sum_grows_with_what_pairs_agree_on_and_not_with_their_number():
+def test_the_sum_grows_with_common_evidence_and_not_with_the_number_of_pairs():
     model = PooledPairs(DIM, "sum")
     same, apart = np.eye(DIM)[:1], np.eye(DIM)[1:2]
     repeats = [1, 2, 5, 30]
@@ -324,7 +324,7 @@ def test_max_sim_is_symmetric(lengths, seed):
 
 
 def test_max_sim_finds_a_document_in_itself():
-    """A document that holds the other's chunks: one way is 1, the other is not."""
+    """If a document contains the other's chunks, one direction is 1 and the other is not."""
     chunks = np.eye(DIM)
     logits = MaxSim(DIM)(padded([chunks[:2], chunks[:4]]), padded([chunks[:4], chunks[:4]]))
     torch.testing.assert_close(logits, torch.tensor([5 * (1 + 0.5) / 2 - 0.5, 4.5]))
@@ -352,7 +352,7 @@ def test_the_histogram_counts_cv_chunks_and_averages_over_jd_chunks():
     np.testing.assert_allclose(logits, 5 * h - 0.5, atol=1e-5)
 
 
-# The parameter switch
+# Equal numbers of parameters
 
 
 def widened(scorer, dim=DIM, hidden=6, seed=0):
@@ -391,7 +391,7 @@ def test_widened_equals_plain_loops(lengths, seed):
 
 
 @pytest.mark.parametrize("train_on", ["mean", "chunk_pairs"])
-def test_widened_hands_on_the_losses_of_its_scorer(train_on):
+def test_widened_uses_the_losses_of_its_scorer(train_on):
     model = widened(MeanPairs(DIM, train_on=train_on)).double()
     weights = weights_of(model)
     own = {k.removeprefix("scorer."): w for k, w in weights.items() if k.startswith("scorer.")}
@@ -406,7 +406,7 @@ def test_widened_hands_on_the_losses_of_its_scorer(train_on):
     np.testing.assert_allclose(losses, plain, atol=1e-9)
 
 
-def test_without_losses_of_the_scorer_widened_takes_the_squared_error():
+def test_for_a_scorer_without_losses_widened_uses_the_squared_error():
     model = widened(Pooled(DIM))
     jd, cv = map(padded, two_sides(SMALL, 0))
     labels = torch.tensor([2, 0, 1])
@@ -455,7 +455,7 @@ def test_a_scorer_above_the_target_is_refused_above_5_percent():
 # What cannot be
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     for make, message in (
         (partial(Pooled, how="fist"), "how=fist: there is no such pooling. Did you mean 'first'"),
         (
@@ -469,7 +469,7 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             make(DIM)
-    with pytest.raises(ValueError, match="dim 8 is no multiple of heads 3"):
+    with pytest.raises(ValueError, match="dim 8 is not a multiple of heads 3"):
         ParadeTransformer(8, heads=3)
     with pytest.raises(ValueError, match="at least 1 hidden unit, got 0"):
         Widened(MatchHead(DIM), DIM, 0)

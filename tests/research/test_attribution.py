@@ -1,4 +1,4 @@
-"""Attribution against scorers whose truth is known, and against plain loops over one pair."""
+"""Attributions of scorers with known effects are right, and equal plain loops over one pair."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -36,7 +36,7 @@ close = torch.testing.assert_close
 
 
 def by_pair(jd, cv, *weights):
-    """One row a pair: the weights of its chunk pairs, JD chunks and CV chunks. Padding has 0."""
+    """Join the weights of chunk pairs, JD chunks and CV chunks, a row per pair; padding has 0."""
     masks = jd.mask[:, :, None] & cv.mask[:, None, :], jd.mask, cv.mask
     both = list(zip(weights, masks, strict=True))
     assert all(w.shape == m.shape and (w[~m] == 0).all() for w, m in both)
@@ -51,7 +51,7 @@ def found(scorer, jd, cv, method, **how):
 @settings(max_examples=examples(12))
 @given(LENGTHS, SEEDS)
 def test_the_terms_of_a_bilinear_scorer_are_found(lengths, seed):
-    """By deleting if W is the same for all places (later chunks move up) and something is left."""
+    """Deletion finds them if W is the same for all positions, as later chunks move up."""
     both = jd, cv = sides(lengths, seed)
     scorer, same = Bilinear(4, seed), Bilinear(1, seed)
     terms = scorer.terms(jd, cv).detach()
@@ -82,7 +82,7 @@ def test_deleting_and_keeping_equal_plain_loops(scorer):
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
-def test_the_gradient_is_how_the_logit_changes_when_chunks_are_stretched(scorer):
+def test_the_gradient_is_the_change_of_the_logit_when_chunks_are_scaled(scorer):
     """x_i . df/dx_i = df/ds and x_i^T (d²f/dx_i dx_k) x_k = d²f/ds dt of f(s x_i, t x_k)."""
     both, h, near = sides(PAIRS), 1e-3, {"atol": 1e-5, "rtol": 0}
     pairs = pair_weights(scorer, *both, "gradient_times_input")
@@ -162,7 +162,7 @@ def test_a_training_scorer_is_read_without_dropout_and_left_as_it_was(mode):
     with mode():
         close(asked(), calm)
     close(state(), before)
-    scorer.head.forward = None  # nor does an error change the mode
+    scorer.head.forward = None  # an error does not change the mode either
     with pytest.raises(TypeError):
         chunk_weights(scorer, jd, cv, "keep_one")
     assert state()[1] == before[1]
@@ -176,8 +176,9 @@ def test_the_gradient_is_exactly_0_where_lengths_have_no_effect(scorer, dtype):
     assert torch.cat(found(scorer, *both, "leave_one_out")).abs().max() > 0.01
 
 
-def test_wrong_questions_are_refused(monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # it would refuse a side first
+def test_invalid_arguments_are_refused(monkeypatch):
+    # Otherwise jaxtyping would refuse the side before our check does.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     jd, cv = sides(PAIRS)
     assert methods_of(SCORERS[0]) == METHODS
     assert methods_of(ChunkAttention(DIM, 2, cross_jd=False)) == methods_of(MAXSIM) == METHODS[1:]
@@ -192,6 +193,6 @@ def test_wrong_questions_are_refused(monkeypatch):
         refused(ValueError, "6 JDs for 2", ask, wrap("random"), of=cv.take(torch.arange(2)))
         refused(ValueError, "at_most .* at least 1", ask, wrap("random"), at_most=0)
     for ask, more in ((deletion_drop, [cv.vectors[..., 0]]), (faithfulness, [])):
-        refused(ValueError, "no side 'CV', only cv and jd", ask, *more, side="CV")
+        refused(ValueError, "side 'CV' is unknown: give cv or jd", ask, *more, side="CV")
     for name in ("draws", "replicates"):
         refused(ValueError, "must be at least 1, got .*0", faithfulness, **{name: 0})

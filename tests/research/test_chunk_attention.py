@@ -1,4 +1,4 @@
-"""Chunk attention against plain loops, and what may and may not change its logit."""
+"""Chunk attention equals plain loops; padding and batches do not change its logit."""
 
 from itertools import product
 
@@ -27,7 +27,7 @@ from research.chunk_attention import ChunkAttention
 
 TERMS = ("self_cv", "self_jd", "cross_cv", "cross_jd")
 COMBINATIONS = [dict(zip(TERMS, on, strict=True)) for on in product((False, True), repeat=4)]
-MAX_CHUNKS = 3  # fewer than the longest document has
+MAX_CHUNKS = 3  # less than the chunks of the longest document
 
 
 def only(*names):
@@ -54,7 +54,7 @@ def expected(model, jds, cvs, heads):
 def test_every_combination_equals_plain_loops(terms, position, lengths, seed, heads):
     model = model_of(seed, heads, position, **terms).double()
     jds, cvs = two_sides(lengths, seed)
-    if position:  # a position belongs to a slot, so real chunks stand first
+    if position:  # a position belongs to a slot, so real chunks come first
         sides = padded(jds, torch.float64), padded(cvs, torch.float64, more=2)
     else:
         sides = scattered(jds, 5, seed), scattered(cvs, 6, seed)
@@ -109,7 +109,7 @@ def test_without_positions_the_order_of_chunks_never_changes_a_logit(lengths, se
 
 
 @pytest.mark.parametrize("terms", COMBINATIONS, ids=lambda t: "+".join(n for n in t if t[n]) or "-")
-def test_with_trained_positions_the_order_of_either_side_counts(terms):
+def test_with_trained_positions_the_order_of_either_side_has_an_effect(terms):
     model = model_of(position=True, **terms)
     (jd,), (cv,) = two_sides([(3, 3)], 0)
     logit = model(padded([jd]), padded([cv])).item()
@@ -193,8 +193,8 @@ def test_a_term_costs_four_matrices_and_a_norm():
     assert positions == 64 * DIM
 
 
-def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="dim 8 is no multiple of heads 3"):
+def test_invalid_arguments_are_refused():
+    with pytest.raises(ValueError, match="dim 8 is not a multiple of heads 3"):
         ChunkAttention(8, heads=3)
     jd, cv = (padded(side) for side in two_sides([(2, 2)], 0))
     with pytest.raises(ValueError, match="no term cross_jd"):

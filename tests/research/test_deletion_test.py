@@ -1,4 +1,4 @@
-"""The deletion test against plain loops over one pair, and its interval."""
+"""The deletion test equals plain loops over one pair, and its interval is over JDs."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -54,8 +54,8 @@ def test_ties_take_every_order_by_the_ids_of_either_side_and_the_seed(renamed, f
     assert not torch.allclose(deletion_drop(RECURRENT, *many, tied, seed=1), drops)
 
 
-def test_faithfulness_finds_the_planted_order_and_what_turns_it_round():
-    """The right order falls fastest of all orders, its reverse slowest, a random one between."""
+def test_faithfulness_is_highest_for_the_planted_order_and_lowest_for_its_reverse():
+    """The score falls fastest in the right order and slowest in its reverse."""
     scorer, (jd, cv) = Turned(), market()
     cv = replace(cv, vectors=torch.nn.functional.normalize(cv.vectors, dim=-1))
     each = [loops(scorer, jd, cv, row) for row in range(36) if cv.mask[row].sum() > 1]
@@ -77,7 +77,7 @@ def test_faithfulness_finds_the_planted_order_and_what_turns_it_round():
 
 
 def test_the_interval_is_over_jds():
-    """Against the variance of a ratio of sums over JDs, from the gain of each pair by itself."""
+    """It equals the variance of a ratio of sums over JDs, computed from the gain of each pair."""
 
     def line(*rows, level=0.95):
         both = (side.take(torch.tensor(rows)) for side in market(jds=8))
@@ -94,7 +94,7 @@ def test_the_interval_is_over_jds():
         assert (high - low) / 2 == pytest.approx(t.ppf((1 + level) / 2, df) * se, rel=0.04)
 
 
-def test_where_nothing_can_be_said_the_figures_are_nan():
+def test_undefined_figures_are_nan():
     both, names = sides([(2, 1), (4, 1)]), ("aopc", "against_random", "low", "high")
     none = faithfulness(SCORERS[0], *both)
     assert {method: tuple(line) for method, line in none.items()} == dict.fromkeys(METHODS, names)

@@ -1,4 +1,4 @@
-"""What each view takes away, and what it leaves."""
+"""Each view removes what it should remove, and changes nothing else."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ VIEWS = (
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_follows_from_the_seed_and_leaves_its_input(view):
+def test_a_view_is_determined_by_the_seed_and_does_not_change_its_input(view):
     before = {i: m.copy() for i, m in MATRICES.items()}
     one, again = view(MATRICES, 3), view(dict(reversed(MATRICES.items())), 3)
     other = view(MATRICES, 4)
@@ -50,7 +50,7 @@ def test_shuffled_jds_gives_every_jd_another_ones_chunks_and_each_is_used_once()
 @pytest.mark.parametrize(
     ("view", "hidden"), [(falsifiers.cv_only, "jd"), (falsifiers.jd_only, "cv")]
 )
-def test_one_side_is_all_alike_and_not_zero(view, hidden):
+def test_all_documents_of_a_hidden_side_are_equal_and_not_zero(view, hidden):
     found = view(MATRICES, 0)
     same = [m for i, m in found.items() if i.startswith(hidden)]
     assert all(np.array_equal(m, same[0]) for m in same)
@@ -76,7 +76,7 @@ def test_shuffled_months_are_the_same_months_on_other_dated_chunks():
 
 
 def test_random_attention_stays_random_and_nothing_learns_through_its_weights():
-    """Fixed rotations for queries and keys, no gradient through the weights."""
+    """Queries and keys are fixed rotations, and no gradient flows through the weights."""
     torch.manual_seed(0)
     term = RandomAttention(8, 2, 0.0)
     for layer in (term.query, term.key):

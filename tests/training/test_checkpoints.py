@@ -1,4 +1,4 @@
-"""A checkpoint comes back bit for bit, or the one before it does; never a mix."""
+"""A checkpoint is restored bit for bit, or the previous one is; never a mixture of both."""
 
 import itertools
 import json
@@ -46,7 +46,7 @@ def state(step):
 
 
 def save(parent, step):
-    """As training does: the best weights are those of step 1, taken over from then on."""
+    """Save as training does: the best weights are those of step 1, which later steps link."""
     if step == 1:
         return save_checkpoint(
             parent, 1, tensors(1) | {"best": tensors(1)["model"]}, state(1), CONFIG
@@ -67,12 +67,12 @@ def equal(found, expected):
 
 
 def step_of(parent):
-    """The step of the newest checkpoint, all of which is what `save` was given at that step."""
+    """Return the step of the newest checkpoint, after comparing it with the arguments of `save`."""
     found = load_checkpoint(latest_checkpoint(parent))
     equal(found.tensors, tensors(found.step) | {"best": tensors(1)["model"]})
     assert (found.state, found.config) == (state(found.step), CONFIG)
     for other in parent.glob("checkpoint-????????/"):
-        load_checkpoint(other)  # what has the name of a checkpoint is whole
+        load_checkpoint(other)  # everything with the name of a checkpoint is complete
     return found.step
 
 
@@ -106,11 +106,11 @@ def test_plain_state_comes_back_exactly_and_nan_as_none(tmp_path):
     assert found.config == {"x": None}
 
 
-def test_the_newest_is_found_and_the_older_ones_go(tmp_path):
+def test_the_newest_is_found_and_older_ones_are_removed(tmp_path):
     assert latest_checkpoint(tmp_path / "missing") is None
     assert latest_checkpoint(tmp_path) is None
     (tmp_path / "checkpoint-notes").mkdir()
-    (tmp_path / ".checkpoint-00000009.1.jdcv-tmp").mkdir()  # of process 1, which lives
+    (tmp_path / ".checkpoint-00000009.1.jdcv-tmp").mkdir()  # belongs to process 1, which is running
     (tmp_path / "checkpoint-00000010").write_text("a file")
     (tmp_path / f".checkpoint-00000005.{os.getpid()}.jdcv-tmp").mkdir()
     for step in (1, 2, 3):
@@ -140,7 +140,7 @@ def test_the_same_tensors_give_the_same_bytes(tmp_path):
     }
 
 
-def test_a_checkpoint_of_this_step_is_left_as_it_is(tmp_path):
+def test_a_checkpoint_of_this_step_is_not_changed(tmp_path):
     folder = save(tmp_path, 1)
     before = files(folder)
     assert save_checkpoint(tmp_path, 1, {"other": {}}, {}, {}) == folder
@@ -150,7 +150,7 @@ def test_a_checkpoint_of_this_step_is_left_as_it_is(tmp_path):
         save_checkpoint(tmp_path, 1, {}, {}, {})
 
 
-def test_a_later_checkpoint_is_not_mixed_with(tmp_path):
+def test_saving_before_a_later_checkpoint_is_refused(tmp_path):
     save(tmp_path, 1)
     save(tmp_path, 5)
     with pytest.raises(InputError, match="there is a later checkpoint than step 3. Resume from it"):
@@ -158,7 +158,7 @@ def test_a_later_checkpoint_is_not_mixed_with(tmp_path):
     assert step_of(tmp_path) == 5
 
 
-def test_the_best_weights_are_linked_and_their_hash_is_that_of_then(tmp_path):
+def test_the_best_weights_are_linked_with_their_original_hash(tmp_path):
     first = (save(tmp_path, 1) / "best.safetensors").stat().st_ino
     for step in (2, 3):
         assert (save(tmp_path, step) / "best.safetensors").stat().st_ino == first
@@ -166,7 +166,7 @@ def test_the_best_weights_are_linked_and_their_hash_is_that_of_then(tmp_path):
     folder = save(tmp_path, 4)
     with pytest.raises(InputError, match=r"checkpoint-00000004/best\.safetensors: it is altered"):
         load_checkpoint(folder)
-    with pytest.raises(InputError, match=r"other\.safetensors: it is no file of a checkpoint"):
+    with pytest.raises(InputError, match=r"other\.safetensors: it is not a checkpoint's file"):
         save_checkpoint(tmp_path, 5, {}, {}, {}, {"best": folder / "other.safetensors"})
     with pytest.raises(ValueError, match="best is given both"):
         save_checkpoint(tmp_path, 5, {"best": {}}, {}, {}, {"best": folder / "best.safetensors"})
@@ -201,7 +201,7 @@ def test_nothing_is_parsed_before_its_hash_is_compared(tmp_path, monkeypatch, na
 
 
 @pytest.mark.parametrize(("code", "how"), FAULTS)
-def test_at_whatever_call_saving_fails_a_whole_checkpoint_is_there(tmp_path, code, how):
+def test_after_a_failure_at_any_call_a_complete_checkpoint_remains(tmp_path, code, how):
     save(tmp_path, 1)
     seen, steps = set(), set()
     for step in itertools.count(2):
@@ -220,7 +220,7 @@ def test_at_whatever_call_saving_fails_a_whole_checkpoint_is_there(tmp_path, cod
 
 
 def killed_at(parent, at):
-    """Save step 2 in a child that is killed at its call number `at`; whether it was."""
+    """Save step 2 in a child that is killed at its call number `at`; return whether it was."""
 
     def act(number, name, args, do):
         if number == at:
@@ -243,7 +243,7 @@ def killed_at(parent, at):
 
 
 def test_a_kill_at_any_call_leaves_the_old_state_or_the_new_one(tmp_path):
-    """SIGKILL before each call that changes a file, one by one; then the save is done again."""
+    """Send SIGKILL before each call that changes a file, in turn; then save again."""
     save(tmp_path / "base", 1)
     shutil.copytree(tmp_path / "base", tmp_path / "whole")
     expected = files(save(tmp_path / "whole", 2))
@@ -298,7 +298,7 @@ def shapes(model):
 
 
 @pytest.mark.parametrize("amsgrad", [False, True])
-def test_adamw_goes_on_as_if_it_had_never_stopped(tmp_path, amsgrad):
+def test_a_restored_adamw_equals_an_uninterrupted_one(tmp_path, amsgrad):
     model, optimizer = small(amsgrad)
     update(model, optimizer, 3)
     whole = StateDictOptions(full_state_dict=True)
@@ -325,7 +325,7 @@ def test_adamw_goes_on_as_if_it_had_never_stopped(tmp_path, amsgrad):
     assert settings[0] == settings[1]
 
 
-def test_flattening_turns_back_exactly():
+def test_unflattening_is_the_exact_inverse():
     model, optimizer = small()
     update(model, optimizer, 2)
     given = get_optimizer_state_dict(model, optimizer)
@@ -343,17 +343,17 @@ def test_flattening_turns_back_exactly():
         (lambda held, now: held.update(x=held["head.bias.step"]), "tensor x is not expected"),
         (
             lambda held, now: held.update({"head.bias.exp_avg": torch.zeros(2)}),
-            r"head.bias.exp_avg has shape \(2,\), expected is \(1,\)",
+            r"head.bias.exp_avg has shape \(2,\), but \(1,\) is expected",
         ),
         (
             lambda held, now: held.update({"head.bias.step": torch.zeros(1)}),
-            r"head.bias.step has shape \(1,\), expected is \(\)",
+            r"head.bias.step has shape \(1,\), but \(\) is expected",
         ),
         (lambda held, now: now.pop("head.bias"), "parameter head.bias is not expected"),
         (lambda held, now: now.update(x=(1,)), "parameter x is missing"),
         (
             lambda held, now: now.update({"head.weight": (1, 4)}),
-            r"head.weight.exp_avg has shape \(1, 3\), expected is \(1, 4\)",
+            r"head.weight.exp_avg has shape \(1, 3\), but \(1, 4\) is expected",
         ),
     ],
 )
@@ -368,7 +368,7 @@ def test_an_optimiser_state_that_does_not_fit_names_what_does_not(spoil, message
         unflatten_optimizer(held, facts, now)
 
 
-def test_a_state_that_is_no_tensor_is_reported():
+def test_a_state_that_is_not_a_tensor_is_reported():
     with pytest.raises(TypeError, match=r"w\.step: expected a tensor, got int"):
         flatten_optimizer({"state": {"w": {"step": 1}}, "param_groups": []})
     with pytest.raises(TypeError, match="Tensor is not a plain value"):
@@ -384,7 +384,7 @@ def draws():
 
 
 @pytest.mark.parametrize("drawn", range(3))
-def test_random_draws_go_on_where_they_stood(tmp_path, drawn):
+def test_restored_generators_continue_their_sequences(tmp_path, drawn):
     before = random_state()
     for _ in range(drawn):  # one gauss keeps a second one for later
         draws()
@@ -415,7 +415,7 @@ def test_random_states_of_other_gpus_are_refused_before_any_is_restored(monkeypa
     expected = draws()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     now = random_state()
-    with pytest.raises(InputError, match="they are of 2 GPUs, this process sees 1. Resume with"):
+    with pytest.raises(InputError, match="those of 2 GPUs, but this process sees 1. Resume"):
         restore_random_state(saved)
     assert random_state() == now
     restore_random_state({**saved, "cuda": []})

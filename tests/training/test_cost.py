@@ -1,7 +1,7 @@
-"""The estimate against real forwards, backwards and steps that are counted operation by operation.
+"""The estimate agrees with real forward passes, backward passes and steps, counted by operation.
 
-Tolerances: operations forward exact; backward 10% (a first layer needs no gradient of its input,
-and a repeated forward stops before its last product); memory 30%.
+Forward operations must be exact. Backward operations may differ by 10% (the first layer needs no
+gradient of its input, and a repeated forward pass stops before its last product), memory by 30%.
 """
 
 import weakref
@@ -50,7 +50,7 @@ def llama() -> LlamaConfig:
 
 
 def real(config, tuning="full", checkpointing=False):
-    """A module with weights, and the work that its training on one batch is."""
+    """Make a module with weights, and the work of its training on one batch."""
     torch.manual_seed(0)
     model = AutoModel.from_config(config)
     fuse_gelu(model)
@@ -75,7 +75,7 @@ def skeleton(config, tuning="full"):
 
 
 def step(model, rows=ROWS, tokens=TOKENS, bf16=True):
-    """Forward and backward on one batch."""
+    """Run forward and backward on one batch."""
     ids = torch.randint(300, (rows, tokens), generator=torch.Generator().manual_seed(0))
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         states = model(input_ids=ids, use_cache=False).last_hidden_state
@@ -83,14 +83,14 @@ def step(model, rows=ROWS, tokens=TOKENS, bf16=True):
 
 
 class Peak(TorchDispatchMode):
-    """The most bytes that tensors made under it held at once; views count with their storage."""
+    """Records the peak of bytes in tensors that are made under it; views share their storage."""
 
     def __init__(self):
         super().__init__()
         self.now = self.most = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        for tensor in tree_leaves((args, kwargs)):  # an operation in place gives what it was given
+        for tensor in tree_leaves((args, kwargs)):  # in-place operations return their input
             if isinstance(tensor, torch.Tensor):
                 tensor.untyped_storage().seen = True
         out = func(*args, **(kwargs or {}))
@@ -131,7 +131,7 @@ def test_gpt2_costs_what_the_papers_say(size):
     skeleton = meta_module(gpt2_config(size))
     numbers = sum(p.numel() for p in skeleton.parameters())
     forward = forward_flops(skeleton, 1024)
-    # Chowdhery et al. 2022, appendix B, a third of it: 2 N + 4 layers width tokens, a token
+    # Chowdhery et al. 2022, appendix B: a third of theirs is 2 N + 4 layers width tokens per token.
     assert forward.weights == 24 * layers * width**2 * 1024
     assert forward.attention == 4 * layers * width * 1024**2
     # Kaplan et al. 2020, Hoffmann et al. 2022: 6 N tokens. The margin is 20%: N counts embeddings,
@@ -142,7 +142,7 @@ def test_gpt2_costs_what_the_papers_say(size):
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_a_backward_costs_what_is_said(tuning, checkpointing):
+def test_a_backward_pass_costs_what_the_docstring_says(tuning, checkpointing):
     model, work = real(gpt2(dropout=0.1), tuning, checkpointing)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         step(model, bf16=False)
@@ -183,13 +183,13 @@ def test_what_autograd_keeps_is_counted_as_in_a_real_forward(make, bf16, dropout
     expected = sum(size for at, size in kept.items() if at not in own)
     del states
     found = kept_bytes(meta_module(make(dropout)), ROWS, TOKENS, bf16, "cpu")
-    # A mask of one row is kept, and with any mask Llama repeats its grouped keys and values.
+    # The mask of one row is kept, and with a mask Llama repeats its grouped keys and values.
     assert found == pytest.approx(expected, rel=0.005 if isinstance(model, GPT2Model) else 0.06)
 
 
 @pytest.mark.parametrize("tokens", [128, 512])
 def test_gpt2_keeps_what_korthikanti_say(tokens):
-    """34 bytes a layer, token and width, less 2 of dropout, plus 4 of an fp32 residual stream."""
+    """Per layer, token and unit of width: 34 bytes, minus 2 for dropout, plus 4 for residuals."""
     matrices = 12 * LAYERS * WIDTH**2
     expected = 36 * LAYERS * tokens * WIDTH * ROWS + 2 * matrices
     for drop, kind in ((0.0, "cpu"), (0.1, "cuda")):
@@ -200,7 +200,7 @@ def test_gpt2_keeps_what_korthikanti_say(tokens):
 def test_a_cpu_keeps_the_attention_matrix_when_there_is_dropout():
     kept = [kept_bytes(meta_module(gpt2(0.1)), ROWS, n, True, "cpu") for n in (128, 256, 384)]
     square = (kept[2] - 2 * kept[1] + kept[0]) / (2 * 128**2)  # the coefficient of tokens^2
-    assert square > 4 * 4 * LAYERS * ROWS  # at least one fp32 matrix a head, row and layer
+    assert square > 4 * 4 * LAYERS * ROWS  # at least one fp32 matrix per head, row and layer
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_the_peak_of_a_real_step_is_within_30_percent(tuning, checkpointing, dro
     work = replace(work, rows=4, row_tokens=256)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-4)
     step(model, 1, 8)
-    optimizer.step()  # makes the moments
+    optimizer.step()  # creates the moments
     optimizer.zero_grad()
     before = 4 * work.parameters + 8 * work.trained
     with Peak() as peak:
@@ -264,7 +264,7 @@ def test_a_skeleton_is_tuned_as_the_module_is():
 def test_the_states_of_adamw_are_counted_by_hand():
     plain, work = meta_module(gpt2()), Work("row", "full", 1, 0, 1, 1, 10**9, 10**9)
     assert memory(work, plain, "cpu") == pytest.approx(16e9, rel=1e-3)
-    assert memory(work, plain, "cuda") == pytest.approx(20e9, rel=1e-3)  # and a copy in AdamW
+    assert memory(work, plain, "cuda") == pytest.approx(20e9, rel=1e-3)  # with a copy in AdamW
     lora = replace(work, tuning="lora", trained=10**6)
     assert memory(lora, plain, "cpu") == pytest.approx(4e9 + 12e6, rel=1e-3)
     frozen = replace(work, tuning="frozen", trained=0)

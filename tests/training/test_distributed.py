@@ -1,4 +1,4 @@
-"""Several processes give what one gives: the same losses, weights and scores."""
+"""Several processes give the same losses, weights and scores as one process."""
 
 import json
 import os
@@ -17,7 +17,7 @@ WORKER = Path(__file__).parent / "worker.py"
 
 
 def start(folder: Path, kind: str, processes: int, tunings: tuple[str, ...]) -> None:
-    """Run the worker in `processes` processes, as torchrun sets them up; wait for all."""
+    """Run the worker in `processes` processes with torchrun's variables; wait for all."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -43,7 +43,7 @@ def start(folder: Path, kind: str, processes: int, tunings: tuple[str, ...]) -> 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """With the results of one process."""
+    """A folder with the results of one process."""
     folder = tmp_path_factory.mktemp("together")
     tuned.encoder(folder / "model")
     worker.work(folder, "ddp", ["full", "lora"])
@@ -59,10 +59,10 @@ def folder(tmp_path_factory):
     ],
 )
 def test_the_same_global_batch_gives_the_same_losses_and_scores(folder, kind, processes, tunings):
-    """Losses to 1e-5, and what the kept weights score; every process dies once and goes on.
+    """Losses agree to 1e-5, and scores agree, although every process is killed once and resumed.
 
-    Weights are compared by what they score: the bias of the keys has no gradient but rounding
-    (softmax does not see it), and AdamW makes steps of full size out of that.
+    Weights are compared by their scores: the gradient of the keys' bias consists of rounding errors
+    (softmax does not depend on the bias), which AdamW turns into steps of full size.
     """
     start(folder, kind, processes, tunings)
     for tuning in tunings:

@@ -1,4 +1,4 @@
-"""Training the encoder learns what a frozen encoder cannot show, on documents it never saw."""
+"""A trained encoder learns what a frozen one cannot, and it holds on new documents."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.types import Chunk, Pair
 
 SYNONYMS = [(20, 21), (30, 31), (40, 41), (50, 51)]
-"""Topics: a CV says one word for it, a JD another; only labels can tell that they mean the same."""
+"""Topics: CVs use one word and JDs another; only labels show that the two mean the same."""
 
 
 def planted(seed: int, cvs: int = 160, jds: int = 160) -> PairTokens:
@@ -21,7 +21,7 @@ def planted(seed: int, cvs: int = 160, jds: int = 160) -> PairTokens:
     for side, count in (("cv", cvs), ("jd", jds)):
         for i in range(count):
             name, about = f"{side}:{i:03}", int(rng.integers(4))
-            words = rng.integers(100, 120, size=6)  # few, so that they give no document away
+            words = rng.integers(100, 120, size=6)  # few, so that they do not identify a document
             words[rng.integers(6)] = SYNONYMS[about][side == "jd"]
             topic[name], chunks[name] = about, [Chunk(name, 0, 0, 1, tuple(words.tolist()))]
     pairs = []
@@ -42,7 +42,7 @@ def auc(model, index) -> float:
 
 
 @pytest.mark.parametrize("tuning", [pytest.param("full", marks=pytest.mark.slow), "lora"])
-def test_synonyms_are_learnt_and_hold_on_new_documents(encoder, tuning):
+def test_synonyms_are_learned_and_hold_on_new_documents(encoder, tuning):
     data = planted(0)
     row = {name: i for i, name in enumerate(data.ids)}
     new_cv = data.cv_index >= row["cv:120"]

@@ -1,4 +1,4 @@
-"""Learning tests: what must be learnt is learnt, and what is not there is not."""
+"""Learning tests: planted effects are learned, and no effect is found in random labels."""
 
 import numpy as np
 import pytest
@@ -23,11 +23,11 @@ DIM = 32
 
 
 def planted(cvs: int, jds: int, seed: int, length: tuple[int, int] = (1, 8)) -> PairTensors:
-    """Pairs whose label needs both documents whole.
+    """Make pairs whose label depends on both whole documents.
 
-    Every document has one chunk that speaks of its topic, a direction of its kind, among
-    chunks of noise. Good Fit: the topics are the same; No Fit: they are not. The more noise chunks
-    a document has, the further averaging over chunk pairs is diluted.
+    Every document has one chunk about its topic, a direction in the space, among chunks of noise.
+    A pair is a Good Fit if the topics are equal and a No Fit otherwise. Noise chunks dilute the
+    mean over chunk pairs.
     """
     rng = np.random.default_rng(seed)
     topics = np.linalg.qr(rng.normal(size=(DIM, DIM)))[0][:8]
@@ -58,8 +58,8 @@ def auc(scorer: torch.nn.Module, data: PairTensors, index: torch.Tensor) -> floa
 
 
 @pytest.mark.parametrize("kind", [MeanPairs, ChunkAttention])
-def test_sixteen_pairs_are_learnt_by_heart(kind):
-    """Random labels on random vectors: only memory can help, and there is enough of it."""
+def test_sixteen_pairs_are_memorised(kind):
+    """Labels and vectors are random, so only memorising helps, and the scorer is large enough."""
     rng = np.random.default_rng(0)
     pairs = [Pair(f"cv:{i}", f"jd:{i}", int(rng.integers(3))) for i in range(16)]
     names = [name for p in pairs for name in (p.cv, p.jd)]
@@ -86,12 +86,13 @@ def test_shuffled_labels_teach_nothing(kind):
     torch.manual_seed(0)
     train_on_vectors(scorer := kind(DIM), data, train, validation, TrainingSettings(), seed=0)
     good = int((shuffled[test] == 2).sum())
-    noise = np.sqrt((len(test) + 1) / (12 * good * (len(test) - good)))  # of an AUC without signal
+    # the standard deviation of an AUC without signal
+    noise = np.sqrt((len(test) + 1) / (12 * good * (len(test) - good)))
     assert abs(auc(scorer, data, test) - 0.5) < 4 * noise
 
 
 def test_a_planted_cross_chunk_effect_is_found():
-    """Chunk attention finds the one chunk that matters; averaging over pairs is diluted."""
+    """Chunk attention finds the one chunk that matters; the mean over pairs is diluted."""
     data = planted(cvs=120, jds=120, seed=2)
     train, test = torch.where(data.jd_index < 80)[0], torch.where(data.jd_index >= 95)[0]
     validation = torch.where((data.jd_index >= 80) & (data.jd_index < 95))[0]
@@ -123,8 +124,8 @@ def test_training_is_repeatable_and_leaves_the_global_generator():
     )
 
 
-def test_the_best_look_at_validation_is_kept():
-    """The weights afterwards give the figure that was recorded as the best."""
+def test_the_weights_of_the_best_validation_are_kept():
+    """The final weights give the figure that was recorded as the best."""
     data = planted(cvs=60, jds=60, seed=4)
     train, validation = torch.where(data.jd_index < 40)[0], torch.where(data.jd_index >= 40)[0]
     settings = TrainingSettings(steps=60, learning_rate=0.3, evaluate_every=10)  # far too fast

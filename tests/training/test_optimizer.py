@@ -1,4 +1,4 @@
-"""Parameter groups and rates, read back from the optimiser."""
+"""Parameter groups and learning rates, read from the optimiser."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ class Both(nn.Module):
 SETTINGS = TrainingSettings(steps=100, learning_rate=5e-6, head_factor=10, weight_decay=0.01)
 
 
-def test_the_head_learns_ten_times_as_fast_and_what_is_no_matrix_does_not_decay():
+def test_the_head_learns_ten_times_as_fast_and_only_matrices_decay():
     model = Both()
     optimizer = make_optimizer(model, SETTINGS)
     set_rate(optimizer, 9, SETTINGS)  # the last step of the warm-up
@@ -44,7 +44,7 @@ def test_the_head_learns_ten_times_as_fast_and_what_is_no_matrix_does_not_decay(
     }
 
 
-def test_what_is_frozen_is_in_no_group():
+def test_frozen_parameters_are_in_no_group():
     model = Both()
     model.module.requires_grad_(False)
     optimizer = make_optimizer(model, SETTINGS)
@@ -52,8 +52,8 @@ def test_what_is_frozen_is_in_no_group():
     assert held == {id(p) for p in model.scorer.parameters()}
 
 
-def test_the_decay_really_acts_on_the_matrices_alone():
-    """With a gradient of zero AdamW moves only what decays: w → w (1 - rate · decay)."""
+def test_the_decay_changes_only_matrices():
+    """With a gradient of zero, AdamW changes only decaying weights: w → w (1 - rate · decay)."""
     model = Both()
     settings = TrainingSettings(steps=10, learning_rate=0.5, weight_decay=0.1, warmup=0.1)
     optimizer = make_optimizer(model, settings)

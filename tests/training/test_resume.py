@@ -1,4 +1,4 @@
-"""Interrupted training ends in the very weights, optimiser and course of the uninterrupted one."""
+"""Interrupted training ends with the weights, optimiser and course of uninterrupted training."""
 
 import json
 import signal
@@ -28,7 +28,7 @@ class Killed(Exception):
 def run(
     encoder, folder: Path, stop_after: int | None = None, settings=tuned.SETTINGS, tuning="full"
 ) -> tuple[dict[str, torch.Tensor], Trained]:
-    """Train, or die right after the step `stop_after`; the model is made again each time."""
+    """Train a new model, or stop with an error right after the step `stop_after`."""
     data = tuned.tokens()
     model = tuned.model(encoder, data, tuning)
     done = -1 if stop_after is None else stop_after
@@ -44,7 +44,7 @@ def run(
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Of the last checkpoint's files, except for what says how long it took."""
+    """Hash the files of the last checkpoint, without the seconds that training took."""
     last = latest_checkpoint(folder)
     found = {
         path.name: sha256(path.read_bytes()).hexdigest() for path in last.glob("*.safetensors")
@@ -71,7 +71,7 @@ def test_killed_after_any_step_it_ends_in_the_same_weights(encoder, tuning, tmp_
 
 def test_killed_again_and_again(encoder, tmp_path):
     expected, _ = run(encoder, tmp_path / "whole")
-    # Dies after the third step of each life; a checkpoint is made every second step.
+    # It stops three steps after each start; a checkpoint is made every second step.
     settings = TrainingSettings(**{**vars(tuned.SETTINGS), "checkpoint_every": 2})
     deaths = 0
     while True:
@@ -86,8 +86,8 @@ def test_killed_again_and_again(encoder, tmp_path):
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_the_last_updates_matter(encoder, tmp_path):
-    """The comparison can fail: another seed of dropout, another step, other weights."""
+def test_the_comparison_can_fail(encoder, tmp_path):
+    """Another seed of dropout, or another number of steps, gives other weights."""
     expected, _ = run(encoder, tmp_path / "a")
     shorter = TrainingSettings(**{**vars(tuned.SETTINGS), "steps": 11})
     other, _ = run(encoder, tmp_path / "b", settings=shorter)

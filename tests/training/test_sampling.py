@@ -1,4 +1,4 @@
-"""Plans of batches: shares on schedule, each pair once a pass, nothing but the seed decides."""
+"""Plans of batches have the scheduled shares and each pair once per pass; the seed decides."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def labels_of(pairs: int, seed: int) -> np.ndarray:
 @settings(max_examples=examples(6))
 @given(st.integers(0, 99), st.integers(20, 200), st.sampled_from([8, 64]), st.floats(0.1, 1))
 def test_the_shares_follow_the_schedule_to_within_a_percent(seed, steps, size, until):
-    """In every stretch of 1,000 draws, not only over the whole."""
+    """This holds in every sequence of 1,000 draws, not only in total."""
     labels = labels_of(1200, seed)
     plan = balanced_plan(np.arange(1200), labels, size, steps, seed, TARGET, until)
     drawn = np.eye(3)[labels[np.concatenate(plan)]]  # [draw class]
@@ -32,7 +32,7 @@ def test_the_shares_follow_the_schedule_to_within_a_percent(seed, steps, size, u
         assert off.max() < 0.01 + 3 / len(drawn[stretch])
 
 
-def test_the_schedule_starts_natural_and_ends_at_the_target():
+def test_the_schedule_starts_with_the_datas_shares_and_ends_at_the_target():
     labels = labels_of(800, 0)
     shares = scheduled_shares(labels, 101, TARGET, until=0.5)
     np.testing.assert_allclose(shares[0], NATURAL)
@@ -45,7 +45,7 @@ def test_the_schedule_starts_natural_and_ends_at_the_target():
 @given(st.integers(0, 99), st.integers(1, 60))
 def test_within_a_class_every_pair_comes_before_any_comes_again(seed, steps):
     labels = labels_of(120, seed)
-    index = np.random.default_rng(seed).permutation(120)[:100]  # the others are not to be drawn
+    index = np.random.default_rng(seed).permutation(120)[:100]  # the other pairs must not be drawn
     drawn = np.concatenate(balanced_plan(index, labels, 8, steps, seed, TARGET))
     assert set(drawn) <= set(index)
     for label in range(3):
@@ -57,7 +57,7 @@ def test_within_a_class_every_pair_comes_before_any_comes_again(seed, steps):
 
 
 def test_a_pair_is_drawn_independently_of_its_place_in_the_data():
-    """Pairs of a class are drawn alike: no pair comes first in every pass."""
+    """Pairs of a class are drawn in random order: no pair is first in every pass."""
     labels = labels_of(40, 1)
     first = [balanced_plan(np.arange(40), labels, 8, 1, seed, TARGET)[0] for seed in range(400)]
     counts = np.bincount(np.concatenate(first), minlength=40)
@@ -73,7 +73,7 @@ def test_the_seed_alone_decides():
 
 
 @pytest.mark.parametrize("target", [(0.5, 0.5), (0.5, 0.5, 0.5), (1.2, -0.1, -0.1)])
-def test_what_is_no_distribution_is_refused(target):
+def test_a_target_that_is_not_a_distribution_is_refused(target):
     with pytest.raises(InputError, match="sum 1"):
         scheduled_shares(labels_of(40, 0), 5, target)
 
@@ -93,7 +93,7 @@ def test_a_class_without_a_pair_cannot_be_drawn():
         scheduled_shares(np.array([0, 1, 1]), 5, TARGET)
 
 
-def test_each_pass_has_every_pair_once_and_like_lengths_together():
+def test_each_pass_has_every_pair_once_and_similar_lengths_together():
     rng = np.random.default_rng(0)
     index, lengths = np.arange(100, 350), rng.integers(1, 30, size=400)
     batches = endless_batches(index, lengths, 16, np.random.default_rng(1))

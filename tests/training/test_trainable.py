@@ -1,4 +1,6 @@
-"""Training the encoder on tokens: equal to plain forwards, each document once, exact sums."""
+"""Training the encoder on tokens equals plain forward passes, encodes each document once, and has
+exact sums.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ def data():
 
 
 def gradients(model, index, batch):
-    """Of the mean loss over `index`, summed up over batches."""
+    """Compute the gradients of the mean loss over `index`, summed over batches."""
     model.zero_grad()
     for part in index.split(batch):
         (model(part, model.labels[part]).sum() / len(index)).backward()
@@ -36,7 +38,7 @@ def relative(found, expected):
 
 
 def test_before_training_the_scores_are_those_of_stored_vectors(encoder, data):
-    """So that a tuned row starts from the frozen one's scores."""
+    """So a tuned row starts from the scores of the frozen row."""
     model = tuned.model(encoder, data).eval()
     matrices = {
         name: encoder.encode_chunks(chunks)
@@ -88,8 +90,8 @@ def test_eight_batches_of_eight_give_the_gradient_of_sixty_four(encoder, data, t
     whole = gradients(model, index, 64)
     assert whole.norm() > 0
     assert relative(gradients(model, index, 8), whole) < 1e-6
-    assert relative(gradients(model, index, 5), whole) < 1e-6  # an uneven last one
-    # Were each batch's mean averaged instead, uneven batches would not add up.
+    assert relative(gradients(model, index, 5), whole) < 1e-6  # the last batch is smaller
+    # If batch means were averaged instead, smaller batches would have too much weight.
     assert relative(gradients(model, index[:60], 8), whole) > 1e-3
 
 
@@ -99,7 +101,7 @@ def test_accumulation_in_single_precision(encoder, data):
     assert relative(gradients(model, index, 8), gradients(model, index, 64)) < 1e-5
 
 
-def test_a_pairs_loss_hangs_neither_on_its_batch_nor_on_the_order(encoder, data):
+def test_a_pairs_loss_depends_neither_on_its_batch_nor_on_the_order(encoder, data):
     model = tuned.model(encoder, data, dropout=0.0).eval()
     index = torch.tensor([3, 50, 7, 7, 99])
     losses = model(index, model.labels[index])
@@ -120,10 +122,10 @@ def test_gradient_checkpointing_changes_no_gradient_with_dropout_on(encoder, dat
     assert relative(found[1], found[0]) < 1e-6
     model = tuned.model(encoder, data, tuning).train()
     torch.manual_seed(4)
-    assert relative(gradients(model, index, 8), found[0]) > 1e-3  # dropout does act
+    assert relative(gradients(model, index, 8), found[0]) > 1e-3  # dropout has an effect
 
 
-def test_only_what_is_asked_for_gets_a_gradient(encoder, data):
+def test_only_trained_parameters_get_a_gradient(encoder, data):
     for tuning in ("full", "lora"):
         model = tuned.model(encoder, data, tuning)
         gradients(model, torch.arange(8), 8)
@@ -137,7 +139,7 @@ def test_only_what_is_asked_for_gets_a_gradient(encoder, data):
         assert any(n.startswith("module.") for n in trained)
 
 
-def test_bf16_is_near_and_is_not_fp32(encoder, data):
+def test_bf16_is_close_to_fp32_but_not_equal(encoder, data):
     every = torch.arange(40)
     exact = score_pairs(tuned.model(encoder, data), every)
     rough = score_pairs(tuned.model(encoder, data, precision="bf16"), every)

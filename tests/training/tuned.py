@@ -35,7 +35,7 @@ def encoder(folder: Path) -> Encoder:
 
 
 def tokens(cvs: int = 12, jds: int = 10, seed: int = 0) -> PairTokens:
-    """Every CV with every JD; documents of one to three chunks of random tokens."""
+    """Pair every CV with every JD; documents have one to three chunks of random tokens."""
     rng = np.random.default_rng(seed)
     chunks = {}
     for side, count in (("cv", cvs), ("jd", jds)):
@@ -61,7 +61,7 @@ def model(
     checkpointing: bool = False,
     precision: str = "fp32",
 ) -> OnTokens:
-    """A fresh one, always the same; `dropout` is GPT-2's, at three places in a layer."""
+    """Make the same model each time; `dropout` is GPT-2's rate, at three places in a layer."""
     torch.manual_seed(0)
     module = trainable_module(encoder, tuning, rank=2)
     for part in module.modules():
@@ -77,6 +77,6 @@ def model(
 
 
 def parts(data: PairTokens) -> tuple[torch.Tensor, torch.Tensor]:
-    """Training and validation pairs, by JD."""
+    """Split pairs into training and validation by JD."""
     late = data.jd_index >= int(data.jd_index.max()) - 2
     return torch.where(~late)[0], torch.where(late)[0]

@@ -32,7 +32,7 @@ def work(folder: Path, kind: str, tunings: list[str]) -> None:
         model = tuned.model(encoder, data, tuning, dropout=0.0)
         settings = replace(SETTINGS, sharded=kind == "fsdp")
         place = folder / f"{kind}-{world()}-{tuning}"
-        for stop in (3, None):  # die, and go on from the checkpoint
+        for stop in (3, None):  # stop with an error, then resume from the checkpoint
             try:
                 trained = train(model, *tuned.parts(data), settings, 5, place, advance=dying(stop))
             except ZeroDivisionError:
@@ -65,4 +65,4 @@ if __name__ == "__main__":
         torch.set_num_threads(1)
         work(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])
     sys.stdout.flush()
-    os._exit(0)  # gloo's threads were once seen to abort the interpreter's own way out
+    os._exit(0)  # gloo's threads sometimes abort the interpreter's regular exit

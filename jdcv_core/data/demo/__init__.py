@@ -1,1 +1,1 @@
-"""The demo corpus: `latent` is its truth, `text` its words, `corpus` the Dataset made of both."""
+"""The demo corpus: `latent` draws the truth, `text` writes it down, `generate` makes a Dataset."""

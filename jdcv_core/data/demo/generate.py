@@ -1,8 +1,8 @@
 """The demo corpus: a seeded Dataset with known truth, for a first run without downloads. Ours.
 
-Each CV is paired with JDs of its sector such that the labels of every CV, and of every JD, are as
-if drawn at random in the asked proportion. A model that reads only one side can therefore not beat
-chance; what is left to learn is the fit.
+Each CV is paired with JDs of its sector so that the labels of every CV and of every JD are
+distributed as random draws with the requested class shares. Therefore a model that reads only one
+side cannot beat chance, and must learn the fit.
 """
 
 from collections.abc import Mapping
@@ -26,24 +26,24 @@ from jdcv_core.types import Dataset
 CV_TOKENS = (1000, 0.44)
 """Median and log-sd of a CV's length in GPT-2 tokens: p90 about 1,750, as in the hub dataset."""
 JD_TOKENS = (400, 0.63)
-"""The same of a JD: p90 about 900."""
+"""Median and log-sd of a JD's length in GPT-2 tokens: p90 about 900."""
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What a scientist turns.
+    """Settings of the corpus.
 
     cvs, jds:        numbers of documents
-    pairs_per_cv:    labelled pairs of a CV, at most
-    evidence_spread: probability that a skill's evidence is scattered over the CV instead of
-                     standing in one experience, 0 to 1
-    half_life:       months after which an experience that ended counts half
+    pairs_per_cv:    largest number of labelled pairs of a CV
+    evidence_spread: probability in [0, 1] that a skill's evidence is scattered over the CV, instead
+                     of being in one experience
+    half_life:       an experience counts half if it ended this many months ago
     label_noise:     standard deviation of the Gaussian added to the fit before it is cut into
                      classes; 0 gives labels without noise
     balance:         shares of No, Potential and Good Fit
     paraphrase:      probability that a mention of a skill uses its second name
-    length:          of the documents, as a multiple of the hub dataset's
-    seed:            of everything
+    length:          length of the documents, as a multiple of the hub dataset's
+    seed:            seed of all random draws
     """
 
     cvs: int = 360
@@ -61,9 +61,9 @@ class DemoSettings:
 def demo_corpus(**settings: Any) -> Dataset:
     """Generate the corpus; the arguments are the fields of DemoSettings.
 
-    The same settings give the same texts and labels. Each pair carries its noise-free `fit`;
-    facts["demo"] holds the settings and `cuts`, the two values of fit + noise between classes;
-    facts["reference"] is the month that "current" means.
+    The same settings give the same texts and labels. Each pair has its noise-free `fit`;
+    facts["demo"] holds the settings and `cuts`, the two values of fit + noise that separate the
+    classes; facts["reference"] is the month to which "current" refers.
     Raises InputError for an unknown setting or one out of range.
     """
     chosen = _settings(settings)
@@ -87,8 +87,10 @@ def demo_corpus(**settings: Any) -> Dataset:
 
 
 def demo_grades(**settings: Any) -> dict[str, dict[str, int]]:
-    """The label that every CV of the corpus has for every JD, JD id → CV id → 0 to 2, also where no
-    pair was drawn; a CV of another sector has 0. The arguments are those of `demo_corpus`.
+    """Return the label of every CV for every JD, JD id → CV id → 0 to 2.
+
+    The result includes combinations that are no labelled pair. A CV of another sector has 0. The
+    arguments are those of `demo_corpus`.
     """
     chosen = _settings(settings)
     people, jobs, world, bank = draw_world(chosen)
@@ -116,8 +118,8 @@ def _settings(settings: Mapping[str, Any]) -> DemoSettings:
 def _label(
     chosen: DemoSettings, people: list[Person], jobs: list[Job]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]:
-    """Noise-free fits [cv jd], labels [cv jd] (-1 in another sector), the cuts between classes, and
-    the generator for what is drawn next."""
+    """Return noise-free fits [cv jd], labels [cv jd] (-1 for another sector), the cuts between
+    classes, and the generator for later draws."""
     fits = np.array([[fit(p, j, chosen.half_life) for j in jobs] for p in people])
     near = np.equal.outer([p.sector for p in people], [j.sector for j in jobs])
     rng = np.random.default_rng([chosen.seed, 1])
@@ -127,7 +129,7 @@ def _label(
 
 
 def draw_world(settings: DemoSettings) -> tuple[list[Person], list[Job], World, Bank]:
-    """The people and the jobs, sector by sector in turn, and what they were drawn from."""
+    """Draw people and jobs for each sector in turn; return them, the world and the word bank."""
     rng = np.random.default_rng([settings.seed, 0])
     bank = yaml.safe_load(files(__package__).joinpath("bank.yaml").read_text(encoding="utf-8"))
     families = [family for sector in bank["sectors"].values() for family in sector.items()]
@@ -154,7 +156,7 @@ def draw_world(settings: DemoSettings) -> tuple[list[Person], list[Job], World, 
 def write_documents(
     settings: DemoSettings, people: list[Person], jobs: list[Job], world: World, bank: Bank
 ) -> tuple[list[str], list[str]]:
-    """The texts of the CVs and of the JDs."""
+    """Write the texts of the CVs and of the JDs."""
     skills = [skill for sector in bank["sectors"].values() for f in sector.values() for skill in f]
     rng = np.random.default_rng([settings.seed, 2])
     writer = Writer(bank, skills, settings.paraphrase, settings.seed)
@@ -172,14 +174,14 @@ def write_documents(
 def balanced_pairs(
     labels: np.ndarray, balance: np.ndarray, per_cv: int, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """(CV, JD) pairs such that the labels of a CV, and of a JD, are as if drawn from `balance`.
+    """Choose (CV, JD) pairs so that the labels of each CV and each JD look drawn from `balance`.
 
-    labels: int [cv, jd], -1 where a pair may not be taken
-    Every CV draws how many pairs of each class it gets, `per_cv` in all, and every JD how many it
-    may get at most. Each class is then a separate bipartite graph, and a maximum flow takes as
-    many of the CVs' pairs as the JDs allow. The numbers are drawn, not fixed: were they the same
-    for each CV, a Good Fit in train would make one in test less likely, and a model that knew the
-    CV by heart would do worse than chance.
+    labels: int [cv, jd], -1 for pairs that must not be chosen
+    For each CV, the number of pairs of each class is drawn (`per_cv` in total); for each JD, an
+    upper bound is drawn. Each class is a separate bipartite graph, in which a maximum flow chooses
+    as many of the CVs' pairs as the bounds of the JDs allow. The numbers are drawn and not fixed:
+    if every CV had the same numbers, a Good Fit in train would make a Good Fit of that CV in test
+    less likely, and a model that memorises CVs would do worse than chance.
     """
     cvs, jds = labels.shape
     wanted = rng.multinomial(per_cv, balance, size=cvs)  # [cv label]
@@ -191,9 +193,9 @@ def balanced_pairs(
 def _flow(
     allowed: np.ndarray, row_caps: np.ndarray, column_caps: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """The largest set of allowed cells with at most so many in each row and column, as bools.
+    """Choose as many allowed cells as possible within the caps of rows and columns; return bools.
 
-    Rows and columns are shuffled first, as the solver would favour the first ones.
+    Rows and columns are shuffled first, because the solver favours the first ones.
     """
     rows, columns = rng.permutation(allowed.shape[0]), rng.permutation(allowed.shape[1])
     n, m = allowed.shape

@@ -1,8 +1,8 @@
 """The truth of the demo corpus: people, jobs, and how well one fits the other. Ours.
 
-A person is a list of experiences, each with its months and the skills it exercised. A job asks for
-skills, each with a number of months, at a level. An experience e of d_e months that ended a_e
-months before NOW counts for
+A person is a list of experiences, each with its months and the skills that it exercised. A job has
+a level and requires skills, each with a number of months. An experience e of d_e months that ended
+a_e months before NOW gives the credit
 
     credit(e) = d_e * 2 ** (-a_e / half_life)                                    [months]
 
@@ -11,8 +11,8 @@ and the fit is how far the union of the experiences covers the requirements:
     coverage_r = min(1, sum of credit(e) over the experiences e that exercised skill r / months_r)
     fit = mean of coverage_r over the requirements r  *  LEVEL_PENALTY ** max(0, levels missing)
 
-So the evidence adds up over the whole document: four skills in four chunks fit a job better than
-one skill in four chunks.
+So evidence is summed over the whole document: four skills in four chunks fit a job better than one
+skill in four chunks.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ NOW = 12 * 2024 + 5
 
 LEVEL_PENALTY = 0.85
 SKILLS_SHOWN = 6
-"""Skills that a person exercised, of the twelve of a sector."""
+"""Number of skills that a person exercised, of the twelve of a sector."""
 SKILLS_ASKED = 4
 OWN_FAMILY = 4.0
 MONTHS_ASKED = (6, 12, 18, 24)
@@ -42,13 +42,13 @@ class Experience:
     skills: tuple[int, ...]
 
     def credit(self, half_life: float) -> float:
-        """Its months, discounted by the months since it ended."""
+        """Return its months, discounted by the months since it ended."""
         return (self.end - self.start) * 2.0 ** (-(NOW - self.end) / half_life)
 
 
 @dataclass(frozen=True)
 class Person:
-    """A career, the newest experience first; `level` is the highest reached."""
+    """A career, the newest experience first; `level` is the highest level reached."""
 
     sector: int
     level: int
@@ -57,7 +57,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Job:
-    """`required` maps a skill to the months asked for."""
+    """A job; `required` maps each required skill to its months."""
 
     sector: int
     family: int
@@ -67,11 +67,11 @@ class Job:
 
 @dataclass(frozen=True)
 class World:
-    """What people and jobs are drawn from.
+    """The values from which people and jobs are drawn.
 
-    titles:    of each job family
-    levels:    words before a title, from the lowest
-    employers: names
+    titles:    titles of each job family
+    levels:    words before a title, from the lowest level
+    employers: names of employers
     skills:    int [family, skill]: the skills of each family
     sectors:   the families of each sector
     """
@@ -83,12 +83,12 @@ class World:
     sectors: Sequence[Sequence[int]]
 
     def sector_skills(self, sector: int) -> np.ndarray:
-        """All skills of the sector's families."""
+        """Return all skills of the sector's families."""
         return self.skills[list(self.sectors[sector])].ravel()
 
 
 def fit(person: Person, job: Job, half_life: float) -> float:
-    """The noise-free fit in [0, 1]; see the module for the formula. half_life: in months."""
+    """Compute the noise-free fit in [0, 1] by the module's formula; half_life is in months."""
     credit = dict.fromkeys(job.required, 0.0)
     for experience in person.experiences:
         for skill in experience.skills:
@@ -99,11 +99,11 @@ def fit(person: Person, job: Job, half_life: float) -> float:
 
 
 def draw_person(world: World, sector: int, spread: float, rng: np.random.Generator) -> Person:
-    """A career of 3 to 8 jobs that exercised SKILLS_SHOWN skills of its sector.
+    """Draw a career of 3 to 8 jobs that exercised SKILLS_SHOWN skills of its sector.
 
-    spread: the probability that a skill is placed in one to three experiences drawn at random;
-            otherwise it is placed in the one that is the heart of the career. So at 0 all the
-            evidence stands in one place, and at 1 it is scattered.
+    spread: probability that a skill is placed in one to three experiences drawn at random;
+            otherwise it is placed in the main experience of the career. So with 0 all evidence is
+            in one experience, and with 1 it is scattered
     """
     family = int(rng.choice(world.sectors[sector]))
     jobs = int(rng.integers(3, 9))
@@ -127,7 +127,7 @@ def draw_person(world: World, sector: int, spread: float, rng: np.random.Generat
 
 
 def draw_job(world: World, sector: int, rng: np.random.Generator) -> Job:
-    """A job that asks for SKILLS_ASKED skills of its sector, 6 to 24 months each."""
+    """Draw a job that requires SKILLS_ASKED skills of its sector, 6 to 24 months each."""
     family = int(rng.choice(world.sectors[sector]))
     skills = _draw_skills(world, sector, family, SKILLS_ASKED, rng)
     months = rng.choice(MONTHS_ASKED, size=len(skills)).tolist()
@@ -139,7 +139,7 @@ def draw_job(world: World, sector: int, rng: np.random.Generator) -> Job:
 def _draw_skills(
     world: World, sector: int, family: int, count: int, rng: np.random.Generator
 ) -> list[int]:
-    """Skills of the sector without repeats, those of the family OWN_FAMILY times as likely."""
+    """Draw distinct skills of the sector; those of the family are OWN_FAMILY times as likely."""
     skills = world.sector_skills(sector)
     weight = np.where(np.isin(skills, world.skills[family]), OWN_FAMILY, 1.0)
     return rng.choice(skills, size=count, replace=False, p=weight / weight.sum()).tolist()

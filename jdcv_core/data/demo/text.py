@@ -1,9 +1,9 @@
-"""The demo corpus in words: people become CVs and jobs become JDs, as long as real ones. Ours.
+"""Write the demo corpus: a CV for each person and a JD for each job, as long as real ones. Ours.
 
-A text holds the truth of `latent` and sentences that say nothing about it. What keeps the label
-from being read off by counting words: some keywords of a CV and some remarks of a JD name skills
-that are no evidence, a skill is written in two ways, months and dates count, and a document's
-length has nothing to do with the fit.
+A text states the truth of `latent` among sentences that are unrelated to it. The label cannot be
+found by counting words: some keywords of a CV and some remarks of a JD name skills that are no
+evidence, a skill has two names, months and dates count, and the length of a document is independent
+of the fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,24 +49,24 @@ def _day(month: int) -> str:
 
 DATE_FORMATS: tuple[tuple[Callable[[int], str], str, str], ...] = (
     (_numeric, "-", "Current"),
-    (_numeric, "to", "Current"),  # glued on purpose, as in real CVs: 05/2014toCurrent
+    (_numeric, "to", "Current"),  # without spaces, as in some real CVs: 05/2014toCurrent
     (_spaced, " to ", "Current"),
     (_short, " – ", "Present"),
     (_long, " – ", "present"),
     (_day, " - ", "Current"),
 )
-"""How a CV writes [start, end): one month, what stands between the two, an end still open."""
+"""Ways to write [start, end): format of a month, text between the months, word for no end."""
 
 
 def tokens_of(text: str) -> float:
-    """GPT-2 tokens of such a text, about 0.222 a character (used only to aim at a length)."""
+    """Estimate GPT-2 tokens: about 0.222 per character of such texts. Used to aim at a length."""
     return 0.222 * len(text)
 
 
 class Writer:
-    """Fills the bank's sentences, every choice drawn from one generator.
+    """Fills the bank's sentences; one generator draws every choice.
 
-    skills:     per skill its name, its paraphrase, and the terms of its trade
+    skills:     name, paraphrase and technical terms of each skill
     paraphrase: probability that a mention uses the paraphrase
     """
 
@@ -80,11 +80,11 @@ class Writer:
         return words[int(self.rng.integers(len(words)))]
 
     def skill(self, skill: int) -> str:
-        """One of the two ways to write it."""
+        """Return the name of a skill or its paraphrase."""
         return self.skills[skill][int(self.rng.random() < self.paraphrase)]
 
     def say(self, sentence: str, **slots: Any) -> str:
-        """The sentence with its slots filled: the given ones, and any of the bank's."""
+        """Fill the slots of a sentence with the given words, and other slots from the bank."""
         bank = self.bank
         return sentence.format(
             n=int(self.rng.integers(2, 10)),
@@ -99,12 +99,12 @@ class Writer:
         )
 
     def show(self, kind: str, skill: int, **slots: Any) -> str:
-        """A sentence about a skill, with two terms of its trade."""
+        """Write a sentence about a skill, with two of its technical terms."""
         t, u = self.rng.permutation(self.skills[skill][2:])[:2].tolist()
         return self.say(self.one(self.bank[kind]), s=self.skill(skill), t=t, u=u, **slots)
 
     def fill(self, kind: str, tokens: float) -> list[str]:
-        """About `tokens` tokens of sentences of a kind; none repeats before all were said."""
+        """Write about `tokens` tokens of sentences of a kind; none repeats before all were used."""
         sentences: list[str] = []
         deck: list[str] = []
         while tokens > 0:
@@ -118,12 +118,12 @@ class Writer:
 
 
 def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], tokens: float) -> str:
-    """A CV of about `tokens` GPT-2 tokens, or more if the evidence alone is longer.
+    """Write a CV of about `tokens` GPT-2 tokens, or more if the evidence alone is longer.
 
-    An experience is a header with title, dates and employer, then its duties in any order: for
-    each skill a paragraph of three to five lines, and filler, which falls unevenly over the
-    experiences. A line of six keywords stands between two sections; three of them are evidence
-    of nothing.
+    An experience is a header with title, dates and employer, followed by its duties in random
+    order: a paragraph of three to five lines for each skill, and filler sentences, which are spread
+    unevenly over the experiences. A line of six keywords is placed between two sections; three of
+    the keywords are no evidence.
     """
     rng, bank = writer.rng, writer.bank
     write_month, between, still = DATE_FORMATS[int(rng.integers(len(DATE_FORMATS)))]
@@ -167,11 +167,11 @@ def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], token
 def write_jd(
     writer: Writer, job: Job, title: str, other_skills: Sequence[int], tokens: float
 ) -> str:
-    """A JD of about `tokens` GPT-2 tokens, or more if the requirements alone are longer.
+    """Write a JD of about `tokens` GPT-2 tokens, or more if the requirements alone are longer.
 
-    Each required skill has three lines on the role and one that asks for its months; the latter
-    stand in one list or two, with remarks on the employer before and between them. Two remarks
-    name skills of other teams, which are not asked for.
+    Each required skill has three lines about the role and one line that states its months. These
+    last lines form one or two lists, with remarks about the employer before and between them. Two
+    remarks name skills of other teams, which are not required.
     """
     rng = writer.rng
     role = ["\n".join(writer.show("duty", s) for _ in range(3)) for s in job.required]

@@ -1,4 +1,4 @@
-"""What was trained before is found, and only that."""
+"""A cell that was trained before is found, and no other."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_a_cell_comes_back_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("length", [0, 10, 300])
-def test_a_damaged_cell_is_not_there(tmp_path, length):
+def test_a_damaged_cell_is_not_found(tmp_path, length):
     store = CellStore(tmp_path)
     store.put("abc", a_cell())
     content = (tmp_path / "abc.npz").read_bytes()
@@ -50,7 +50,7 @@ def test_every_part_of_a_key_counts():
         assert cell_key(**{**parts, name: value}) != key
 
 
-def test_vectors_are_known_by_content():
+def test_vectors_are_hashed_by_content():
     matrices = {"cv:1": np.ones((2, 3), np.float32), "jd:1": np.zeros((1, 3), np.float32)}
     found = vectors_hash(matrices)
     assert found == vectors_hash(dict(reversed(matrices.items())))
@@ -60,7 +60,7 @@ def test_vectors_are_known_by_content():
     assert len({found, vectors_hash(bent), vectors_hash(named), vectors_hash(cut)}) == 4
 
 
-def test_code_is_known_by_content(tmp_path, monkeypatch):
+def test_code_is_hashed_by_content(tmp_path, monkeypatch):
     package = tmp_path / "mine"
     package.mkdir()
     (package / "__init__.py").write_text("")

@@ -1,4 +1,4 @@
-"""What is drawn is what was reported: the lines, dots and bars of the figures, read back."""
+"""The lines, dots and bars of the figures show the reported values."""
 
 import math
 
@@ -12,7 +12,7 @@ CLASSES = ("No Fit", "Potential Fit", "Good Fit")
 
 
 def course(seed: int, steps: int = 60) -> list[dict[str, float]]:
-    """Reports as the loop makes them: train figures every 5 steps, a look every 10."""
+    """Make reports like the loop: train figures every 5 steps, a validation every 10."""
     random = np.random.default_rng(seed)
     reports = []
     for step in range(5, steps + 1, 5):

@@ -1,4 +1,4 @@
-"""The command is killed and resumed; and the disk is full."""
+"""Experiments are killed and resumed, and the disk is full."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def begin(cache, tmp_path):
 
 
 def outcome(runs: Path) -> tuple[list, list]:
-    """Figures and predictions of the one finished experiment in a folder, without seconds."""
+    """Read figures and predictions of the only finished experiment in a folder, without seconds."""
     (folder,) = (runs / "baseline").iterdir()
     assert not folder.name.endswith(".partial")
     lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
@@ -57,7 +57,7 @@ def wait_for_checkpoint(runs: Path, row: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_the_command_goes_on_and_ends_in_the_same_table(begin, number, tmp_path):
+def test_a_resumed_command_ends_with_the_same_table(begin, number, tmp_path):
     whole = begin("whole")
     assert whole.wait(300) == 0, whole.stderr.read()
     for row in ("lora", "full"):
@@ -79,7 +79,7 @@ def test_the_command_goes_on_and_ends_in_the_same_table(begin, number, tmp_path)
 def test_a_full_disk_ends_the_command_with_one_line_and_the_checkpoint_before_is_whole(
     begin, tmp_path
 ):
-    """The system refuses to write more than so many bytes into a file: a checkpoint needs more."""
+    """The system limits the size of files, and a checkpoint needs more bytes."""
     process = begin("full")
     wait_for_checkpoint(tmp_path / "full", "full")
     process.kill()
@@ -100,7 +100,7 @@ def test_a_full_disk_ends_the_command_with_one_line_and_the_checkpoint_before_is
     assert outcome(tmp_path / "full")
 
 
-def test_an_unfinished_folder_that_is_worked_in_is_not_taken(tmp_path):
+def test_an_unfinished_folder_in_use_is_not_resumed(tmp_path):
     from jdcv_core import records
     from jdcv_core.errors import InputError
 
@@ -119,21 +119,26 @@ def test_an_unfinished_folder_that_is_worked_in_is_not_taken(tmp_path):
 
 
 def cells_in(cache: Path) -> dict[str, int]:
-    """Finished cells, and when each was written."""
+    """Map each finished cell to the time at which it was written."""
     return {path.name: path.stat().st_mtime_ns for path in (cache / "cells").glob("*.npz")}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_ablation_that_was_killed_repeats_no_finished_cell(number, tmp_path):
-    """Its workers end with it, and the next run of the same command makes what is missing."""
+    """Its workers end with it, and the next run of the same command makes the missing cells."""
     tiny = [word for word in TINY if not word.startswith(("+exp", "reuse", "training.check"))]
     places = [f"runs_dir={tmp_path}/runs", f"cache_dir={tmp_path}/cache"]
     words = ["+exp=ablation", "encoder=gpt2-mini", "seeds=[0]", "jobs=2", *places]
     words += [w.replace("encoder.", "+encoder.") if w.startswith("encoder.") else w for w in tiny]
     command = [sys.executable, str(ROOT / "experiments" / "run.py"), *words]
     first = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        # Tests that were started in the background ignore SIGINT, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(2400):
         if len(cells_in(tmp_path / "cache")) >= 20 or first.poll() is not None:
@@ -155,11 +160,11 @@ def test_an_ablation_that_was_killed_repeats_no_finished_cell(number, tmp_path):
     (folder,) = (p for p in (tmp_path / "runs" / "ablation").iterdir() if p.suffix != ".partial")
     facts = json.loads((folder / "facts.json").read_text())
     assert facts["cells"]["made"] == len(after) - len(before) > 0
-    assert facts["cells"]["all"] == len(after) + len(facts["splits"])  # a ceiling each is not kept
+    assert facts["cells"]["all"] == len(after) + len(facts["splits"])  # ceilings are not stored
 
 
 def processes_of(session: int) -> list[int]:
-    """Those of a session that still live, by /proc; none where there is no /proc."""
+    """List the living processes of a session by /proc; the list is empty without /proc."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:

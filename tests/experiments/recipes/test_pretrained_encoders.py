@@ -1,4 +1,4 @@
-"""Recall by chunk vectors, and what an encoder may have seen."""
+"""Recall by chunk vectors, and the check of the pairs used in pretraining."""
 
 import json
 
@@ -13,7 +13,7 @@ from jdcv_core.types import Dataset, Document, Pair
 
 
 def corpus(seed=0, jds=8, cvs=30, dim=6):
-    """Pairs, chunk vectors, and a split: the last three JDs are test."""
+    """Make pairs, chunk vectors, and a split whose test consists of the last three JDs."""
     rng = np.random.default_rng(seed)
     ids = [f"jd:{i}" for i in range(jds)] + [f"cv:{i:02}" for i in range(cvs)]
     matrices = {i: rng.normal(size=(rng.integers(1, 4), dim)) for i in ids}
@@ -71,14 +71,14 @@ def test_an_encoder_is_refused_where_it_saw_what_is_tested_and_nowhere_else(tmp_
         content = {"seed": 0, "split": "jd", "pairs": [[pairs[i].jd, pairs[i].cv] for i in index]}
         (tmp_path / SEEN).write_text(json.dumps(content))
 
-    check_seen(tmp_path, {("jd", 0): split}, dataset, 0)  # no list: nothing is known
+    check_seen(tmp_path, {("jd", 0): split}, dataset, 0)  # without seen.json nothing is refused
     seen(*split.train)
     check_seen(tmp_path, {("jd", 0): split}, dataset, 0)
     check_seen(tmp_path, {("jd", 1): Split("jd", (), (), split.train, ())}, dataset, 0)
     seen(*split.train, split.test[0])
     with pytest.raises(InputError, match="split 'jd', seed 0"):
         check_seen(tmp_path, {("jd", 0): split}, dataset, 0)
-    seen(split.train[0])  # a CV that recurs is fine by JD, and not by CV
+    seen(split.train[0])  # a shared CV is allowed in a split by JD, but not by CV
     cv = pairs[split.train[0]].cv
     other = tuple(i for i in split.test if pairs[i].cv == cv)
     assert other
@@ -88,7 +88,7 @@ def test_an_encoder_is_refused_where_it_saw_what_is_tested_and_nowhere_else(tmp_
         check_seen(tmp_path, {("cv", 0): by_cv}, dataset, 0)
 
 
-def test_a_folder_of_seeds_gives_each_its_own(tmp_path):
+def test_a_folder_of_seeds_gives_each_seed_its_encoder(tmp_path):
     assert of_seed(tmp_path, 3) == tmp_path
     for seed in (0, 2):
         (tmp_path / f"seed-{seed}").mkdir()

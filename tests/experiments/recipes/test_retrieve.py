@@ -1,4 +1,4 @@
-"""`+exp=retrieval` as a user types it, small."""
+"""`+exp=retrieval` runs on a small corpus."""
 
 import json
 import math
@@ -57,7 +57,7 @@ def test_index_types_are_compared_on_simulated_vectors(run, tmp_path):
     rows = json.loads((folder / "index_types.json").read_text())
     assert {r["index_type"] for r in rows} == {"flat", "ivf-pq"}
     assert max(r["recall"] for r in rows) > 0.98
-    assert min(r["recall"] for r in rows) < 0.9  # else nothing is compared
+    assert min(r["recall"] for r in rows) < 0.9  # otherwise nothing is compared
     assert "For 2,000 CVs on this machine: Take " in done.stdout
     assert (folder / "index_types.png").stat().st_size > 10_000
 
@@ -72,7 +72,7 @@ def test_grades_of_the_demo_corpus_are_its_labels_where_it_has_them():
 
 
 def world(seed: int) -> tuple[Dataset, dict[str, np.ndarray], Split]:
-    """Pairs of 12 JDs and 20 CVs with random vectors; a split by JD."""
+    """Make pairs of 12 JDs and 20 CVs with random vectors, and a split by JD."""
     rng = np.random.default_rng(seed)
     names = [*(f"jd:{n:02}" for n in range(12)), *(f"cv:{n:02}" for n in range(20))]
     pairs = [
@@ -123,19 +123,19 @@ def test_whitening_sees_training_documents_alone():
 @pytest.mark.parametrize(
     ("word", "what"),
     [
-        ("scale=99.5", "scale=99.5: it is no number of CVs. Give 100 or more."),
-        ("scale=inf", "scale=inf: it is no number of CVs. Give 100 or more."),
+        ("scale=99.5", "scale=99.5: it is not a valid number. Give 100 or more."),
+        ("scale=inf", "scale=inf: it is not a valid number. Give 100 or more."),
         ("scale=many", "scale=many"),
-        ("scale=1e12", "CVs takes"),
+        ("scale=1e12", "CVs take"),
         ("index_types=[floppy]", "index type 'floppy': FAISS makes no index of it"),
         ("resume=auto", "this recipe has no key resume"),
         (
             "+variants.tuned={scorer:{_target_:jdcv_core.scoring.MeanPairs},tuning:lora}",
-            "variants.tuned: a reranker reads the vectors of the index as they are",
+            "variants.tuned: a reranker reads the unchanged vectors of the index",
         ),
     ],
 )
-def test_what_it_cannot_do_or_would_leave_out_is_refused(word, what, tmp_path):
+def test_settings_that_it_does_not_support_are_refused(word, what, tmp_path):
     words = ["+exp=retrieval", f"runs_dir={tmp_path}", word]
     with pytest.raises(InputError, match=re.escape(what)):
         start(words)
@@ -143,7 +143,7 @@ def test_what_it_cannot_do_or_would_leave_out_is_refused(word, what, tmp_path):
 
 
 def start(words: list[str]) -> None:
-    """As `experiments/run.py` does it."""
+    """Validate and run, as `experiments/run.py` does."""
     validate.overrides(words)
     with initialize_config_dir(str(validate.FOLDER), version_base="1.3"):
         config = compose("config", words)

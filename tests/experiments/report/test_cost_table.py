@@ -1,4 +1,4 @@
-"""What `estimate=true` prints, and the figure of quality against operations."""
+"""The output of `estimate=true`, and the figure of quality against operations."""
 
 import math
 from io import StringIO
@@ -25,7 +25,7 @@ def shown(gpu_tflops=None):
     return text.getvalue()
 
 
-def test_the_table_says_what_it_takes_and_what_is_assumed():
+def test_the_table_shows_the_cost_and_the_assumptions():
     text = shown(gpu_tflops=989)
     for expected in (
         "1.6B",
@@ -33,7 +33,7 @@ def test_the_table_says_what_it_takes_and_what_is_assumed():
         "1.1M",
         "30.0 h",
         "30 min",
-        "taken to reach 18% of its 989",
+        "assumed to reach 18% of its 989",
         "0.16",
     ):
         assert expected in text
@@ -44,7 +44,7 @@ def test_the_table_says_what_it_takes_and_what_is_assumed():
 def test_a_row_that_does_not_fit_is_marked():
     text = shown()
     assert "31.1!" in text
-    assert "does not: more memory than there is here (25.0 GB)" in text
+    assert "does not: it needs more memory than this machine has (25.0 GB)" in text
     assert "fits: " not in text
     assert "2.0!" not in text
     assert available_memory("cpu") > 1e8

@@ -1,4 +1,4 @@
-"""The table in numbers, from lines and predictions alone."""
+"""The table is computed from lines and predictions."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ QUALITY = {"top": 6.0, "better": 2.0, "base": 0.5, "copy": 0.5, "blind": 0.0, "f
 
 
 def cells(seeds=4, jds=15, pairs=8):
-    """Lines and columns of every row on two splits; "copy" is the baseline once more."""
+    """Make lines and columns of every row on two splits; "copy" is a copy of the baseline."""
     lines, columns = [], []
     for split in ("jd", "cv"):
         for name in KINDS:
@@ -72,8 +72,8 @@ def test_rows_stand_floors_first_and_the_ceiling_last_and_are_compared_on_each_s
         assert np.isnan(table.differences[split]["floor"]["auc_good"]["p_holm"])
 
 
-def test_what_could_be_detected_is_asked_of_rows_that_vary():
-    """Of a family of copies nothing is known; a copy beside a variant does not count."""
+def test_the_detectable_difference_uses_only_rows_that_vary():
+    """It is undefined for a family of copies; next to a variant, a copy is ignored."""
     lines, columns = cells()
     table = make_table(lines, columns, FACTS, ["auc_good"])
     better = table.differences["jd"]["better"]["auc_good"]["detectable"]

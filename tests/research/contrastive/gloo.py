@@ -1,4 +1,4 @@
-"""Two gloo processes of one script, on this machine alone."""
+"""Run two gloo processes of one script on this machine."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def run_two(script: Path, folder: Path) -> None:
-    """`python script folder` twice, as processes 0 and 1 of a group; both must end with 0."""
+    """Run `python script folder` as processes 0 and 1 of a group; both must exit with 0."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

@@ -1,6 +1,6 @@
 """One of two processes that pretrain an encoder together; `test_pretraining` starts it.
 
-python gloo_pretrain.py FOLDER   (FOLDER/gpt2 is the encoder; found.safetensors goes to FOLDER)
+python gloo_pretrain.py FOLDER   (input: FOLDER/gpt2, output: FOLDER/found.safetensors)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One of two processes that take a cached step together; `test_caching` starts it.
+"""One of two processes that run a cached step together; `test_gradient_caching` starts it.
 
-python gloo_worker.py FOLDER   (found.json goes there)
+python gloo_worker.py FOLDER   (the output is FOLDER/found.json)
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from research.contrastive import gradient_caching
 from research.contrastive.contrastive_losses import contrastive_loss
 
 FIRST = 10
-"""Documents of process 0; process 1 has the other 13."""
+"""Number of documents of process 0; process 1 has the other 13."""
 
 
 def own_anchors(model: small.Model):
-    """`world()` times what this process's anchors add to the loss."""
+    """Compute `world()` times the part of the loss that this process's anchors cause."""
     whole = small.contrast()
     mine = [a % 2 == rank() for a in whole.positive[:, 0].tolist()]
     part = replace(whole, positive=whole.positive[mine], weight=whole.weight[mine])
@@ -35,7 +35,7 @@ def own_anchors(model: small.Model):
 
 
 def shortcut(rows: torch.Tensor) -> torch.Tensor:
-    """The gather that is often seen: no gradient, but for the own rows, which are put back."""
+    """The usual gather without gradients, in which a process replaces only its own rows."""
     counts = [FIRST, len(small.DOCUMENTS) - FIRST]
     padded = torch.zeros(max(counts), rows.shape[1])
     padded[: len(rows)] = rows.detach()

@@ -1,5 +1,7 @@
-"""A small GPT-2 with dropout, documents of uneven lengths, and their contrast: for the tests of
-gradient caching in one process and in several."""
+"""A small GPT-2 with dropout, documents of different lengths, and their contrast.
+
+The tests of gradient caching use them in one process and in several.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ DOCUMENTS = [f"jd:{i}" for i in range(9)] + [f"cv:{i}" for i in range(14)]
 
 
 class Model(torch.nn.Module):
-    """Token ids of documents → unit vectors; projection and temperature are trained, too."""
+    """A model from token ids of documents to unit vectors, with a projection and a temperature."""
 
     def __init__(self, dropout: float = 0.3, bf16: bool = False) -> None:
         super().__init__()
@@ -47,7 +49,7 @@ class Model(torch.nn.Module):
 
 
 def texts() -> list[list[int]]:
-    """Token ids of each of DOCUMENTS."""
+    """Make the token ids of each of DOCUMENTS."""
     rng = np.random.default_rng(1)
     return [rng.integers(1, 50, rng.integers(2, 15)).tolist() for _ in DOCUMENTS]
 
@@ -64,7 +66,7 @@ def contrast():
 
 
 def loss_of(model: Model, tile: int = 4):
-    """Of all representations, in the order of DOCUMENTS."""
+    """Return the loss of all representations, in the order of DOCUMENTS."""
     compared = contrast()
     return lambda z: contrastive_loss(model.projection(z), compared, model.temperature(), tile)
 
@@ -74,6 +76,6 @@ def parted(rows: list, size: int) -> list[list]:
 
 
 def relative(found: dict, expected: dict) -> float:
-    """|a - b| / |b| of all gradients as one vector."""
+    """Compute |a - b| / |b| of all gradients as one vector."""
     a, b = (torch.cat([x[n].flatten() for n in sorted(expected)]) for x in (found, expected))
     return float((a - b).norm() / b.norm())

@@ -1,4 +1,4 @@
-"""Contrastive losses against the whole matrix, and what must hold of them."""
+"""Contrastive losses equal those of the whole matrix and have the properties that they claim."""
 
 import doctest
 import math
@@ -25,7 +25,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def naive_nt_xent(z, temperature):
-    """The prototype's formula, term by term, with the whole matrix."""
+    """Compute the prototype's formula term by term, with the whole matrix."""
     z = normalize(z, dim=-1)
     s = z @ z.T / temperature
     n, each = len(z) // 2, []
@@ -37,7 +37,7 @@ def naive_nt_xent(z, temperature):
 
 
 def naive(z, contrast, temperature):
-    """The whole matrix, and for each positive its own row of it."""
+    """Compute the loss of each positive from its row of the whole matrix."""
     z = normalize(z, dim=-1)
     s = z[contrast.anchor] @ z[contrast.candidate].T / temperature
     never = {tuple(pair) for pair in contrast.excluded.tolist()}
@@ -131,7 +131,7 @@ def test_lengths_do_not_count_and_scores_of_any_size_are_finite():
     assert nt_xent(z.bfloat16(), 0.5).dtype == torch.float32
 
 
-def test_a_heavier_positive_counts_as_if_it_came_more_often():
+def test_a_weight_of_a_positive_equals_repeating_it():
     z = torch.randn(6, 4, dtype=torch.double)
     one = [Contrast.of([0, 1], [3, 4, 5], [pair], [1.0], [(0, 3), (1, 4)]) for pair in
            [(0, 3), (1, 4)]]  # fmt: skip
@@ -168,7 +168,7 @@ def test_alignment_and_uniformity_are_what_the_paper_says():
     assert alignment(torch.ones(6, 3), pairs).item() == 0
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     z = torch.randn(4, 2)
     with pytest.raises(ValueError, match="at least 1 row"):
         nt_xent(z, 0.1, tile=0)

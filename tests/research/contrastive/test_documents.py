@@ -1,4 +1,4 @@
-"""A batch of documents, several chunks each, by the cached step and by hand."""
+"""The cached step on documents with several chunks equals a computation by hand."""
 
 import numpy as np
 import pytest
@@ -46,8 +46,8 @@ def gradients(made, **options):
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_cached_equals_plain_with_dropout_on(folder, tuning, bf16):
-    """In bf16 with tiles of one size: a last bit of the gradient, which another tile may turn,
-    can turn a bf16 rounding behind it (1e-4 here, of two plain steps, too)."""
+    """In bf16 both use the same tile: another tile can change the last bit of the gradient, and
+    thereby a later bf16 rounding (1e-4 here, also between two plain steps)."""
     one, other = (model(folder, tuning, 0.3, bf16) for _ in range(2))
     loss, expected = gradients(one, cached=False, tile=4 if bf16 else 1000)
     found, ours = gradients(other, tile=4)
@@ -71,7 +71,7 @@ def test_a_representation_is_the_projected_mean_of_a_documents_own_chunks(folder
 
 
 def test_training_draws_fits_together(folder):
-    """After some steps the Good Fits of the batch are nearer than what is no fit."""
+    """After some steps the Good Fits of the batch are closer than other pairs."""
     made, contrast = model(folder), small.contrast()
     optimizer = torch.optim.AdamW(made.parameters(), 3e-3)
     losses = []

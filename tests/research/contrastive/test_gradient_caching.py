@@ -1,4 +1,4 @@
-"""The cached step has the gradient of the plain one."""
+"""The cached step has the gradient of the plain step."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_the_cached_step_equals_the_plain_one_with_dropout_on(size, bf16):
 
 
 def test_without_the_same_random_numbers_the_gradient_is_wrong(monkeypatch):
-    """The negative control: another dropout in the second forward."""
+    """This is the negative control: the second forward pass has another dropout."""
     plain, cached = small.Model(), small.Model()
     _, expected, _ = step(plain_step, plain, 5)
     monkeypatch.setattr(gradient_caching, "restore_random_state", lambda state: None)
@@ -60,17 +60,17 @@ def test_without_the_same_random_numbers_the_gradient_is_wrong(monkeypatch):
 
 
 def test_each_document_once_equals_each_pair_by_itself():
-    """De-duplicated against a plain batch in which every positive pair brings its own documents."""
+    """A plain batch encodes the documents of every positive pair; both have the same gradient."""
     model, other = small.Model(dropout=0.0), small.Model(dropout=0.0)
     step(cached_step, model, 5)
     contrast = small.contrast()
     z = other.encode(small.texts())
     rows = []
     texts = small.texts()
-    for i, k in contrast.positive.tolist():  # a JD and a CV for each, repeats and all
+    for i, k in contrast.positive.tolist():  # a JD and a CV for each pair, with repeats
         rows += [texts[contrast.anchor[i]], texts[contrast.candidate[k]]]
     z = other.projection(other.encode(rows + texts))
-    last = z[len(rows) :]  # the candidates of the softmax, and the pairs' own vectors
+    last = z[len(rows) :]  # candidates of the softmax and vectors of the pairs
     total = 0.0
     t = other.temperature()
     unit = torch.nn.functional.normalize(z, dim=-1)

@@ -1,4 +1,4 @@
-"""Nothing that belongs together is ever a negative."""
+"""Documents that match are never negatives of each other."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def random_graph(seed, jds, cvs, near):
-    """Random labelled pairs; with `near`, about a third of the documents are near-duplicates."""
+    """Make random labelled pairs; with `near`, a third of the documents are near-duplicates."""
     rng = np.random.default_rng(seed)
     documents = [f"jd:{i}" for i in range(jds)] + [f"cv:{i}" for i in range(cvs)]
     pairs = [
@@ -33,7 +33,7 @@ def random_graph(seed, jds, cvs, near):
 
 
 def together(pairs, groups, jd, cv):
-    """The highest label between near-duplicates of the two, by looking at every pair."""
+    """Find the highest label between near-duplicates of the two by a loop over all pairs."""
     same = [p.label for p in pairs if groups[p.jd] == groups[jd] and groups[p.cv] == groups[cv]]
     return max(same, default=None)
 
@@ -85,21 +85,21 @@ def test_no_views_of_one_document_are_negatives(seed, count, documents):
     )
 
 
-def test_pairs_that_are_not_in_the_batch_count_for_nothing():
+def test_pairs_outside_the_batch_are_ignored():
     graph = PairGraph([Pair("cv:1", "jd:1", 2), Pair("cv:2", "jd:9", 2)])
     contrast = match_contrast(graph, ["jd:1", "cv:2", "cv:1"])
     assert contrast.positive.tolist() == [[0, 1]]
     assert contrast.excluded.tolist() == [[0, 1]]
 
 
-def test_what_cannot_be_is_refused():
+def test_invalid_arguments_are_refused():
     with pytest.raises(ValueError, match="twice in the batch"):
         match_contrast(PairGraph([]), ["jd:1", "jd:1"])
     with pytest.raises(ValueError, match="'jd' or 'cv'"):
         match_contrast(PairGraph([]), ["jd:1"], "both")
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="appears twice"):
         Contrast.of([0, 0], [1], [(0, 1)], [1.0])
-    with pytest.raises(ValueError, match="to itself"):
+    with pytest.raises(ValueError, match="a positive of itself"):
         Contrast.of([0], [0, 1], [(0, 0)], [1.0])
     with pytest.raises(ValueError, match="2 groups for 3"):
         views_of(3, ["a", "b"])

@@ -1,4 +1,4 @@
-"""What is mined is near the top, never a known fit, and the same for the same seed."""
+"""Mined CVs are near the top, never known fits, and the same for the same seed."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ JDS, CVS = [f"jd:{i}" for i in range(6)], [f"cv:{i:02}" for i in range(15)]
 
 @settings(max_examples=examples(13), deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 8), st.integers(1, 8), st.integers(1, 6))
-def test_they_are_of_the_window_and_no_known_fit(seed, first, width, count):
+def test_mined_cvs_are_in_the_window_and_not_known_fits(seed, first, width, count):
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 4, (6, 15)).astype(float)  # ties
     pairs = [Pair(c, j, int(rng.integers(3))) for c in CVS for j in JDS if rng.random() < 0.3]
@@ -46,7 +46,7 @@ def test_bm25_of_all_pairs_ranks_as_the_floor_does():
     np.testing.assert_allclose(found / (found + np.median(found)), floor, rtol=1e-5)
 
 
-def test_a_window_that_is_none_is_refused():
+def test_an_invalid_window_is_refused():
     for first, last, count in ((-1, 3, 1), (3, 3, 1), (0, 3, 0)):
         with pytest.raises(ValueError, match="window"):
             runner_ups(np.zeros((6, 15)), JDS, CVS, PairGraph([]), first, last, count, 0)

@@ -1,4 +1,4 @@
-"""Pretraining learns what pairs say, sees no other pair, and follows from its seed."""
+"""Pretraining learns from its pairs, uses no other pair, and is determined by its seed."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def encoder(tmp_path_factory):
 
 
 def recall(encoder, chunks, test) -> float:
-    """Share of held-out JDs whose nearest held-out CV is of their topic."""
+    """Compute the share of held-out JDs whose nearest held-out CV has the same topic."""
     ids = sorted({i for p in test for i in (p.jd, p.cv)})
     z = encoder.encode_chunks([chunks[i][0] for i in ids])
     z = z - z.mean(0)
@@ -38,7 +38,7 @@ def recall(encoder, chunks, test) -> float:
 
 
 @pytest.mark.parametrize("objective", ["symmetric", "jd_to_cv", "cv_to_jd"])
-def test_what_only_pairs_say_is_found_on_new_documents(encoder, objective):
+def test_topics_known_only_from_pairs_are_found_on_new_documents(encoder, objective):
     chunks, train, test = corpus()
     before = recall(encoder, chunks, test)
     module, course = pretrain(
@@ -51,7 +51,7 @@ def test_what_only_pairs_say_is_found_on_new_documents(encoder, objective):
     assert [line["step"] for line in looks] == [0, 20, 40, 60, 80]
     assert (
         looks[-1]["uniformity"] < looks[0]["uniformity"] - 0.5
-    )  # untrained, all are near each other
+    )  # untrained vectors are close to each other
     assert course[-1]["loss"] < 0.5 * course[1]["loss"]
 
 
@@ -129,7 +129,7 @@ def test_a_batch_holds_training_documents_alone_each_once_and_no_more_than_asked
             assert not hard or pairs
 
 
-def test_what_cannot_be_is_refused(encoder):
+def test_invalid_arguments_are_refused(encoder):
     chunks, train, test = corpus()
     nothing = [replace(p, label=0) for p in train]
     with pytest.raises(InputError, match="no training pair is a Good Fit"):
@@ -141,10 +141,10 @@ def test_what_cannot_be_is_refused(encoder):
         ({"temperature": 2.0}, "less than 1"),
         ({"documents": 4, "hard": 3}, "its hard negatives are more"),
         ({"chunks": 0}, "or null"),
-        ({"objective": "dropout"}, "the two views of a chunk are one"),
+        ({"objective": "dropout"}, "the two views of a chunk are equal"),
         ({"dropout": 1.5}, "it is a share"),
         ({"mined": "bm52"}, "(?i)did you mean 'bm25'"),
-        ({"mined_first": 9, "mined_last": 9}, "no window"),
+        ({"mined_first": 9, "mined_last": 9}, "is not a window"),
     ):
         with pytest.raises(InputError, match=said):
             replace(SETTINGS, **wrong).check()

@@ -1,5 +1,6 @@
-"""Documents whose topics only their pairs tell: for the tests of pretraining in one process and in
-several."""
+"""Documents whose topics can only be learned from pairs, for the tests of pretraining in one
+process and in several.
+"""
 
 from dataclasses import replace
 
@@ -13,11 +14,11 @@ SETTINGS = PretrainSettings(
     documents=24, steps=80, learning_rate=3e-3, look=20, precision="fp32", chunks=None
 )
 TOGETHER = replace(SETTINGS, steps=6, dropout=0.0)
-"""What two processes and one can do alike: each draws other dropout."""
+"""Settings without dropout, which differs between processes, to compare two processes with one."""
 
 
 def corpus():
-    """JDs and CVs of a topic share no word: only the pairs say what belongs together."""
+    """Make JDs and CVs that share no words within a topic, so that only pairs show the topic."""
     rng = np.random.default_rng(0)
     chunks, pairs = {}, []
     for topic in range(TOPICS):
