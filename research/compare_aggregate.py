@@ -189,9 +189,9 @@ class MonthCoverage(nn.Module):
 class LevelGap(nn.Module):
     """level = step · softplus(sum_n asked_n . u_n - sum_n has_n . v_n + margin).
 
-    n counts title chunks. The title chunks are the first TITLE_CHUNKS of each side, in order. `asked` and `has`, the
-    readings of a level from each of them, start as 0. A document has one level, so these learn
-    from few examples and more slowly than other vectors.
+    n counts the title chunks, the first TITLE_CHUNKS of each side, in order. `asked` and `has`, the
+    readings of a level from each of them, start as 0. A document has one level, so these learn from
+    few examples and more slowly than other vectors.
     """
 
     def __init__(self, dim: int) -> None:

@@ -25,8 +25,8 @@ class TermWeights:
     unseen: idf of every other token: 1 + ln(1 + N)
 
     >>> terms = TermWeights.fit({"jd:1": [[5, 7], [5]]}, ["jd:1"])
-    >>> terms({"cv:1": [[7, 7, 9]]})["cv:1"].round(2).tolist()  # (token, weight)
-    [[[7.0, 0.77], [9.0, 0.63]]]
+    >>> terms({"cv:1": [[7, 7, 9]]})["cv:1"].astype(float).round(2).tolist()  # (token, weight)
+    [[[7.0, 0.75], [9.0, 0.66]]]
     """
 
     idf: np.ndarray

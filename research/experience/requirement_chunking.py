@@ -83,7 +83,7 @@ def chunk_by_line(
     overlap:   tokens that a chunk repeats of the one before it in its line
 
     The chunks of a document are in order and cover its text: with overlap 0 each starts where the
-    one before ends. A line without a letter or digit has no chunk of its own; the next chunk covers
+    one before ends. A line without a letter or digit has no chunk; the next chunk covers
     it. No chunk of a CV holds text of two experiences. Each chunk of a CV has its `Months`.
     Raises InputError as `chunk_documents` does, also for a document without a letter or digit.
     """
