@@ -139,15 +139,18 @@ def test_stored_vectors_are_padded_as_a_batch(counts, data, known):
     ids = [f"cv:{i}" for i in range(len(counts))]
     matrices = {i: rng.normal(size=(n, 3)) for i, n in zip(ids, counts, strict=True)}
     months = {i: rng.normal(size=(n, 4)) for i, n in zip(ids, counts, strict=True)}
-    months = months if known else None
+    words = {i: rng.normal(size=(n, 1 + n % 3, 2)) for i, n in zip(ids, counts, strict=True)}
+    months, words = (months, words) if known else (None, None)
     index = torch.tensor(data.draw(st.lists(st.sampled_from(range(len(ids))), min_size=1)))
-    own = StoredVectors.of(matrices, ids, months).take(index)
-    padded = ChunkVectors.pad(matrices, ids, months).take(index)
+    own = StoredVectors.of(matrices, ids, months, words).take(index)
+    padded = ChunkVectors.pad(matrices, ids, months, words).take(index)
     assert own.ids == padded.ids
     assert torch.equal(own.vectors, padded.vectors)
     assert torch.equal(own.mask, padded.mask)
     assert (own.months is None) == (padded.months is None)
+    assert (own.words is None) == (padded.words is None)
     if own.months is not None:
+        assert torch.equal(own.words, padded.words)
         assert torch.equal(own.months.isnan(), padded.months.isnan())
         assert torch.equal(own.months.nan_to_num(-1), padded.months.nan_to_num(-1))
 
