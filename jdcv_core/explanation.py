@@ -12,11 +12,14 @@ import numpy as np
 from torch import nn
 
 from jdcv_core.encoding.whitening import unit_rows
+from jdcv_core.progress import progress
 from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
 WIDTH = 60
 """Number of characters of a chunk that are printed."""
+TOGETHER = 64
+"""Number of chunks that are left out in one call, each with its own copy of the document."""
 
 
 @dataclass(frozen=True)
@@ -72,25 +75,19 @@ def explain_pair(
     cv, jd: with whitened vectors
     label:  a function from a score to its class
 
-    It costs one call of the scorer for each chunk; the encoder is not called again.
+    It costs one call of the scorer for each chunk; the encoder is not called again. At most
+    TOGETHER copies of a document are held at once.
     """
-    known = {"cv": cv, "jd": jd}
-    pairs = [("cv", "jd")]
-    for side, own in (("cv", cv), ("jd", jd)):
-        for at in range(len(own.chunks) if len(own.chunks) > 1 else 0):
-            known[f"{side}{at}"] = _without(own, at)
-            pairs.append((f"cv{at}", "jd") if side == "cv" else ("cv", f"jd{at}"))
-    scores = dict(zip(pairs, score_encoded(scorer, pairs, known), strict=True))
-    whole = float(scores["cv", "jd"])
+    (whole,) = score_encoded(scorer, [("cv", "jd")], {"cv": cv, "jd": jd}).tolist()
+    without = {"cv": _without_each(scorer, cv, jd, "cv"), "jd": _without_each(scorer, cv, jd, "jd")}
     cosines = unit_rows(cv.vectors) @ unit_rows(jd.vectors).T  # [cv chunk, jd chunk]
 
     def effects(side: Side, own: Encoded, similar: np.ndarray) -> tuple[ChunkEffect, ...]:
         found = []
         for at, chunk in enumerate(own.chunks):
-            pair = (f"cv{at}", "jd") if side == "cv" else ("cv", f"jd{at}")
             nearest = int(similar[at].argmax())
             text = own.document.text[chunk.start : chunk.end]
-            effect = whole - float(scores[pair]) if pair in scores else float("nan")
+            effect = whole - without[side][at] if len(own.chunks) > 1 else float("nan")
             best = float(similar[at, nearest])
             found.append(ChunkEffect(side, at, chunk.start, chunk.end, text, effect, nearest, best))
         return tuple(found)
@@ -98,6 +95,21 @@ def explain_pair(
     return Explanation(
         whole, label(whole), effects("cv", cv, cosines), effects("jd", jd, cosines.T)
     )
+
+
+def _without_each(scorer: nn.Module, cv: Encoded, jd: Encoded, side: Side) -> list[float]:
+    """Score the pair without each chunk of a side, in order; [] for a single chunk."""
+    own = cv if side == "cv" else jd
+    scores: list[float] = []
+    count = len(own.chunks) if len(own.chunks) > 1 else 0
+    with progress(f"Leaving out {side.upper()} chunks", count, least=2 * TOGETHER) as advance:
+        for start in range(0, count, TOGETHER):
+            places = range(start, min(start + TOGETHER, count))
+            known = {"cv": cv, "jd": jd} | {str(at): _without(own, at) for at in places}
+            pairs = [(str(at), "jd") if side == "cv" else ("cv", str(at)) for at in places]
+            scores += score_encoded(scorer, pairs, known).tolist()
+            advance(len(places))
+    return scores
 
 
 def _without(own: Encoded, at: int) -> Encoded:

@@ -168,3 +168,6 @@ OBJECTIVES = {
     "corn": Objective(RANKS, corn, corn_score),
 }
 """By the name that `scoring.MeanPairs` takes."""
+
+NEED_THREE = ("coral", "corn")
+"""Objectives that are another loss than cross-entropy only with three classes or more."""

@@ -34,7 +34,7 @@ from jdcv_core.folders import MANIFEST, Listed, verify_folder, write_folder
 from jdcv_core.model_card import model_card
 from jdcv_core.progress import progress
 from jdcv_core.scoring import score_encoded
-from jdcv_core.types import LABELS, Document, Encoded, Side
+from jdcv_core.types import LABELS, POTENTIAL, Document, Encoded, Side
 
 KIND, VERSION = "matcher", 2
 SCORER, WHITENING, CARD = "scorer.safetensors", "whitening.safetensors", "README.md"
@@ -65,7 +65,8 @@ class Matcher:
     scorer:      an nn.Module, see `jdcv_core.scoring.Scorer`
     scorer_spec: {"name": the scorer's name in the registry, "arguments": its keyword arguments},
                  in JSON's own types
-    cuts:        scores from which a pair is a Potential Fit and a Good Fit, low <= high
+    cuts:        scores from which a pair is a Potential Fit and a Good Fit, low <= high; equal for
+                 a model of two classes, No Fit and Good Fit
     chunker:     how documents are cut; every default is settled
     terms:       the weights of words, for a scorer that `reads_words`; else None
     card:        the text of README.md, see `model_card`
@@ -237,6 +238,11 @@ class Matcher:
     def label(self, score: float) -> str:
         """The class of a score: one of LABELS, by the cuts."""
         return LABELS[int(apply_thresholds([score], self.cuts)[0])]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes that the model can return, without Potential Fit if the cuts are equal."""
+        return tuple(n for n in LABELS if n != LABELS[POTENTIAL] or self.cuts[0] < self.cuts[1])
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write all that `from_pretrained` needs into a new folder; returns the folder.

@@ -31,7 +31,7 @@ from jdcv_core.matcher import Matcher
 
 matcher = Matcher.from_pretrained("FOLDER")
 score = matcher.score(cv=cv_text, jd=jd_text)  # in [0, 1]
-matcher.label(score)  # No Fit, Potential Fit or Good Fit
+matcher.label(score)  # its class
 matcher.score_pairs(cvs=[cv_text, other_cv], jds=[jd_text, jd_text])
 ```
 
@@ -76,7 +76,8 @@ def model_card(facts: Mapping[str, Any]) -> str:
       label_origin  who labelled, and how; languages: of the texts, ISO 639-1 codes
       split         `splits.split_summary`: kind, train, validation, test, test_cvs_in_train, …;
                     `seed`: of split and training
-      cuts          (low, high), scores from which a pair is Potential and Good Fit
+      cuts          (low, high), scores from which a pair is Potential and Good Fit; equal for two
+                    classes
       metrics       of test pairs: name → {"value", "low", "high"}, {"mean", "sd"} or {"value"}
       interval      what low and high (or sd) are, such as "95% bootstrap over JDs"
       baseline      {"name", "metrics"}: the same metrics of the row to compare with
@@ -93,7 +94,7 @@ def model_card(facts: Mapping[str, Any]) -> str:
         _front_matter(facts),
         f"# {_text(facts.get('name'), 'A matcher of CVs with job descriptions')}",
         "A model of the toolkit jdcv. It reads a CV and a job description chunk by chunk and gives "
-        "a score in [0, 1] and a class: No Fit, Potential Fit or Good Fit.",
+        f"a score in [0, 1] and a class: {_classes(facts)}.",
         _list("What it is", _model(facts)),
         _list("Data", _data(facts, data)),
         _list("Split", _split(facts)),
@@ -108,6 +109,15 @@ def model_card(facts: Mapping[str, Any]) -> str:
         "This file is listed in manifest.json: to change it, set `matcher.card` and save it again.",
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _two_classes(facts: Mapping[str, Any]) -> bool:
+    low, high = facts.get("cuts") or (None, None)
+    return low is not None and low == high
+
+
+def _classes(facts: Mapping[str, Any]) -> str:
+    return "No Fit or Good Fit" if _two_classes(facts) else "No Fit, Potential Fit or Good Fit"
 
 
 def _front_matter(facts: Mapping[str, Any]) -> str:
@@ -136,7 +146,7 @@ def _model(facts: Mapping[str, Any]) -> dict[str, str]:
         "Chunk size in tokens (a longer text has more chunks)": _text(chunks.get("size")),
         "Overlap of chunks in tokens": _text(chunks.get("overlap")),
         "Precision": _text(facts.get("precision")),
-        "Potential Fit from a score of": _text(low),
+        **({} if _two_classes(facts) else {"Potential Fit from a score of": _text(low)}),
         "Good Fit from a score of": _text(high),
     }
 

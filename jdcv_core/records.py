@@ -251,12 +251,19 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value in JSON's own types; nan is None."""
+    """The value in JSON's own types; nan is None. A key that is a number or a boolean becomes the
+    text that JSON has for it.
+
+    Raises TypeError for another key, ValueError for two keys with one text.
+
+    >>> plain({0: 1.5, True: float("nan")})
+    {'0': 1.5, 'true': None}
+    """
     if isinstance(value, Mapping):
-        wrong = [key for key in value if not isinstance(key, str)]
-        if wrong:
-            raise TypeError(f"keys must be texts, got {wrong[0]!r}")
-        return {key: plain(item) for key, item in value.items()}
+        texts = {_key(key): plain(item) for key, item in value.items()}
+        if len(texts) < len(value):
+            raise ValueError(f"two keys of {sorted(map(str, value))} have one text")
+        return texts
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy numbers and arrays
@@ -264,3 +271,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if isinstance(key, int | float):
+        return json.dumps(key)
+    raise TypeError(f"keys must be texts, got {key!r}")

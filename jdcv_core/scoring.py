@@ -200,8 +200,9 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-CELLS = 16_384
-"""Most (pair, JD chunk, CV chunk) that are scored at once, padding included."""
+CELLS = 1 << 17
+"""Most cells that a scorer sees at once, padding included; see `padded_cells`. A usual batch of 64
+pairs with 45 chunks each has as many."""
 
 
 def score_encoded(
@@ -242,7 +243,7 @@ def score_vectors(
     device = str(next((p.device for p in scorer.parameters()), "cpu"))
     sizes = [(len(matrices[jd]), len(matrices[cv])) for cv, jd in pairs]
     scores = np.empty(len(pairs))
-    for batch in score_batches(sizes, CELLS):
+    for batch in score_batches(sizes):
         cv, jd = (
             ChunkVectors.pad(matrices, [pairs[i][side] for i in batch], months, words).to(device)
             for side in (0, 1)
@@ -251,20 +252,52 @@ def score_vectors(
     return scores
 
 
-def score_batches(sizes: Sequence[tuple[int, int]], cells: int) -> Iterator[list[int]]:
+def padded_cells(sizes: Sequence[tuple[int, int]]) -> int:
+    """Count the cells of pairs as one batch: pairs * (longest JD + longest CV)², in chunks.
+
+    This is what attention between all chunks of a pair computes, padding included.
+
+    sizes: (JD chunks, CV chunks) of each pair
+
+    >>> padded_cells([(1, 2), (2, 3)])
+    50
+    """
+    jd, cv = (max((size[side] for size in sizes), default=0) for side in (0, 1))
+    return len(sizes) * (jd + cv) ** 2
+
+
+def score_batches(sizes: Sequence[tuple[int, int]], cells: int = CELLS) -> Iterator[list[int]]:
     """Indices of pairs in batches of similar size, largest first, so that memory runs out at once.
 
     sizes: (JD chunks, CV chunks) of each pair
-    cells: most pairs * longest JD * longest CV in a batch; a pair with more goes alone
+    cells: most `padded_cells` of a batch; a pair with more goes alone
     """
     batch: list[int] = []
     longest = (0, 0)
-    for i in sorted(range(len(sizes)), key=lambda i: sizes[i], reverse=True):
+    for i in sorted(range(len(sizes)), key=lambda i: (sum(sizes[i]), sizes[i]), reverse=True):
         grown = (max(longest[0], sizes[i][0]), max(longest[1], sizes[i][1]))
-        if batch and (len(batch) + 1) * grown[0] * grown[1] > cells:
+        if batch and (len(batch) + 1) * sum(grown) ** 2 > cells:
             yield batch
             batch, grown = [], sizes[i]
         batch.append(i)
         longest = grown
     if batch:
         yield batch
+
+
+def parts_within(
+    sizes: Sequence[tuple[int, int]], pairs: int, cells: int = CELLS
+) -> Iterator[list[int]]:
+    """Yield indices of pairs in parts of at most `pairs`, in order; only a part of more than
+    `cells` is cut further, by `score_batches`.
+
+    So one very long document does not stretch the padding of all pairs that share its batch, and
+    usual batches stay as they are.
+    """
+    for start in range(0, len(sizes), pairs):
+        part = list(range(start, min(start + pairs, len(sizes))))
+        own = [sizes[i] for i in part]
+        if padded_cells(own) <= cells:
+            yield part
+        else:
+            yield from ([part[i] for i in batch] for batch in score_batches(own, cells))

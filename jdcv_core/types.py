@@ -20,7 +20,10 @@ Side = Literal["cv", "jd"]
 SIDES: tuple[Side, ...] = get_args(Side)
 
 LABELS = ("No Fit", "Potential Fit", "Good Fit")
-"""The three ordered classes; a label is an index into this tuple."""
+"""The three ordered classes; a label is an index into this tuple. Binary labels are the first
+and the last of them."""
+
+NO, POTENTIAL, GOOD = range(len(LABELS))
 
 TARGETS = (0.0, 0.5, 1.0)
 """The regression target of each label."""
@@ -80,6 +83,11 @@ class Dataset:
     def side(self, side: Side) -> list[Document]:
         """The documents of one side, in order of id."""
         return [self.documents[i] for i in sorted(self.documents) if i.startswith(f"{side}:")]
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The labels that occur, in order: (0, 2) for binary labels."""
+        return tuple(sorted({pair.label for pair in self.pairs}))
 
 
 class Months(NamedTuple):

@@ -21,10 +21,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.masking import real_only, real_pairs
+from jdcv_core.scoring import parts_within
 from jdcv_core.types import ChunkVectors
 
 AT_MOST = 256
 """Number of pairs that a scorer processes at once."""
+
+CELLS = 1 << 20
+"""Cells that a scorer sees at once, see `scoring.padded_cells`."""
 
 ROUNDING = 64
 """A weight below this many rounding units of its logit is set to 0."""
@@ -168,8 +172,11 @@ def logits_of_subsets(
     kept = kept_jd.any(-1)[:, :, None] & kept_cv.any(-1)[:, None, :]
     found = jd.vectors.new_full(kept.shape, torch.nan)
     pair, a, b = kept.nonzero(as_tuple=True)
+    lengths = (kept_jd.sum(-1)[pair, a].tolist(), kept_cv.sum(-1)[pair, b].tolist())
+    sizes = list(zip(*lengths, strict=True))
     with torch.no_grad():
-        for at in torch.arange(len(pair), device=pair.device).split(at_most):
+        for part in parts_within(sizes, at_most, CELLS):
+            at = torch.tensor(part, device=pair.device)
             p, of_jd, of_cv = pair[at], kept_jd[pair[at], a[at]], kept_cv[pair[at], b[at]]
             logits = scorer(_subset(jd, p, of_jd), _subset(cv, p, of_cv))
             found[p, a[at], b[at]] = logits.to(found.dtype)
@@ -318,12 +325,13 @@ METHODS = (*_PAIRS, "random")
 
 def _parts(
     jd: ChunkVectors, cv: ChunkVectors, at_most: int
-) -> Iterator[tuple[slice, ChunkVectors, ChunkVectors]]:
-    """Split pairs into parts of at most `at_most`; yield their rows and both sides."""
-    for start in range(0, len(jd.ids), at_most):
-        rows = slice(start, start + at_most)
-        index = torch.arange(len(jd.ids))[rows]
-        yield rows, jd.take(index), cv.take(index)
+) -> Iterator[tuple[Tensor, ChunkVectors, ChunkVectors]]:
+    """Split pairs into parts of at most `at_most`, fewer if a document is very long; yield their
+    rows and both sides."""
+    sizes = list(zip(jd.mask.sum(1).tolist(), cv.mask.sum(1).tolist(), strict=True))
+    for part in parts_within(sizes, at_most, CELLS):
+        index = torch.tensor(part)
+        yield index, jd.take(index), cv.take(index)
 
 
 def _without_rounding(

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,17 @@ def test_the_scores_are_those_of_the_table(matcher, trained):
     alone = [matcher.score(cv=cv, jd=jd) for cv, jd in PAIRS[::5]]
     np.testing.assert_allclose(alone, wanted[::5], atol=1e-5)
     assert all(isinstance(score, float) for score in alone)
+
+
+def test_one_cut_gives_two_classes(trained):
+    both = replace(matcher_of(trained), cuts=(0.5, 0.5))
+    assert both.labels == ("No Fit", "Good Fit")
+    assert [both.label(score) for score in (0.0, 0.49, 0.5, 1.0)] == ["No Fit"] * 2 + [
+        "Good Fit"
+    ] * 2
+    assert matcher_of(trained).labels == LABELS
+    ranked = both.rank(jd=JDS[0], cvs=CVS)
+    assert {one.label for one in ranked} <= set(both.labels)
 
 
 def test_the_scores_are_the_same_after_saving_and_loading(matcher, trained, tmp_path):
@@ -308,14 +320,14 @@ def test_labels_follow_the_cuts(trained):
 
 @given(
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=30),
-    st.integers(1, 60),
+    st.integers(1, 600),
 )
 def test_batches_of_pairs_hold_each_once_within_the_budget(sizes, cells):
     batches = list(score_batches(sizes, cells))
     assert sorted(i for batch in batches for i in batch) == list(range(len(sizes)))
     for batch in batches:
         longest = [max(sizes[i][side] for i in batch) for side in (0, 1)]
-        assert len(batch) == 1 or len(batch) * longest[0] * longest[1] <= cells
+        assert len(batch) == 1 or len(batch) * sum(longest) ** 2 <= cells
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,13 @@ def test_every_number_of_the_facts_is_in_the_card():
     assert lines_about(card, "| macro_f1") == [f"| macro_f1 | {UNKNOWN} | {UNKNOWN} |"]
 
 
+def test_a_model_of_two_classes_has_one_cut():
+    card = model_card({**FACTS, "cuts": (0.4, 0.4)})
+    assert "a class: No Fit or Good Fit." in card
+    assert "Good Fit from a score of: 0.4" in card
+    assert "Potential Fit from" not in card
+
+
 def test_without_facts_every_field_says_so():
     card = model_card({})
     fields = re.findall(r"^- ([^:*\n]+): (.*)$", card, re.MULTILINE)

@@ -108,7 +108,7 @@ def test_numpy_values_and_undefined_figures_become_plain_json(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("value", "error"), [(math.inf, ValueError), (object(), TypeError), ({1: 2}, TypeError)]
+    ("value", "error"), [(math.inf, ValueError), (object(), TypeError), ({(1, 2): 2}, TypeError)]
 )
 def test_a_value_that_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value, error):
     append_record(tmp_path, {"whole": True})

@@ -13,6 +13,7 @@ from jdcv_core.data.splits import Split
 from jdcv_core.evaluation.calibration import brier, ece
 from jdcv_core.evaluation.classification import (
     apply_thresholds,
+    classes_of,
     classification_metrics,
     tune_thresholds,
     within_group_auc,
@@ -70,7 +71,8 @@ def measure(
     """
     validation, test = list(split.validation), list(split.test)
     labels = np.array([p.label for p in dataset.pairs])
-    cuts = cell.cuts or tune_thresholds(cell.scores[validation], labels[validation])
+    classes = classes_of(labels)
+    cuts = cell.cuts or tune_thresholds(cell.scores[validation], labels[validation], classes)
     scores = cell.scores[test]
     predicted = apply_thresholds(scores, cuts)
     pairs = [dataset.pairs[i] for i in test]
@@ -82,7 +84,7 @@ def measure(
         "split": split.kind,
         "seed": seed,
         "metrics": {
-            **classification_metrics(labels[test], predicted, scores),
+            **classification_metrics(labels[test], predicted, scores, classes),
             "auc_within_cv": within_group_auc(labels[test], scores, cvs),
             "ndcg": mean_over_queries(ndcg),
             **_ranking(pairs, scores),

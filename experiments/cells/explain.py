@@ -31,8 +31,8 @@ def attention_examples(
     if not (isinstance(scorer, ChunkAttention) and "cross_jd" in scorer.terms):
         return []
     good = [i for i in split.test if dataset.pairs[i].label == GOOD]
-    jd, cv = (side.mask.sum(1).cpu() for side in (model.data.jd, model.data.cv))
-    size = jd[model.data.jd_index] * cv[model.data.cv_index]
+    jd, cv = model.data.chunk_counts(torch.arange(len(dataset.pairs)))
+    size = np.array(jd) * np.array(cv)
     good.sort(key=lambda i: (-int(size[i]), dataset.pairs[i].jd, dataset.pairs[i].cv))
     largest: dict[str, int] = {}
     for i in good:
@@ -54,12 +54,12 @@ def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[s
     months = getattr(model.scorer, "months", None)
     if not isinstance(months, MonthWeights) or model.data.cv.months is None:
         return {}
-    places = model.data.cv.months[..., PLACE].nan_to_num(-1).amax(1)
     good = [i for i in split.test if dataset.pairs[i].label == GOOD]
     if not good:
         return {}
-    count = places[model.data.cv_index[good]]
-    index = torch.tensor([good[int(count.argmax())]])
+    cvs = model.data.cv_index[good].tolist()
+    count = [float(model.data.cv.months_of(i)[:, PLACE].nan_to_num(-1).max()) for i in cvs]
+    index = torch.tensor([good[int(np.argmax(count))]])
     jd, cv = model.data.sides(index)
     assert cv.months is not None
     with torch.inference_mode():

@@ -11,7 +11,7 @@ from experiments.cli.text_files import check_out, read_pairs, read_text, write_c
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
-from jdcv_core.types import LABELS, Encoded
+from jdcv_core.types import Encoded
 
 if TYPE_CHECKING:
     from jdcv_core.matcher import Matcher
@@ -119,7 +119,7 @@ def score_table(arguments: argparse.Namespace) -> None:
     scored = ((*v, s, b) for (_, v), s, b in zip(rows, scores, labels, strict=True))
     write_csv(out, [*header, *added], scored, arguments.force)
     counts = Counter(labels)
-    shares = ", ".join(f"{counts[label]} {label}" for label in LABELS)
+    shares = ", ".join(f"{counts[label]} {label}" for label in matcher.labels)
     print(f"{len(scores)} pairs scored ({shares}): {out}")
 
 

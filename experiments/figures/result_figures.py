@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.report.table import Table
-from jdcv_core.evaluation.classification import confusion_matrix
+from jdcv_core.evaluation.classification import classes_of, confusion_matrix
 from jdcv_core.evaluation.intervals import spread
 from jdcv_core.evaluation.metrics import HEADLINE, METRICS
 from jdcv_core.types import LABELS, SIDES, Dataset
@@ -25,9 +25,10 @@ USUAL_LIMIT = 1024
 
 def dataset_figures(folder: Path, dataset: Dataset, tokenizer: Any, encoder: str) -> None:
     """Write labels.png (pairs of each class) and tokens.png (lengths of CVs and of JDs)."""
-    counts = np.bincount([p.label for p in dataset.pairs], minlength=len(LABELS))
+    counts = np.bincount([p.label for p in dataset.pairs])[list(dataset.classes)]
     figure, axis = plt.subplots(figsize=(5, 3.4))
-    bars = axis.bar(LABELS, counts, color=COLOURS)
+    names, colours = zip(*((LABELS[c], COLOURS[c]) for c in dataset.classes), strict=True)
+    bars = axis.bar(names, counts, color=colours)
     axis.bar_label(bars, [f"{n:,}\n{n / counts.sum():.0%}" for n in counts], padding=2)
     axis.set(ylabel="pairs", title=f"Labels of {dataset.name}", ylim=(0, counts.max() * 1.2))
     _save(figure, folder, "labels")
@@ -75,17 +76,20 @@ def prediction_figures(folder: Path, predictions: Mapping[str, Any]) -> None:
     """Write confusion.png and scores.png: one panel per row, with the test pairs of all seeds."""
     columns = {name: np.asarray(values) for name, values in predictions.items()}
     names = list(dict.fromkeys(predictions["variant"]))
+    classes = list(classes_of(columns["label"]))
+    short = [LABELS[c].split()[0] for c in classes]
     figure, axes = _panels(len(names), height=3.1)
     for axis, name in zip(axes, names, strict=False):
         mine = columns["variant"] == name
         matrix = confusion_matrix(columns["label"][mine], columns["predicted"][mine])
+        matrix = matrix[np.ix_(classes, classes)]
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (i, j), count in np.ndenumerate(matrix):
             ink = "white" if share[i, j] > 0.6 else "black"
             axis.text(j, i, f"{count}\n{share[i, j]:.0%}", ha="center", va="center", color=ink)
-        short = [label.split()[0] for label in LABELS]
-        axis.set(xticks=range(3), yticks=range(3), title=name, xlabel="predicted", ylabel="label")
+        places = range(len(classes))
+        axis.set(xticks=places, yticks=places, title=name, xlabel="predicted", ylabel="label")
         axis.set_xticklabels(short)
         axis.set_yticklabels(short)
     _save(figure, folder, "confusion")

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from experiments.figures.result_figures import COLOURS
-from jdcv_core.evaluation.classification import confusion_matrix, confusion_metrics
+from jdcv_core.evaluation.classification import classes_of, confusion_matrix, confusion_metrics
 from jdcv_core.types import LABELS
 
 Course = Sequence[Mapping[str, Any]]
@@ -126,13 +126,14 @@ def draw_per_class(predictions: Mapping[str, Any]) -> Figure:
     predictions: columns `variant`, `seed`, `label` and `predicted`, with one row per test pair
     """
     found = per_class(predictions)
+    classes = classes_of(predictions["label"])
     figure = Figure(figsize=(13, 1.5 + 0.55 * len(found)), layout="constrained")
     axes = figure.subplots(1, len(CLASS_METRICS), sharey=True)
     for at, seeds in enumerate(found.values()):
         values = np.stack(list(seeds.values()))  # [seed metric label]
         for m, axis in enumerate(axes):
-            for label, colour in enumerate(COLOURS):
-                y = at + 0.24 * (label - 1)
+            for label in classes:
+                colour, y = COLOURS[label], at + 0.24 * (label - 1)
                 mine = values[:, m, label]
                 axis.plot(mine, [y] * len(mine), "o", color=colour, alpha=0.5, markersize=4)
                 axis.plot([mine.mean()], [y], "|", color=colour, markersize=11, markeredgewidth=2.5)
@@ -144,8 +145,7 @@ def draw_per_class(predictions: Mapping[str, Any]) -> Figure:
     axes[0].set_yticklabels([fill(row, WRAP) for row in found])
     axes[0].set_ylim(len(found) - 0.5, -0.5)
     handles = [
-        Line2D([], [], color=c, marker="o", linestyle="", label=n)
-        for c, n in zip(COLOURS, LABELS, strict=True)
+        Line2D([], [], color=COLOURS[c], marker="o", linestyle="", label=LABELS[c]) for c in classes
     ]
     title = "test pairs: one dot per seed, bar: mean over seeds"
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, title=title)

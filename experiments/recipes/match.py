@@ -22,7 +22,7 @@ from experiments.figures import (
     training_figures,
 )
 from experiments.recipes import experience_summary, pretrained_encoders
-from experiments.recipes.prepare import check_widths, encode_rows, make_splits
+from experiments.recipes.prepare import check_objectives, check_widths, encode_rows, make_splits
 from experiments.report import ablation
 from experiments.report.table import Table, make_table
 from experiments.schema import NOT_THE_RESULT, MatchConfig, as_config
@@ -67,6 +67,7 @@ def prepare(composed: DictConfig, point: Mapping[str, Any] | None = None) -> Exp
     dataset: Dataset = make(config.data)
     splits, about_splits = make_splits(config, dataset)
     rows = rows_of(config)
+    check_objectives(rows, dataset)
     if config.match_parameters:
         check_widths(rows, dataset)
     if config.estimate:

@@ -15,8 +15,9 @@ from jdcv_core.data.leaks import check_leaks
 from jdcv_core.data.near_duplicates import near_duplicate_groups
 from jdcv_core.data.splits import Split, make_split, split_summary
 from jdcv_core.errors import InputError
+from jdcv_core.losses import NEED_THREE
 from jdcv_core.training.distributed import first_alone
-from jdcv_core.types import Dataset
+from jdcv_core.types import POTENTIAL, Dataset
 
 PRETRAINED = {"_target_": "jdcv_core.encoding.saved_encoder.pretrained"}
 Splits = dict[tuple[str, int], Split]
@@ -41,6 +42,21 @@ def make_splits(
             splits[kind, seed] = split
             about.setdefault(kind, {})[str(seed)] = split_summary(dataset, split, groups)
     return splits, about
+
+
+def check_objectives(rows: Sequence[Row], dataset: Dataset) -> None:
+    """Refuse rows whose loss orders three classes where the labels have two, before anything is
+    encoded."""
+    ordinal = [row for row in rows if row.scorer.get("objective") in NEED_THREE]
+    if not ordinal or POTENTIAL in dataset.classes:
+        return
+    others = ", ".join(row.name for row in rows if row not in ordinal)
+    what = (
+        f"objective={ordinal[0].scorer['objective']} is for ordered classes, and the labels have "
+        "two: its questions (above No Fit? above Potential Fit?) are one"
+    )
+    cure = f"leave it out: 'rows=[{others}]'" if others else "take objective: mse or softmax"
+    raise InputError(f"variants.{ordinal[0].name}", what, cure)
 
 
 def check_widths(rows: Iterable[Row], dataset: Dataset) -> None:

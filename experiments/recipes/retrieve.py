@@ -26,8 +26,9 @@ from experiments.cells.row import (
     train_whitening,
 )
 from experiments.figures import index_types_figure
-from experiments.recipes.prepare import make_splits
+from experiments.recipes.prepare import check_objectives, make_splits
 from experiments.report import retrieval_table
+from experiments.report.table import labels_note
 from experiments.schema import Config, RetrieveConfig, as_config
 from jdcv_core import records
 from jdcv_core.data.demo.generate import demo_grades
@@ -80,6 +81,9 @@ def run(composed: DictConfig) -> Path:
     if config.scale is not None:
         return run_simulated(config, resolved, index_types, config.scale)
     dataset: Dataset = make(config.data)
+    check_objectives(rows, dataset)
+    if note := labels_note(dataset.facts):
+        Console().print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
     splits, _ = make_splits(config, dataset)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
     encoded = encode(

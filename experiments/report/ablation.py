@@ -14,19 +14,21 @@ from rich.table import Table as RichTable
 
 from experiments.report.table import Table, as_json, faithfulness, learnt_half_lives, notes
 from jdcv_core import records
-from jdcv_core.evaluation.formats import UNDEFINED, difference, interval, short, sign, with_spread
+from jdcv_core.evaluation.formats import (
+    UNDEFINED,
+    difference,
+    interval,
+    short,
+    sign,
+    undefined,
+    with_spread,
+)
 from jdcv_core.evaluation.intervals import spread
-from jdcv_core.evaluation.metrics import METRICS, of_table
+from jdcv_core.evaluation.metrics import METRICS, meaning, of_table
 
 MAIN, RANKING = of_table("main"), of_table("ranking")
 WIDTH = 400
 """Width of the console in characters: long lines can be scrolled, wrapped tables are unreadable."""
-LEGEND = (
-    "Mean ± sample standard deviation over seeds, on test pairs. "
-    + ". ".join(f"{m.heading}: {m.meaning}" for m in MAIN.values())
-    + ". Cuts between classes are tuned on validation. train s: seconds of training; trained: "
-    "number of trained parameters."
-)
 DIFFERENCES = (
     "Difference to the baseline with its 95% interval (bootstrap over JDs and seeds), and p after "
     "Holm's correction over the variants; p is the larger one of a permutation test over JDs and "
@@ -34,6 +36,16 @@ DIFFERENCES = (
     "but p is not below .05. If AUC rises and AUC in CV does not, the gain is a shortcut: the "
     "scorer has learned which CVs fit often, not which JD a CV fits."
 )
+
+
+def legend(table: Table) -> str:
+    """Explain the headings of the main table."""
+    meanings = ". ".join(f"{m.heading}: {meaning(name, table.classes)}" for name, m in MAIN.items())
+    return (
+        f"Mean ± sample standard deviation over seeds, on test pairs. {meanings}. Cuts between "
+        "classes are tuned on validation. train s: seconds of training; trained: number "
+        "of trained parameters."
+    )
 
 
 def show_facts(facts: dict[str, Any], folder: Path) -> None:
@@ -56,7 +68,7 @@ def show(table: Table, folder: Path) -> None:
             grid.add_row(*cells, style="bold" if cells[0].endswith("(baseline)") else None)
         wide.print()
         wide.print(grid, highlight=False, markup=False, crop=False)
-    console.print(f"\n{LEGEND}\n{DIFFERENCES}", style="dim", highlight=False, markup=False)
+    console.print(f"\n{legend(table)}\n{DIFFERENCES}", style="dim", highlight=False, markup=False)
     for sentence in conclusions(table):
         console.print(f"• {sentence}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"Table, figures, predictions: {folder}", highlight=False, soft_wrap=True)
@@ -90,7 +102,7 @@ def markdown(table: Table, facts: dict[str, Any]) -> str:
     lines += [f"- Configuration {facts['config_hash']}, commit {commit[:12]}{dirty}.", ""]
     for title, head, rows in grids(table):
         lines += [f"**{title}**", "", *_grid(head, rows), ""]
-    lines += [LEGEND, "", DIFFERENCES, ""]
+    lines += [legend(table), "", DIFFERENCES, ""]
     return "\n".join([*lines, *(f"- {sentence}" for sentence in conclusions(table)), ""])
 
 
@@ -166,7 +178,9 @@ def conclusions(table: Table) -> list[str]:
     said = []
     for split in table.splits:
         smallest = ", ".join(
-            f"{METRICS[m].heading} {short(value)}" for m, value in table.detectable[split].items()
+            f"{METRICS[m].heading} {short(value)}"
+            for m, value in table.detectable[split].items()
+            if not undefined(value)
         )
         if smallest:
             said.append(

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from experiments.report.table import labels_note
 from jdcv_core.evaluation.formats import interval, short, with_spread
 from jdcv_core.evaluation.metrics import SEARCH
 from research.retrieval.compare_index_types import Measured
@@ -52,6 +53,8 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         "are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
+    if note := labels_note(facts["data"]):
+        notes.insert(1, f"- {note}")
     title = ["against the first stage", *(SEARCH[m] for m in against)]
     return "\n".join([*notes, "", *_grid(head, rows), "", *_grid(title, second), ""])
 

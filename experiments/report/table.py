@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from jdcv_core.evaluation.calibration import reliability
+from jdcv_core.evaluation.classification import classes_of
 from jdcv_core.evaluation.compare import Comparison, compare
 from jdcv_core.evaluation.intervals import spread
 from jdcv_core.evaluation.label_noise import noise_ceiling
-from jdcv_core.evaluation.metrics import METRICS
+from jdcv_core.evaluation.metrics import METRICS, meaning
+from jdcv_core.training.sampling import shares_of_classes
+from jdcv_core.types import GOOD, LABELS, NO
 
 ORDER = ("floor", "variant", "falsifier", "ceiling")
 AGREEMENTS = (0.6, 0.7, 0.8, 0.9, 1.0)
@@ -38,6 +41,7 @@ class Table:
                  no encoder was pretrained
     half_life:   half-life of experience from the words of the training pairs
                  (`recipes.experience_summary`); {} if documents are not cut by experience
+    classes:     number of classes of the labels
     """
 
     experiment: str
@@ -52,6 +56,7 @@ class Table:
     curves: dict[str, dict[str, list[float]]]
     retrieval: list[dict[str, Any]]
     half_life: dict[str, Any]
+    classes: int
 
     @property
     def names(self) -> list[str]:
@@ -111,11 +116,12 @@ def make_table(
         if split == splits[0]:
             curves = {n: _curve(joined[n]) for n, kind in kinds.items() if kind != "floor"}
             labels = joined[baseline]["label"]
-    shares = np.bincount(labels, minlength=3) / len(labels)
+    shares = np.bincount(labels, minlength=3)[list(classes_of(labels))] / len(labels)
     ceilings = {f"{a:g}": noise_ceiling(shares, a) for a in AGREEMENTS}
     return Table(
         facts["experiment"], baseline, splits, list(compared), rows, differences, detectable,
         notes(facts), ceilings, curves, facts.get("retrieval", []), facts.get("half_life", {}),
+        len(shares),
     )  # fmt: skip
 
 
@@ -151,7 +157,11 @@ def as_json(table: Table, command: str) -> dict[str, Any]:
         "splits": table.splits,
         "seeds": [line["seed"] for line in table.lines(table.baseline)],
         "compared": table.compared,
-        "metrics": {n: {"heading": m.heading, "meaning": m.meaning} for n, m in METRICS.items()},
+        "classes": table.classes,
+        "metrics": {
+            n: {"heading": m.heading, "meaning": meaning(n, table.classes)}
+            for n, m in METRICS.items()
+        },
         "rows": rows,
         "detectable": table.detectable,
         "notes": table.notes,
@@ -182,19 +192,56 @@ def learnt_half_lives(lines: Lines) -> list[float] | None:
 def notes(facts: dict[str, Any]) -> list[str]:
     """Describe data, chunks and splits in one sentence each."""
     data = facts["data"]
-    labels = ", ".join(f"{name} {count:,}" for name, count in data["label_counts"].items())
+    counts = {name: count for name, count in data["label_counts"].items() if count}
+    labels = ", ".join(f"{name} {count:,}" for name, count in counts.items())
     said = [
         f"Data: {data['name']}, {data['pairs']:,} pairs of {data['cvs']} CVs and {data['jds']} JDs "
         f"({labels}); {data['duplicates_merged']} duplicates merged, {data['conflicts_dropped']} "
-        "pairs with conflicting labels dropped."
+        "pairs with conflicting labels dropped.",
     ]
+    if note := labels_note(data):
+        said.append(note)
+    said += _binary_notes(facts)
     for encoding in facts["encodings"]:
         said += _encoding_notes(encoding)
     for kind, seeds in facts["splits"].items():
         said += [_split_note(kind, seed, split) for seed, split in seeds.items()]
+    said = list(dict.fromkeys(said))  # two encoders may name the same long document
     if cells := facts.get("cells"):
         said.append(f"Cells made now: {cells['made']} of {cells['all']}; the others were reused.")
     return said
+
+
+def labels_note(data: Mapping[str, Any]) -> str:
+    """Say how the labels were read; "" if they are the three names.
+
+    data: the facts of a dataset
+
+    >>> counts = {"No Fit": 9, "Potential Fit": 0, "Good Fit": 4}
+    >>> labels_note({"label_counts": counts, "labels_read": {"0": "No Fit", "1": "Good Fit"}})
+    'The labels look binary and are taken so: 0 → No Fit, 1 → Good Fit.'
+    """
+    read = ", ".join(f"{value} → {name}" for value, name in data.get("labels_read", {}).items())
+    if all(data["label_counts"].values()):
+        return f"The labels are taken so: {read}." if read else ""
+    return f"The labels look binary{f' and are taken so: {read}' if read else ''}."
+
+
+def _binary_notes(facts: dict[str, Any]) -> list[str]:
+    """Say what two classes mean for metrics and sampling; [] for three classes."""
+    if all(facts["data"]["label_counts"].values()):
+        return []
+    needy = ", ".join(m.heading for m in METRICS.values() if m.needs_three)
+    said = (
+        f"Two classes: {needy} are n/a (they need three classes), there is one cut between the "
+        "classes, and QWK is Cohen's kappa."
+    )
+    balance = facts.get("config", {}).get("training", {}).get("balance")
+    if balance and len(balance) == len(LABELS):
+        shares = shares_of_classes(balance, (NO, GOOD))
+        both = f"{LABELS[NO]} {shares[NO]:.3f}, {LABELS[GOOD]} {shares[GOOD]:.3f}"
+        said += f" training.balance={balance} is taken as {both}."
+    return [said]
 
 
 def _split_note(kind: str, seed: str, split: dict[str, Any]) -> str:
@@ -220,6 +267,7 @@ def _encoding_notes(encoding: dict[str, Any]) -> list[str]:
         + f"; encoded now: {encoding['documents_encoded']} of {encoding['documents']} documents in "
         f"{encoding['encoder_calls']} calls of the encoder."
     ]
+    said += encoding.get("long", [])
     single = sum(chunks[side]["of_one_chunk"] for side in ("cv", "jd"))
     if single > 0.5 * encoding["documents"]:
         said.append(

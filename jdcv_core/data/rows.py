@@ -1,50 +1,24 @@
 """Validates the rows of a source and reports the first problem. Ours."""
 
-import math
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
+from jdcv_core.data.labels import LabelReading, label_key, unknown_label
 from jdcv_core.data.normalise import Row
 from jdcv_core.data.tables import Record, bad_byte
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.types import LABELS
 
 Fault = tuple[str, str, str]
 """Its kind (faults of one kind are counted together), what is wrong, and the cure."""
-
-
-def label_map(labels: Mapping[Any, int | str] | None) -> dict[str, int]:
-    """How to read labels: the source's value (case and spaces removed) → index into LABELS.
-
-    labels: the source's values, each with a name of LABELS or its index; None: those names, and
-            0, 1, 2
-
-    Raises InputError if a value leads to no label, if two values differ only in case or spaces
-    and lead to different labels, or if a key is a boolean (an unquoted `yes:` in YAML).
-    """
-    known = {_key(name): index for index, name in enumerate(LABELS)}
-    known |= {str(index): index for index in range(len(LABELS))}
-    if labels is None:
-        return known
-    mapped: dict[str, int] = {}
-    for value, label in labels.items():
-        key, index = _key(value), known.get(_key(label))
-        if index is None:
-            cure = f"give one of {', '.join(LABELS)}"
-            raise InputError(f"labels, {value!r}", f"{label!r} is not a label", cure)
-        if isinstance(value, bool) or mapped.setdefault(key, index) != index:
-            what = "it is ambiguous (a boolean, or a second spelling of another value)"
-            raise InputError(f"labels, {value!r}", what, "quote it, and give it once")
-    return mapped
 
 
 def check_rows(
     file: str,
     records: Iterable[Record],
     columns: Mapping[str, str],
-    labels: Mapping[str, int],
+    labels: LabelReading,
     max_characters: int,
     fold: str = "",
 ) -> list[Row]:
@@ -53,7 +27,7 @@ def check_rows(
     file:           for messages, as the user gave it
     records:        place and the values (CV, JD, label)
     columns:        the source's names of `cv`, `jd`, `label`, for messages
-    labels:         from `label_map`
+    labels:         from `read_labels`
     max_characters: the longest text that is taken, in characters
     fold:           of all these rows
 
@@ -62,7 +36,7 @@ def check_rows(
     rows: list[Row] = []
     faults: dict[str, list[tuple[str, Fault]]] = {}
     for place, (cv, jd, label) in records:
-        index = labels.get(_key(label))
+        index = labels.known.get(label_key(label))
         fault = (
             text_fault(columns["cv"], cv, max_characters)
             or text_fault(columns["jd"], jd, max_characters)
@@ -110,21 +84,6 @@ def hint(word: str, known: Iterable[str]) -> str:
     return f"the closest of {len(names)} are {', '.join(close)}"
 
 
-def _label_fault(column: str, label: Any, labels: Mapping[str, int]) -> Fault:
-    shown = "empty" if label is None or label == "" else repr(label)[:60]
-    if _key(LABELS[0]) in labels:
-        cure = f"{hint(str(label)[:60], LABELS)}; map others with `labels`"
-    else:
-        cure = hint(str(label)[:60], labels)
+def _label_fault(column: str, label: Any, labels: LabelReading) -> Fault:
+    shown, cure = unknown_label(labels, label)
     return f"{column} unknown", f"{column} is {shown}", cure
-
-
-def _key(value: Any) -> str:
-    """`" no  FIT"` → `nofit`; 1 and 1.0 → `1`; nothing → the empty text."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "a boolean"  # has a space, so it equals no key: what True means is not known
-    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
-        value = int(value)
-    return "".join(str(value).split()).casefold()

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jdcv_core.data.labels import label_map, read_labels
 from jdcv_core.data.normalise import Row, assemble
-from jdcv_core.data.rows import check_rows, hint, label_map, text_fault
+from jdcv_core.data.rows import check_rows, hint, text_fault
 from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table, text_lines
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.progress import progress
@@ -14,6 +15,9 @@ from jdcv_core.types import LABELS, Dataset
 
 MAX_CHARACTERS = 1_000_000
 """No CV or JD is longer; what is, is a broken file."""
+
+Part = tuple[str, str, list[Record]]
+"""A file (or part of one source) for messages, its fold, and its records."""
 
 HUB_COLUMNS = {"cv": "resume_text", "jd": "job_description_text", "label": "label"}
 HUB_ID = "cnamuangtoun/resume-job-description-fit"
@@ -35,26 +39,30 @@ def load_table(
 
     path:           a file, or a folder that holds one train.* and one test.*
     columns:        the file's names of `cv`, `jd` and `label`
-    labels:         the file's label values → name of LABELS or its index; None: those themselves
-                    (case and spaces do not matter)
+    labels:         the file's label values → name of LABELS or its index; None: the names
+                    themselves, 0, 1, 2, or two classes such as 0 and 1, no and yes, which are No
+                    Fit and Good Fit (`labels.read_labels`); the fact `labels_read` says what was
+                    read as what
     test_path:      a second file; then the pairs of `path` are in the fold "train" and its are in
                     "test". Without it, and if `path` is a file, the pairs have no fold
     max_characters: the longest text that is taken
     name:           of the dataset; None: the file's or folder's
 
-    Raises InputError for a file, column, text or label that cannot be used: one line with file,
-    row and cure. Nothing is cut, skipped or guessed. What happens to duplicates: see `assemble`.
+    Raises InputError for a file, column, text or label that cannot be used, and for labels of one
+    class: one line with file, row and cure. Nothing is cut or skipped. What happens to duplicates:
+    see `assemble`.
     """
-    columns, known = _columns(columns), label_map(labels)
-    rows: list[Row] = []
+    columns, known = _columns(columns), _label_map(labels)
     files = _files(Path(path), Path(test_path) if test_path is not None else None)
-    for file, fold in files:
-        records = read_table(file, [columns[key] for key in HUB_COLUMNS])
-        rows += check_rows(str(file), records, columns, known, max_characters, fold)
-    if not rows:
+    wanted = [columns[key] for key in HUB_COLUMNS]
+    parts = [(str(file), fold, list(read_table(file, wanted))) for file, fold in files]
+    if not any(records for _, _, records in parts):
         raise InputError(str(path), "there is no row below the header", "give labelled pairs")
     source = ", ".join(file.name for file, _ in files)
-    return assemble(name or Path(path).stem, rows, {"source": source})
+    facts = {"source": source}
+    return _dataset(
+        name or Path(path).stem, str(path), parts, columns, known, max_characters, facts
+    )
 
 
 def load_hub(
@@ -77,20 +85,18 @@ def load_hub(
     Raises InputError if it cannot be fetched (no network, no such id), if the counts differ, and
     for whatever `load_table` refuses.
     """
-    columns, known = _columns(columns), label_map(labels)
-    rows: list[Row] = []
+    columns, known = _columns(columns), _label_map(labels)
+    parts: list[Part] = []
     for fold, table in _fetch(repo_id, revision).items():
         where = f"{repo_id}, {fold}"
         for column in columns.values():
             if column not in table.column_names:
                 cure = f"set `columns`; {nearest(column, table.column_names)}"
                 raise InputError(where, f"there is no column {column!r}", cure)
-        rows += check_rows(
-            where, _hub_records(table, columns), columns, known, max_characters, fold
-        )
-    if counts is not None:
-        check_counts(f"{repo_id}@{revision[:7]}", rows, counts)
-    return assemble(repo_id.rpartition("/")[2], rows, {"source": f"{repo_id}@{revision}"})
+        parts.append((where, fold, list(_hub_records(table, columns))))
+    facts = {"source": f"{repo_id}@{revision}"}
+    name, where = repo_id.rpartition("/")[2], f"{repo_id}@{revision[:7]}"
+    return _dataset(name, where, parts, columns, known, max_characters, facts, counts)
 
 
 def resume_job_fit(path: str | Path | None = None) -> Dataset:
@@ -112,13 +118,17 @@ def check_counts(where: str, rows: Sequence[Row], expected: Mapping[str, Sequenc
 
 
 def load_trec(
-    path: str | Path, *, max_characters: int = MAX_CHARACTERS, name: str | None = None
+    path: str | Path,
+    *,
+    labels: Mapping[Any, int | str] | None = None,
+    max_characters: int = MAX_CHARACTERS,
+    name: str | None = None,
 ) -> Dataset:
     """Labelled pairs from a TREC-style folder: the JDs are the queries, the CVs the corpus.
 
     path: a folder with `corpus/ID` or `corpus/ID.txt` (CVs), `queries/ID` or `queries/ID.txt`
           (JDs), and `qrels.tsv` of lines `query 0 document grade`, separated by whitespace. The
-          grades 0, 1, 2 are the labels
+          grades 0, 1, 2, or 0 and 1 are the labels; others are mapped by `labels`
     The other arguments are those of `load_table`. Documents without a judgement are not read; the
     fact `unjudged` counts them.
 
@@ -128,16 +138,16 @@ def load_trec(
     folder = Path(path)
     corpus, queries = document_files(folder / "corpus"), document_files(folder / "queries")
     qrels = folder / "qrels.tsv"
-    grades = {str(grade): grade for grade in range(len(LABELS))}
+    known = _label_map(labels)
     columns = {"cv": "the CV", "jd": "the JD", "label": "the grade"}
     texts: dict[Path, str] = {}
-    records = _judgements(qrels, queries, corpus, texts, max_characters)
-    rows = check_rows(str(qrels), records, columns, grades, max_characters)
-    if not rows:
+    records = list(_judgements(qrels, queries, corpus, texts, max_characters))
+    if not records:
         raise InputError(str(qrels), "it has no judgement", "give lines `query 0 document grade`")
     unjudged = len(corpus) + len(queries) - len(texts)
     facts = {"source": f"{folder.name}/qrels.tsv", "unjudged": unjudged}
-    return assemble(name or folder.name, rows, facts)
+    parts = [(str(qrels), "", records)]
+    return _dataset(name or folder.name, str(qrels), parts, columns, known, max_characters, facts)
 
 
 def document_files(folder: Path) -> dict[str, Path]:
@@ -186,6 +196,38 @@ def read_texts(path: str | Path, max_characters: int = MAX_CHARACTERS) -> dict[s
             texts[name] = read_document(file, max_characters)
             advance()
     return texts
+
+
+def _dataset(
+    name: str,
+    where: str,
+    parts: Sequence[Part],
+    columns: Mapping[str, str],
+    known: Mapping[str, int] | None,
+    max_characters: int,
+    facts: Mapping[str, Any],
+    counts: Mapping[str, Sequence[int]] | None = None,
+) -> Dataset:
+    """The records of all parts of a source as a Dataset; the labels are read from all of them.
+
+    where: the source, for messages
+    known: the user's mapping of labels, from `label_map`
+    The other arguments are those of `load_table` and `load_hub`.
+    """
+    values = (label for _, _, records in parts for _, (_, _, label) in records)
+    reading = read_labels(values, known)
+    rows: list[Row] = []
+    for file, fold, records in parts:
+        rows += check_rows(file, records, columns, reading, max_characters, fold)
+    if counts is not None:
+        check_counts(where, rows, counts)
+    dataset = assemble(name, rows, {**facts, **reading.facts()})
+    reading.check_classes(where, dataset.classes)
+    return dataset
+
+
+def _label_map(labels: Mapping[Any, int | str] | None) -> dict[str, int] | None:
+    return None if labels is None else label_map(labels)
 
 
 def _columns(columns: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from jdcv_core.chunking import Chunker, TokenChunker
 from jdcv_core.encoding.encoder import Encoder
+from jdcv_core.encoding.long_documents import long_documents
 from jdcv_core.encoding.precision import settle_precision
 from jdcv_core.encoding.vector_store import VectorStore, vector_key
 from jdcv_core.progress import console, progress
@@ -48,6 +49,7 @@ class EncodeReport:
     scripts: dict[str, Any] = field(default_factory=dict)
     unfit_share: float = 0.0
     experiences: dict[str, Any] = field(default_factory=dict)
+    long: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """Return the report as plain numbers and strings for a record, chunk counts summarised."""
@@ -61,7 +63,8 @@ class EncodeReport:
             }
             for side, counts in self.chunk_counts.items()
         }
-        plain = {key: value for key, value in asdict(self).items() if key != "experiences"}
+        left_out = ("experiences", *(() if self.long else ("long",)))
+        plain = {key: value for key, value in asdict(self).items() if key not in left_out}
         return {**plain, "chunk_counts": chunks}
 
 
@@ -97,6 +100,9 @@ def encode_documents(
         console.print(line, style="yellow", soft_wrap=True, markup=False, highlight=False)
     settle_precision(encoder, store)
     chunks = {d.id: tuple(own) for d, own in zip(documents, cut.chunks, strict=True)}
+    long = long_documents(documents, chunks)
+    for sentence in long:
+        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
     tokenizer, weights = encoder.tokenizer_fingerprint, encoder.fingerprint
     keys = {
         i: vector_key([chunk.tokens for chunk in own], tokenizer, weights)
@@ -122,6 +128,7 @@ def encode_documents(
         scripts=cut.report.get("scripts", {}),
         unfit_share=cut.report.get("unfit_share", 0.0),
         experiences={k: v for k, v in cut.report.items() if k not in ("scripts", "unfit_share")},
+        long=long,
     )
     for d in documents:
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))

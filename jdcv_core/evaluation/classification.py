@@ -1,29 +1,48 @@
 """Turn scores into classes by two cuts, and measure how well the classes match the labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_auc_score
 
-from jdcv_core.types import LABELS
+from jdcv_core.types import GOOD, LABELS, NO, POTENTIAL
 
-NO, POTENTIAL, GOOD = range(len(LABELS))
 NAMES = ("no", "potential", "good")
 """Names of the classes in the names of metrics."""
 ABOVE_ALL = float(np.nextafter(1.0, 2.0))
 """A cut above every score, since no score exceeds 1."""
 
 
-def tune_thresholds(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
+ALL = tuple(range(len(LABELS)))
+NEED_THREE = ("f1_potential", "precision_potential", "recall_potential", "mae_classes", "distant")
+"""Metrics that are undefined for two classes."""
+
+
+def classes_of(labels: ArrayLike) -> tuple[int, ...]:
+    """Find the classes of a task: (0, 2) if the labels are No Fit and Good Fit only, else all.
+
+    >>> classes_of([0, 2, 2]), classes_of([0, 1])
+    ((0, 2), (0, 1, 2))
+    """
+    there = np.unique(np.asarray(labels))
+    return (NO, GOOD) if np.array_equal(there, (NO, GOOD)) else ALL
+
+
+def tune_thresholds(
+    scores: ArrayLike, labels: ArrayLike, classes: Sequence[int] | None = None
+) -> tuple[float, float]:
     """Find the two cuts `low <= high` with the largest weighted F1 on these pairs.
 
     The search is exact. The candidates are 0, the midpoints between neighbouring distinct scores,
     and ABOVE_ALL; every pair of candidates is tried. It takes O(n²) time and O(n) memory for n
     distinct scores. If several pairs of cuts are best, the result is the pair whose positions among
     the candidates are nearest to the mean positions of them all, then the lower pair.
-    Use validation pairs only.
+    With two classes there is one cut, so low = high. Use validation pairs only.
 
-    scores: float [pair] in [0, 1]
-    labels: int [pair], index into LABELS
+    scores:  float [pair] in [0, 1]
+    labels:  int [pair], index into LABELS
+    classes: (0, 2) for one cut, or all; None: `classes_of` the labels
     Returns (low, high) for `apply_thresholds`.
     Raises ValueError for no pair, unequal lengths, an unknown label, a score outside [0, 1].
     Source: ours.
@@ -37,13 +56,14 @@ def tune_thresholds(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]
     counts = np.zeros((len(distinct) + 1, len(LABELS)), dtype=np.int64)
     np.add.at(counts, (position + 1, y), 1)
     below = counts.cumsum(0)  # [cut label]: pairs below the cut, by label
-    peaks = np.array([_weighted_f1_row(below, low).max() for low in range(len(below))])
+    highs = 1 if POTENTIAL not in (classes or classes_of(y)) else len(below)  # tried for each low
+    peaks = np.array([_weighted_f1_row(below, low)[:highs].max() for low in range(len(below))])
     best = peaks.max() - 1e-12  # equal fractions may differ in the last bit
     ties = np.array(
         [
             (low, low + step)
             for low in np.flatnonzero(peaks >= best).tolist()
-            for step in np.flatnonzero(_weighted_f1_row(below, low) >= best)
+            for step in np.flatnonzero(_weighted_f1_row(below, low)[:highs] >= best)
         ]
     )
     low, high = ties[np.argmin(((ties - ties.mean(0)) ** 2).sum(1))]
@@ -69,13 +89,17 @@ def apply_thresholds(scores: ArrayLike, thresholds: tuple[float, float]) -> np.n
 
 
 def classification_metrics(
-    labels: ArrayLike, predicted: ArrayLike, scores: ArrayLike
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    scores: ArrayLike,
+    classes: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Compute the classification metrics of one row of the table.
 
     labels:    int [pair], index into LABELS
     predicted: int [pair], index into LABELS
     scores:    float [pair] in [0, 1], higher = better fit
+    classes:   classes of the task; None means `classes_of` the labels
     Returns the metrics of `confusion_metrics` and auc_good: the probability that a Good Fit scores
     above a pair with another label, where ties count half. auc_good is nan if there is no Good Fit
     or no other pair.
@@ -90,7 +114,7 @@ def classification_metrics(
     """
     y, s = as_labels(labels), _scores(scores)
     _same_length(s, y)
-    figures = confusion_metrics(confusion_matrix(y, predicted))
+    figures = confusion_metrics(confusion_matrix(y, predicted), classes or classes_of(y))
     good = y == GOOD
     auc = roc_auc_score(good, s) if 0 < good.sum() < len(good) else np.nan
     return {name: float(value) for name, value in (figures | {"auc_good": auc}).items()}
@@ -135,15 +159,17 @@ def confusion_matrix(labels: ArrayLike, predicted: ArrayLike) -> np.ndarray:
     return np.bincount(k * y + p, minlength=k * k).reshape(k, k)
 
 
-def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
+def confusion_metrics(matrix: np.ndarray, classes: Sequence[int] = ALL) -> dict[str, np.ndarray]:
     """Compute F1 and agreement of many confusion matrices at once (fast enough for a bootstrap).
 
-    matrix: counts [..., label, predicted]
+    matrix:  counts [..., label, predicted]
+    classes: of the task: all, or (0, 2) for No Fit and Good Fit alone; then what NEED_THREE names
+             is nan, and qwk is Cohen's kappa
     Returns arrays [...]:
       f1_no, f1_potential, f1_good: 2 TP / (pairs with the label + pairs with the prediction), 0 if
            this is 0/0
       weighted_f1: mean of the three, weighted by the pairs with each label (as in the original)
-      macro_f1:    unweighted mean of the three; a class without pairs counts as 0
+      macro_f1:    unweighted mean over `classes`; a class without pairs counts as 0
       qwk: quadratic weighted kappa, 1 - Σ d² observed / Σ d² expected by chance, where d is the
            distance between the classes; 0 if this is 0/0, for example if there is only one class
       mae_classes: mean distance between the predicted class and the label, in classes, 0 to 2
@@ -161,9 +187,9 @@ def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
     squared = distance**2
     observed = (squared * matrix).sum((-2, -1)) * pairs
     expected = (squared * actual[..., :, None] * guessed[..., None, :]).sum((-2, -1))
-    return {
+    figures = {
         "weighted_f1": _divide((f1 * actual).sum(-1), pairs),
-        "macro_f1": f1.mean(-1),
+        "macro_f1": f1[..., list(classes)].mean(-1),
         "f1_no": f1[..., NO],
         "f1_potential": f1[..., POTENTIAL],
         "f1_good": f1[..., GOOD],
@@ -172,6 +198,9 @@ def confusion_metrics(matrix: np.ndarray) -> dict[str, np.ndarray]:
         "distant": _divide(matrix[..., NO, GOOD] + matrix[..., GOOD, NO], pairs),
         **_by_class(precision=_divide(hits, guessed), recall=_divide(hits, actual)),
     }
+    if POTENTIAL not in classes:
+        figures |= {name: np.full(np.shape(pairs), np.nan) for name in NEED_THREE}
+    return figures
 
 
 def as_labels(labels: ArrayLike) -> np.ndarray:

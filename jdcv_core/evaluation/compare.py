@@ -127,6 +127,9 @@ def compare(
     verdict:    "better" or "worse" if the interval excludes 0 and p_holm < 1 - level, otherwise
                 "tie" or "tie (Holm)"; see `significance.verdict`
 
+    If the labels are No Fit and Good Fit only, macro_f1 is the mean over the two, and mae_classes
+    and distant are nan.
+
     Raises KeyError if the baseline or a member of the family is not a row, and ValueError for a
     missing column, rows that do not match or occur twice, an unknown label or metric, and a score
     that is nan.

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import nnls
 
-from jdcv_core.evaluation.classification import confusion_metrics
-from jdcv_core.types import LABELS
+from jdcv_core.evaluation.classification import ALL, confusion_metrics
+from jdcv_core.types import GOOD, LABELS, NO
 
 Spread = Literal["uniform", "neighbour"]
 
@@ -22,12 +22,13 @@ def noise_ceiling(
 
     A label equals the true class with probability `agreement`; otherwise it is drawn from the other
     classes ("uniform") or from the neighbouring classes ("neighbour"). The model maps each true
-    class to a prediction. All 27 maps are tried, for each metric separately, and the metric is
-    computed from the expected confusion matrix. The result is the limit for many pairs; on few
-    pairs, a model can exceed it by chance.
+    class to a prediction. All 27 maps (4 of two classes) are tried, for each metric separately, and
+    the metric is computed from the expected confusion matrix. The result is the limit for many
+    pairs; on few pairs, a model can exceed it by chance.
 
-    label_shares: shares of No, Potential and Good Fit *among the labels*. The shares of the true
-                  classes are solved from them (the nearest solution if there is no exact one)
+    label_shares: shares of No, Potential and Good Fit, or of No and Good Fit, *among the labels*.
+                  The shares of the true classes are solved from them (the nearest solution if there
+                  is no exact one)
     agreement:    probability in [0, 1]
     Returns "macro_f1", "weighted_f1", "accuracy". Raises ValueError for shares that are not a
     distribution, an agreement outside [0, 1], and an unknown spread.
@@ -36,23 +37,26 @@ def noise_ceiling(
     1.0
     """
     shares = np.asarray(label_shares, dtype=float)
-    if shares.shape != (len(LABELS),) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"label shares must be {len(LABELS)} numbers with sum 1, got {shares}")
-    noise = noise_matrix(agreement, spread)
+    if shares.shape not in ((2,), (3,)) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6:
+        raise ValueError(f"label shares must be 2 or 3 numbers with sum 1, got {shares}")
+    classes = ALL if len(shares) == 3 else (NO, GOOD)
+    noise = noise_matrix(agreement, spread, len(shares))
     truth = _truth_behind(shares, noise)
     joint = truth[:, None] * noise  # [truth label]
     best = {"macro_f1": 0.0, "weighted_f1": 0.0, "accuracy": 0.0}
-    for guess in product(range(len(LABELS)), repeat=len(LABELS)):
+    for guess in product(classes, repeat=len(classes)):
         matrix = np.zeros((len(LABELS), len(LABELS)))  # [label predicted]
         for true, predicted in enumerate(guess):
-            matrix[:, predicted] += joint[true]
-        found = confusion_metrics(matrix) | {"accuracy": np.trace(matrix)}
+            matrix[list(classes), predicted] += joint[true]
+        found = confusion_metrics(matrix, classes) | {"accuracy": np.trace(matrix)}
         best = {name: max(value, float(found[name])) for name, value in best.items()}
     return best
 
 
-def noise_matrix(agreement: float, spread: Spread = "uniform") -> np.ndarray:
-    """Return P(label | truth), [truth label].
+def noise_matrix(
+    agreement: float, spread: Spread = "uniform", classes: int = len(LABELS)
+) -> np.ndarray:
+    """Return P(label | truth), [truth label], of so many ordered classes.
 
     >>> noise_matrix(0.8, "neighbour").round(2).tolist()
     [[0.8, 0.2, 0.0], [0.1, 0.8, 0.1], [0.0, 0.2, 0.8]]
@@ -61,9 +65,9 @@ def noise_matrix(agreement: float, spread: Spread = "uniform") -> np.ndarray:
         raise ValueError(f"the agreement must lie in [0, 1], got {agreement}")
     if spread not in ("uniform", "neighbour"):
         raise ValueError(f"spread {spread!r} is unknown: give uniform or neighbour")
-    distance = np.abs(np.subtract.outer(range(len(LABELS)), range(len(LABELS))))
+    distance = np.abs(np.subtract.outer(range(classes), range(classes)))
     others = (distance == 1) if spread == "neighbour" else (distance > 0)
-    return agreement * np.eye(len(LABELS)) + (1 - agreement) * others / others.sum(1, keepdims=True)
+    return agreement * np.eye(classes) + (1 - agreement) * others / others.sum(1, keepdims=True)
 
 
 def agreement_from_kappa(kappa: float, label_shares: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ class Metric:
     compared: whether `compare` can test its differences
     low, high: ends of its range
     lower_is_better: whether a smaller value is better
+    needs_three: whether it is undefined for labels of two classes
     """
 
     name: str
@@ -33,6 +34,7 @@ class Metric:
     low: float = 0.0
     high: float = 1.0
     lower_is_better: bool = False
+    needs_three: bool = False
 
 
 METRICS = {
@@ -42,15 +44,16 @@ METRICS = {
                compared=True),
         Metric("macro_f1", "mF1", "macro F1", "unweighted mean of the classes' F1", compared=True),
         Metric("f1_no", "F1 No", "F1 of No Fit", "F1 of No Fit"),
-        Metric("f1_potential", "F1 Pot", "F1 of Potential Fit", "F1 of Potential Fit"),
+        Metric("f1_potential", "F1 Pot", "F1 of Potential Fit", "F1 of Potential Fit",
+               needs_three=True),
         Metric("f1_good", "F1 Good", "F1 of Good Fit", "F1 of Good Fit"),
         Metric("qwk", "QWK", "quadratic weighted kappa", "quadratic weighted kappa", low=-1.0,
                compared=True),
         Metric("mae_classes", "MAE", "mean error in classes", "mean error in classes", high=2.0,
-               lower_is_better=True, compared=True),
+               lower_is_better=True, compared=True, needs_three=True),
         Metric("distant", "far", "share of distant errors",
                "share of pairs with No for Good or Good for No", lower_is_better=True,
-               compared=True),
+               compared=True, needs_three=True),
         Metric("auc_good", "AUC", "AUC, Good vs rest", "Good Fit against the rest, over all pairs",
                compared=True),
         Metric("auc_within_cv", "AUC in CV", "AUC within a CV",
@@ -100,6 +103,20 @@ def of_table(table: str) -> dict[str, Metric]:
     ['map', 'mrr', 'recall']
     """
     return {name: metric for name, metric in METRICS.items() if metric.table == table}
+
+
+def meaning(name: str, classes: int) -> str:
+    """Return the phrase for a metric, given the number of classes of the labels.
+
+    >>> meaning("distant", 2)
+    'n/a: needs three classes'
+    """
+    metric = METRICS[name]
+    if classes < 3 and metric.needs_three:
+        return "n/a: needs three classes"
+    if classes < 3 and name == "qwk":
+        return "with two classes: Cohen's kappa"
+    return metric.meaning
 
 
 def check_compared(names: Iterable[str]) -> None:

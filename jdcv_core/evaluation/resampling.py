@@ -11,7 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jdcv_core.evaluation.classification import GOOD, as_labels, confusion_metrics
+from jdcv_core.evaluation.classification import (
+    GOOD,
+    as_labels,
+    classes_of,
+    confusion_metrics,
+)
 from jdcv_core.evaluation.ranking import ndcg_per_query
 from jdcv_core.types import LABELS
 
@@ -74,7 +79,8 @@ def figures(
     """Compute metrics on each seed where JD j counts counts[replicate, j] times, [replicate seed].
 
     A JD contributes all its pairs, in every seed that tested it. A value is nan if the metric is
-    undefined (no pair; for auc_good no comparison; for ndcg no relevant document).
+    undefined (no pair; for auc_good no comparison; for ndcg no relevant document; for some metrics
+    two classes). The classes are those of all rows together.
 
     rows:   from `sorted_columns`
     counts: [replicate jd], with the JDs in sorted order
@@ -84,7 +90,7 @@ def figures(
     if on_classes:
         confusion = np.tensordot(counts, confusion_cells(rows), (1, 1))  # [replicate seed 3 3]
         some = confusion.sum((-2, -1)) > 0
-        values = confusion_metrics(confusion)
+        values = confusion_metrics(confusion, classes_of(rows["label"]))
         found = {metric: np.where(some, values[metric], np.nan) for metric in on_classes}
     with np.errstate(invalid="ignore"):  # 0 / 0 gives nan, which means undefined
         if "ndcg" in metrics:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import rankdata, t
 
-from jdcv_core.evaluation.classification import GOOD, confusion_metrics
+from jdcv_core.evaluation.classification import GOOD, classes_of, confusion_metrics
 from jdcv_core.evaluation.metrics import COMPARED, METRICS, check_compared
 from jdcv_core.evaluation.resampling import (
     ON_CLASSES,
@@ -80,7 +80,8 @@ def swapped(
         cells = confusion_cells(a), confusion_cells(b)
         middle, half = (cells[0] + cells[1]).sum(1) / 2, (cells[0] - cells[1]) / 2
         moved = np.tensordot(signs, half, (1, 1))  # [permutation seed 3 3]
-        one, other = confusion_metrics(middle + moved), confusion_metrics(middle - moved)
+        classes = classes_of(a["label"])
+        one, other = (confusion_metrics(m, classes) for m in (middle + moved, middle - moved))
         found = {metric: (one[metric] - other[metric]).mean(1) for metric in on_classes}
     for metric in set(metrics) - set(on_classes):
         if metric == "ndcg":

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.classification import (
     apply_thresholds,
+    classes_of,
     classification_metrics,
     tune_thresholds,
 )
@@ -230,8 +231,9 @@ def _look(whole: nn.Module, model: Trainable, validation: Tensor, trained: Train
     """Score the validation pairs and log a line to the course; return whether F1 is a new best."""
     scores = score_pairs(model, validation)
     labels = model.labels[validation].numpy()
-    cuts = tune_thresholds(scores, labels)
-    figures = classification_metrics(labels, apply_thresholds(scores, cuts), scores)
+    classes = classes_of(model.labels)
+    cuts = tune_thresholds(scores, labels, classes)
+    figures = classification_metrics(labels, apply_thresholds(scores, cuts), scores, classes)
     trained.course.append(
         {
             "step": trained.step,

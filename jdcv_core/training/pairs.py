@@ -11,6 +11,78 @@ from jdcv_core.types import Chunk, ChunkVectors, Pair
 
 
 @dataclass(frozen=True)
+class StoredVectors:
+    """The chunk vectors of documents, one document after another and without padding, so that one
+    very long document costs no memory for the others.
+
+    ids:     of the documents
+    counts:  int [doc], chunks of each
+    vectors: float [row, dim], the chunks of all documents; the last row is zeros, for padding
+    months:  float [row, 4], or None if no experiences were read; the last row is nan
+    words:   float [row, term, 2], or None if no scorer reads words; the last row is 0
+    """
+
+    ids: tuple[str, ...]
+    counts: np.ndarray
+    vectors: Tensor
+    months: Tensor | None = None
+    words: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        matrices: Mapping[str, np.ndarray],
+        ids: Sequence[str],
+        months: Mapping[str, np.ndarray] | None = None,
+        words: Mapping[str, np.ndarray] | None = None,
+    ) -> "StoredVectors":
+        """Stack the chunk vectors of `ids`; arguments and errors: see `ChunkVectors.pad`."""
+        for i in ids:
+            if len(matrices[i]) == 0:
+                raise ValueError(f"document {i} has no chunk")
+        counts = np.array([len(matrices[i]) for i in ids], dtype=np.int64)
+        padding = np.zeros((1, matrices[ids[0]].shape[1]), dtype=np.float32)
+        vectors = _stacked([*(matrices[i] for i in ids), padding])
+        terms = None if words is None else _stacked_words([words[i] for i in ids])
+        if not months or any(i not in months for i in ids):
+            return cls(tuple(ids), counts, vectors, None, terms)
+        for i, count in zip(ids, counts.tolist(), strict=True):
+            if len(months[i]) != count:
+                raise ValueError(f"document {i}: {count} chunks, months of {len(months[i])}")
+        unknown = np.full((1, months[ids[0]].shape[1]), np.nan)
+        known = _stacked([*(months[i] for i in ids), unknown])
+        return cls(tuple(ids), counts, vectors, known, terms)
+
+    def to(self, device: str) -> "StoredVectors":
+        """Copy the tensors to a device."""
+        months = None if self.months is None else self.months.to(device)
+        words = None if self.words is None else self.words.to(device)
+        return replace(self, vectors=self.vectors.to(device), months=months, words=words)
+
+    def take(self, index: Tensor) -> ChunkVectors:
+        """Return the documents at `index` [pair] (repeats allowed), padded to their longest."""
+        at = index.numpy()
+        counts, starts = self.counts[at], (self.counts.cumsum() - self.counts)[at]
+        place = np.arange(counts.max())
+        mask = place < counts[:, None]  # [pair chunk]
+        rows = np.where(mask, starts[:, None] + place, len(self.vectors) - 1)
+        device = self.vectors.device
+        table = torch.from_numpy(rows).to(device)
+        months = None if self.months is None else self.months[table]
+        words = None if self.words is None else self.words[table]
+        ids = tuple(self.ids[i] for i in at.tolist())
+        real = torch.from_numpy(mask).to(device)
+        return ChunkVectors(ids, self.vectors[table], real, months, words)
+
+    def months_of(self, document: int) -> Tensor:
+        """Return the months of one document's chunks, [chunk, 4]; ValueError if there are none."""
+        if self.months is None:
+            raise ValueError("no experiences were read")
+        start = int(self.counts[:document].sum())
+        return self.months[start : start + int(self.counts[document])]
+
+
+@dataclass(frozen=True)
 class PairTensors:
     """The data that a scorer is trained and tested on.
 
@@ -19,8 +91,8 @@ class PairTensors:
     labels:             int [pair], into LABELS
     """
 
-    jd: ChunkVectors
-    cv: ChunkVectors
+    jd: StoredVectors
+    cv: StoredVectors
     jd_index: Tensor
     cv_index: Tensor
     labels: Tensor
@@ -42,8 +114,8 @@ class PairTensors:
         jds, jd_index = np.unique([p.jd for p in pairs], return_inverse=True)
         cvs, cv_index = np.unique([p.cv for p in pairs], return_inverse=True)
         return cls(
-            ChunkVectors.pad(matrices, jds.tolist(), months, words),
-            ChunkVectors.pad(matrices, cvs.tolist(), months, words),
+            StoredVectors.of(matrices, jds.tolist(), months, words),
+            StoredVectors.of(matrices, cvs.tolist(), months, words),
             torch.as_tensor(jd_index),
             torch.as_tensor(cv_index),
             torch.tensor([p.label for p in pairs]),
@@ -53,10 +125,10 @@ class PairTensors:
         """Copy the chunk vectors to a device; indices and labels stay on the CPU."""
         return replace(self, jd=self.jd.to(device), cv=self.cv.to(device))
 
-    def chunk_counts(self) -> np.ndarray:
-        """Count the chunks of both sides of each pair, int [pair]: the cost of a pair."""
-        jd, cv = self.jd.mask.sum(1)[self.jd_index], self.cv.mask.sum(1)[self.cv_index]
-        return (jd + cv).cpu().numpy()
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        """Count the JD chunks and the CV chunks of the pairs at `index`."""
+        jd, cv = self.jd_index[index].numpy(), self.cv_index[index].numpy()
+        return self.jd.counts[jd].tolist(), self.cv.counts[cv].tolist()
 
     def sides(self, index: Tensor) -> tuple[ChunkVectors, ChunkVectors]:
         """Return the JDs and the CVs of the pairs at `index`, as arguments of a scorer."""
@@ -94,3 +166,18 @@ class PairTokens:
             torch.tensor([row[p.cv] for p in pairs]),
             torch.tensor([p.label for p in pairs]),
         )
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> Tensor:
+    return torch.from_numpy(np.concatenate(parts).astype(np.float32, copy=False))
+
+
+def _stacked_words(words: Sequence[np.ndarray]) -> Tensor:
+    """[chunk, term, 2] of each document → float32 [row, term, 2], padded to the most terms."""
+    rows = sum(len(own) for own in words)
+    found = torch.zeros(rows + 1, max(own.shape[1] for own in words), 2)
+    start = 0
+    for own in words:
+        found[start : start + len(own), : own.shape[1]] = torch.as_tensor(own)
+        start += len(own)
+    return found

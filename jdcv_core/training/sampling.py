@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jdcv_core.errors import InputError
-from jdcv_core.types import LABELS
+from jdcv_core.evaluation.classification import classes_of
+from jdcv_core.types import LABELS, POTENTIAL
 
 BUCKET = 8
 GOLDEN = (5**0.5 - 1) / 2
@@ -65,7 +66,8 @@ def balanced_plan(
     index:  the pairs to draw from, as indices into `labels`
     labels: int [pair], the labels of all pairs of the data
     size:   pairs in an update
-    target: shares of the classes, in the order of LABELS; they sum to 1
+    target: shares of the classes, in the order of LABELS; they sum to 1. For labels of two classes,
+            see `shares_of_classes`
     until:  share of the steps after which the target is reached (the change is linear)
 
     First, the classes of all draws are chosen by a golden-ratio sequence: [0, 1] is divided into
@@ -83,7 +85,8 @@ def balanced_plan(
     >>> (np.bincount(labels[np.concatenate(plan)]) / 300).round(1).tolist()
     [0.4, 0.3, 0.3]
     """
-    shares = scheduled_shares(labels[index], steps, target, until)
+    goal = shares_of_classes(target, classes_of(labels))
+    shares = scheduled_shares(labels[index], steps, goal, until)
     rng = np.random.default_rng([seed, 1])
     draws = (rng.random() + GOLDEN * np.arange(steps * size)) % 1.0
     edges = shares.cumsum(1)[:, :-1].repeat(size, axis=0)  # [draw class-1]
@@ -93,6 +96,21 @@ def balanced_plan(
         mine = classes == label
         plan[mine] = _passes(index[labels[index] == label], int(mine.sum()), rng)
     return list(plan.reshape(steps, size))
+
+
+def shares_of_classes(target: Sequence[float], classes: Sequence[int]) -> list[float]:
+    """One share for each of LABELS, out of what the user gave.
+
+    With two classes, two shares are those of No Fit and Good Fit; of three shares, that of
+    Potential Fit goes to the two others in proportion. Else the target as it is.
+
+    >>> [round(share, 3) for share in shares_of_classes([0.4, 0.3, 0.3], (0, 2))]
+    [0.571, 0.0, 0.429]
+    """
+    if POTENTIAL in classes or len(target) not in (2, 3) or target[0] + target[-1] <= 0:
+        return list(target)
+    grow = sum(target) / (target[0] + target[-1])  # so that a wrong sum stays wrong
+    return [target[0] * grow, 0.0, target[-1] * grow]
 
 
 def scheduled_shares(
@@ -108,7 +126,7 @@ def scheduled_shares(
         raise InputError(
             f"training.balance {list(target)}",
             f"it needs one share for each of {', '.join(LABELS)}, with sum 1",
-            "give for example [0.4, 0.3, 0.3]",
+            "give for example [0.4, 0.3, 0.3]; labels of two classes also take [0.6, 0.4]",
         )
     if not 0 <= until <= 1:
         raise InputError(

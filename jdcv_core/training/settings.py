@@ -16,7 +16,7 @@ class TrainingSettings:
     batch:         pairs in one forward and backward pass
     accumulation:  batches in one update
     balance:       final shares of No, Potential and Good Fit among the draws; null keeps the shares
-                   of the data
+                   of the data. Labels of two classes take two shares, or the outer two of three
     balance_until: share of the steps after which these shares are reached
     learning_rate: peak rate of the encoder, reached after `warmup`; it then falls linearly to 0
     head_factor:   ratio of the scorer's learning rate to the encoder's

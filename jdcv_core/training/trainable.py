@@ -19,9 +19,9 @@ from jdcv_core.encoding.lora_tuning import save_memory
 from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.scoring import pair_losses
+from jdcv_core.scoring import pair_losses, parts_within
 from jdcv_core.training.distributed import same_number
-from jdcv_core.training.pairs import PairTensors, PairTokens
+from jdcv_core.training.pairs import PairTensors, PairTokens, StoredVectors
 from jdcv_core.types import ChunkVectors
 
 TOGETHER = 256
@@ -46,16 +46,36 @@ class Trainable(nn.Module):
         self.labels = labels
 
     def forward(self, index: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return the logits of the pairs at `index`, [pair], or, given their labels, the losses."""
+        """Return the logits of the pairs at `index`, [pair], or, given their labels, the losses.
+
+        The scorer sees at most TOGETHER pairs at once, and fewer where a very long document would
+        stretch the padding of the others (`scoring.parts_within`). Each pair has its own value, so
+        the parts change the losses and the gradient by rounding only.
+        """
         sides = self.sides(index)
         values: list[Tensor] = []
-        for at in torch.arange(len(index)).split(TOGETHER):
+        parts = self.parts(index)
+        for at in parts:
             jd, cv = sides(at)
             if labels is None:
                 values.append(self.scorer(jd, cv))
             else:
                 values.append(pair_losses(self.scorer, jd, cv, labels[at].to(jd.vectors.device)))
-        return torch.cat(values)
+        order = torch.cat(parts)
+        if torch.equal(order, torch.arange(len(index))):
+            return torch.cat(values)
+        return torch.cat(values)[torch.argsort(order).to(values[0].device)]
+
+    def parts(self, index: Tensor) -> list[Tensor]:
+        """Split positions in `index`, [pair], into the parts that the scorer sees at once."""
+        if self.sharded:  # every process must call the scorer as often as the others
+            return list(torch.arange(len(index)).split(TOGETHER))
+        sizes = list(zip(*self.chunk_counts(index), strict=True))
+        return [torch.tensor(part) for part in parts_within(sizes, TOGETHER)]
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        """Count the JD chunks and the CV chunks of the pairs at `index`."""
+        raise NotImplementedError
 
     def sides(self, index: Tensor) -> Callable[[Tensor], tuple[ChunkVectors, ChunkVectors]]:
         """Return a function from positions in `index` to the chunk vectors of JDs and CVs."""
@@ -85,7 +105,11 @@ class OnVectors(Trainable):
         return lambda at: self.data.sides(index[at])
 
     def costs(self) -> np.ndarray:
-        return self.data.chunk_counts()
+        jd, cv = self.data.chunk_counts(torch.arange(len(self.labels)))
+        return np.array(jd) + np.array(cv)
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        return self.data.chunk_counts(index)
 
 
 class OnTokens(Trainable):
@@ -122,6 +146,7 @@ class OnTokens(Trainable):
             raise InputError(f"training.precision {precision}", "it is unknown", cure)
         self.data, self.module, self.encoder = data, module, encoder
         self.tokens = np.array([sum(map(len, chunks)) for chunks in data.chunks])  # [doc]
+        self.counts = np.array([len(chunks) for chunks in data.chunks])  # [doc]
         self.device = torch.device(encoder.device)
         fast = self.device.type == "cuda" or multiplies_bf16()
         self.bf16 = precision == "bf16" or (precision == "auto" and fast)
@@ -140,7 +165,7 @@ class OnTokens(Trainable):
         vectors = self.encode(documents)
         return lambda at: (vectors.take(row[0, at]), vectors.take(row[1, at]))
 
-    def encode(self, documents: Tensor) -> ChunkVectors:
+    def encode(self, documents: Tensor) -> StoredVectors:
         """Return the whitened chunk vectors of documents (rows of the data), each encoded once."""
         rows = documents.tolist()
         chunks = [chunk for row in rows for chunk in self.data.chunks[row]]
@@ -159,16 +184,17 @@ class OnTokens(Trainable):
         vectors = (vectors - self.mean) @ self.matrix  # in the batches' order
         place = torch.empty(len(chunks), dtype=torch.long)
         place[torch.tensor(order)] = torch.arange(len(chunks))
-        counts = torch.tensor([len(self.data.chunks[row]) for row in rows])
-        mask = torch.arange(int(counts.max())) < counts[:, None]  # [doc chunk]
-        table = torch.zeros(mask.shape, dtype=torch.long)
-        table[mask] = place
-        mask, table = mask.to(self.device), table.to(self.device)
-        padded = vectors[table] * mask[..., None]
-        return ChunkVectors(tuple(self.data.ids[row] for row in rows), padded, mask)
+        padding = vectors.new_zeros(1, vectors.shape[1])
+        ordered = torch.cat([vectors[place.to(self.device)], padding])
+        return StoredVectors(tuple(self.data.ids[i] for i in rows), self.counts[rows], ordered)
 
     def costs(self) -> np.ndarray:
         return self.tokens[self.data.jd_index.numpy()] + self.tokens[self.data.cv_index.numpy()]
+
+    def chunk_counts(self, index: Tensor) -> tuple[list[int], list[int]]:
+        sides = (self.data.jd_index, self.data.cv_index)
+        jd, cv = (self.counts[side[index].numpy()].tolist() for side in sides)
+        return jd, cv
 
     def arrange(self, index: Tensor) -> Tensor:
         return torch.argsort(self.data.cv_index[index], stable=True)  # pairs of one CV together

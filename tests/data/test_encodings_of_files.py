@@ -34,8 +34,9 @@ def encoded(text):
 
 
 def test_every_reader_reads_every_marked_encoding():
-    table = ",".join(COLUMNS) + f'\n"{CV}\nx",a JD,No Fit\n'
-    lines = json.dumps(dict(zip(COLUMNS, [f"{CV}\nx", "a JD", "No Fit"], strict=True)))
+    rows = [[f"{CV}\nx", "a JD", "No Fit"], [f"{CV}\nx", "another", "Good Fit"]]
+    table = "\n".join([",".join(COLUMNS), *(f'"{cv}",{jd},{label}' for cv, jd, label in rows)])
+    lines = "\n".join(json.dumps(dict(zip(COLUMNS, row, strict=True))) for row in rows)
     for data in encoded(f"{CV}\nx"):
         Path("cv.txt").write_bytes(data)
         assert read_text(Path("cv.txt")) == f"{CV}\nx"
@@ -46,7 +47,7 @@ def test_every_reader_reads_every_marked_encoding():
         for data in encoded(content):
             Path(name).write_bytes(data)
             texts = {d.text for d in load_table(name).documents.values()}
-            assert texts == {f"{CV}\nx", "a JD"}
+            assert texts == {f"{CV}\nx", "a JD", "another"}
     for data in encoded(table):
         Path("pairs.csv").write_bytes(data)
         assert read_header(Path("pairs.csv")) == COLUMNS

@@ -14,6 +14,8 @@ from thorough import examples
 
 from jdcv_core.evaluation.classification import (
     ABOVE_ALL,
+    ALL,
+    NEED_THREE,
     apply_thresholds,
     classification_metrics,
     confusion_matrix,
@@ -37,7 +39,7 @@ def columns(rows):
 @given(scored)
 def test_no_other_pair_of_cuts_is_better(rows):
     labels, scores = columns(rows)
-    low, high = tune_thresholds(scores, labels)
+    low, high = tune_thresholds(scores, labels, ALL)
     assert 0 <= low <= high <= ABOVE_ALL
     reached = slow.weighted_f1(labels, apply_thresholds(scores, (low, high)).tolist())
     assert reached == pytest.approx(slow.best_weighted_f1(labels, scores), abs=1e-9)
@@ -57,6 +59,42 @@ def test_classes_rise_with_the_score(rows):
     thresholds = tune_thresholds(scores, labels)
     assert apply_thresholds(scores, thresholds).tolist() == slow.classes(scores, *thresholds)
     assert (np.diff(apply_thresholds(sorted(scores), thresholds)) >= 0).all()
+
+
+outer = st.sampled_from([0, 2])
+two_classes = st.lists(st.tuples(outer, outer, score), min_size=2, max_size=25).filter(
+    lambda rows: {label for label, _, _ in rows} == {0, 2}
+)
+
+
+@settings(deadline=None)
+@given(two_classes)
+def test_two_classes_have_one_cut_and_no_other_is_better(rows):
+    labels, _, scores = columns(rows)
+    low, high = tune_thresholds(scores, labels)
+    assert low == high
+    predicted = apply_thresholds(scores, (low, high)).tolist()
+    assert set(predicted) <= {0, 2}
+    best = max(slow.weighted_f1(labels, slow.classes(scores, cut, cut)) for cut in [*scores, 2.0])
+    assert slow.weighted_f1(labels, predicted) == pytest.approx(best, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(two_classes)
+def test_figures_of_two_classes_are_those_of_binary_labels(rows):
+    """scikit-learn reads them as 0 and 1; what needs three classes is undefined."""
+    labels, predicted, scores = columns(rows)
+    figures = classification_metrics(labels, predicted, scores)
+    y, p = np.array(labels) // 2, np.array(predicted) // 2
+    known = {"zero_division": 0}
+    for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
+        expected = sklearn_metrics.f1_score(y, p, labels=[0, 1], average=average, **known)
+        assert figures[name] == pytest.approx(expected, abs=1e-9)
+    assert figures["f1_good"] == pytest.approx(sklearn_metrics.f1_score(y, p, **known), abs=1e-9)
+    assert figures["auc_good"] == pytest.approx(sklearn_metrics.roc_auc_score(y, scores), abs=1e-9)
+    kappa = sklearn_metrics.cohen_kappa_score(y, p, replace_undefined_by=0.0)
+    assert figures["qwk"] == pytest.approx(kappa, abs=1e-9)
+    assert {name for name, value in figures.items() if np.isnan(value)} == set(NEED_THREE)
 
 
 def test_cuts_between_neighbouring_floats_still_separate_them():
@@ -88,7 +126,7 @@ def test_of_equally_good_cuts_the_middle_ones_are_chosen(rows):
     best = max(figures.values())
     ties = np.array([cuts for cuts, figure in figures.items() if figure > best - 1e-9])
     off = np.linalg.norm(ties - ties.mean(0), axis=1)
-    chosen = [sum(s < cut for s in distinct) for cut in tune_thresholds(scores, labels)]
+    chosen = [sum(s < cut for s in distinct) for cut in tune_thresholds(scores, labels, ALL)]
     assert np.linalg.norm(chosen - ties.mean(0)) == pytest.approx(off.min(), abs=1e-9)
 
 
@@ -96,7 +134,7 @@ def test_of_equally_good_cuts_the_middle_ones_are_chosen(rows):
 @given(judged)
 def test_figures_agree_with_the_slow_reference(rows):
     labels, predicted, scores = columns(rows)
-    figures = classification_metrics(labels, predicted, scores)
+    figures = classification_metrics(labels, predicted, scores, ALL)
     auc = slow.auc(labels, scores)
     expected = {
         "weighted_f1": slow.weighted_f1(labels, predicted),
@@ -123,7 +161,7 @@ def test_figures_agree_with_the_slow_reference(rows):
 @given(judged)
 def test_figures_agree_with_scikit_learn(rows):
     labels, predicted, scores = columns(rows)
-    figures = classification_metrics(labels, predicted, scores)
+    figures = classification_metrics(labels, predicted, scores, ALL)
     known = {"labels": [0, 1, 2], "zero_division": 0}
     for name, average in (("weighted_f1", "weighted"), ("macro_f1", "macro")):
         expected = sklearn_metrics.f1_score(labels, predicted, average=average, **known)
@@ -148,12 +186,12 @@ def test_figures_agree_with_scikit_learn(rows):
 @given(judged)
 def test_the_metrics_of_distance_are_consistent(rows):
     labels, predicted, scores = columns(rows)
-    figures = classification_metrics(labels, predicted, scores)
+    figures = classification_metrics(labels, predicted, scores, ALL)
     wrong = np.mean(np.not_equal(labels, predicted))
     # Every wrong class has a distance of at least 1, a distant error a distance of 2.
     assert figures["mae_classes"] == pytest.approx(wrong + figures["distant"], abs=1e-12)
     upside_down = classification_metrics(
-        [2 - y for y in labels], [2 - y for y in predicted], [1 - s for s in scores]
+        [2 - y for y in labels], [2 - y for y in predicted], [1 - s for s in scores], ALL
     )
     for name, other in (
         ("mae_classes", "mae_classes"),

@@ -45,6 +45,18 @@ def test_no_map_from_truth_to_class_does_better_in_simulation(agreement, spread)
     assert found["accuracy"] == pytest.approx(best_accuracy, abs=0.004)
 
 
+def test_two_classes_have_the_ceiling_of_binary_labels():
+    """The labels are drawn with a symmetric error."""
+    found = noise_ceiling([0.6, 0.4], 0.8)
+    assert noise_ceiling([0.6, 0.4], 1.0)["macro_f1"] == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    truth = rng.random(300_000) < (0.4 - 0.2) / 0.6
+    labels = truth ^ (rng.random(len(truth)) < 0.2)
+    assert labels.mean() == pytest.approx(0.4, abs=0.004)
+    assert found["macro_f1"] == pytest.approx(f1_score(labels, truth, average="macro"), abs=0.004)
+    assert found["accuracy"] == pytest.approx((labels == truth).mean(), abs=0.004)
+
+
 def test_shares_without_an_exact_solution_get_the_nearest_one():
     """The nearest solution is searched on a grid of distributions."""
     shares, noise = np.array([0.9, 0.05, 0.05]), noise_matrix(0.6, "neighbour")
@@ -69,7 +81,9 @@ def test_rows_of_the_noise_sum_to_one_and_nonsense_is_refused():
         np.testing.assert_allclose(noise_matrix(0.7, spread).sum(1), 1)
         np.testing.assert_allclose(np.diag(noise_matrix(0.7, spread)), 0.7)
     for arguments in (
-        ([0.5, 0.5], 0.8),
+        ([0.5, 0.6], 0.8),
+        ([1.0], 0.8),
+        ([0.4, 0.3, 0.2, 0.1], 0.8),
         ([0.5, 0.3, 0.3], 0.8),
         (SHARES, 1.2),
         (SHARES, 0.8, "odd"),

@@ -1,5 +1,6 @@
 """The command as a user types it: the files that it writes, and the errors that it reports."""
 
+import csv
 import json
 from dataclasses import asdict
 from itertools import product
@@ -15,7 +16,7 @@ from experiments import validate
 from experiments.cells.row import rows_of
 from experiments.recipes import match
 from experiments.schema import as_config
-from jdcv_core.data.demo.generate import DemoSettings
+from jdcv_core.data.demo.generate import DemoSettings, demo_corpus
 from jdcv_core.errors import InputError
 from jdcv_core.matcher import Matcher
 
@@ -355,3 +356,34 @@ def test_the_scorers_of_all_exp_files_are_made_for_any_width():
         for variant in config.variants.values():
             scorer = instantiate(variant.scorer, dim=48)
             assert sum(p.numel() for p in scorer.parameters()) > 0
+
+
+@pytest.mark.slow  # tests/data/test_labels.py and report/test_binary_table.py try the parts
+def test_a_file_of_binary_labels_goes_through_an_experiment(run, tmp_path):
+    """Numbers as keys of the mapping; the losses of ordered classes are refused before training."""
+    dataset = demo_corpus(cvs=40, jds=48, pairs_per_cv=16)
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["resume_text", "job_description_text", "label"])
+        for pair in dataset.pairs:
+            if pair.label != 1:
+                texts = [dataset.documents[i].text for i in (pair.cv, pair.jd)]
+                rows.writerow([*texts, int(pair.label == 2)])
+    encoder = [f"++encoder.{key}={value}" for key, value in ENCODER.items()]
+    words = ("data=csv", "data.path=pairs.csv", "training.steps=3", "seeds=[0]", *encoder)
+    done = run("+exp=chunk_attention", *words, "data.labels={0: 0, 1: 2}")
+    assert done.returncode == 0, done.stderr
+    said = "The labels look binary and are taken so: 0 → No Fit, 1 → Good Fit."
+    assert said in done.stdout
+    assert "far: n/a: needs three classes" in " ".join(done.stdout.split())
+    (folder,) = (tmp_path / "runs" / "chunk_attention").iterdir()
+    assert said in (folder / "table.md").read_text()
+    for line in (folder / "record.jsonl").read_text().splitlines():
+        figures = json.loads(line)["metrics"]
+        undefined = {name for name, value in figures.items() if value is None}
+        assert undefined <= {"f1_potential", "mae_classes", "distant", "precision_potential",
+                             "recall_potential", "auc_within_cv"}  # fmt: skip
+        assert figures["auc_good"] is not None
+    refused = run("+exp=ordinal", *words)
+    assert refused.returncode == 2
+    assert "variants.CORAL: objective=coral is for ordered classes" in refused.stderr

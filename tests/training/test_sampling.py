@@ -78,6 +78,16 @@ def test_a_target_that_is_not_a_distribution_is_refused(target):
         scheduled_shares(labels_of(40, 0), 5, target)
 
 
+@pytest.mark.parametrize(("target", "good"), [((0.4, 0.3, 0.3), 3 / 7), ((0.6, 0.4), 0.4)])
+def test_labels_of_two_classes_share_what_the_middle_one_leaves(target, good):
+    """50-25-25 to 40-30-30 of three classes; of two, Good Fit rises from a quarter to 3/7."""
+    labels = np.array([0, 0, 0, 2] * 20)
+    plan = balanced_plan(np.arange(80), labels, 10, 100, 0, target)
+    shares = [np.mean(labels[np.concatenate(part)] == 2) for part in (plan[:5], plan[-5:])]
+    assert shares == pytest.approx([0.25, good], abs=0.03)
+    assert {label for batch in plan for label in labels[batch].tolist()} == {0, 2}
+
+
 def test_a_class_without_a_pair_cannot_be_drawn():
     with pytest.raises(InputError, match="Good Fit"):
         scheduled_shares(np.array([0, 1, 1]), 5, TARGET)

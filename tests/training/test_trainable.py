@@ -56,6 +56,19 @@ def test_before_training_the_scores_are_those_of_stored_vectors(encoder, data):
     np.testing.assert_allclose(score_pairs(model, every), score_pairs(stored, every), atol=1e-5)
 
 
+def test_parts_of_a_batch_have_its_losses_and_gradient(encoder, data):
+    """Documents that share no padding: each part has its own longest one."""
+    model = tuned.model(encoder, data).eval()
+    index = torch.arange(len(data.labels))
+    documents = torch.unique(torch.cat([data.jd_index, data.cv_index]))
+    stored = model.encode(documents)
+    assert len(stored.vectors) == 1 + sum(len(data.chunks[i]) for i in documents.tolist())
+    whole = torch.cat([model(index, model.labels), gradients(model, index, len(index))])
+    model.parts = lambda index: [*torch.arange(len(index)).flip(0).split(3)]
+    parts = torch.cat([model(index, model.labels), gradients(model, index, len(index))])
+    torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
+
+
 def test_each_document_of_a_batch_goes_through_the_encoder_once(encoder, data, monkeypatch):
     model = tuned.model(encoder, data)
     seen = []
