@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.cli.text_files import check_out, read_text, say
-from jdcv_core.data.sources import read_texts
+from jdcv_core.data.text_folder import read_texts
 from jdcv_core.errors import InputError
 from jdcv_core.types import Side
 

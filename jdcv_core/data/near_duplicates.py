@@ -23,7 +23,7 @@ twice, with its entries in another order, and have similarities from 0.65 to 0.9
 CVs of two people have 0.10."""
 
 _BLOCK = 256
-_WORD = re.compile(r"\w+")
+WORD = re.compile(r"\w+")
 
 
 def near_duplicate_groups(documents: Iterable[Document]) -> dict[str, str]:
@@ -68,7 +68,7 @@ def _shingles(texts: Sequence[str]) -> csr_matrix:
     blanks = [0] * (SHINGLE - 1)
     documents = []
     for text in texts:
-        words = [number.setdefault(w, len(number) + 1) for w in _WORD.findall(text.lower())]
+        words = [number.setdefault(w, len(number) + 1) for w in WORD.findall(text.lower())]
         documents.append(np.array(blanks + words if words else [], dtype=np.int64))
     lengths = np.array([max(0, len(d) - SHINGLE + 1) for d in documents])
     code = np.zeros(lengths.sum(), dtype=np.int64)

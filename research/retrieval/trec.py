@@ -11,8 +11,8 @@ from pathlib import Path
 
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint
-from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import decode, is_unicode
+from jdcv_core.data.text_folder import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking
 from jdcv_core.types import Qrels, Run
