@@ -67,7 +67,9 @@ class Match:
         ]
         lines = [f"     {line}" for line in (*pairs, *self.experiences)]
         if self.copies:
-            lines.append(f"     {len(self.copies)} more with nearly the same text: {names(self.copies)}")
+            lines.append(
+                f"     {len(self.copies)} more with nearly the same text: {names(self.copies)}"
+            )
         return "\n".join([f"{self.id}  score {self.score:.4f}", *lines])
 
     def as_dict(self) -> dict[str, Any]:
