@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import say
+from experiments.cli.text_files import counted, say
 from jdcv_core.data.text_folder import list_folder, read_texts
 from jdcv_core.errors import SHOWN, InputError, names
 from jdcv_core.types import Side
@@ -144,9 +144,8 @@ def _rebuilt(
 def _erase(arguments: argparse.Namespace, index: Retriever, ids: list[str], done: str) -> None:
     before = len(index)
     forgotten = index.erase(ids)
-    left = f"{len(index)} documents are left" if len(index) != 1 else "1 document is left"
     print(
-        f"{before - len(index)} {done}, {left}: {arguments.index}; "
+        f"{before - len(index)} {done}, {len(index)} documents are left: {arguments.index}; "
         f"{forgotten} erased from {arguments.cache_dir.expanduser() / 'vectors.sqlite'}"
     )
 
@@ -164,7 +163,7 @@ def _say_duplicates(index: Retriever) -> None:
     if not groups:
         return
     count = sum(map(len, groups))
-    print(f"{count} documents are near-duplicates of each other, in {len(groups)} groups:")
+    print(f"{count} documents are near-duplicates, in {counted(len(groups), 'group')}:")
     for first, *others in groups[:SHOWN]:
         print(f"  {first} = {names(others)}")
     if len(groups) > SHOWN:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import check_out, read_text, say
+from experiments.cli.text_files import check_out, counted, read_text, say
 from jdcv_core.data.text_folder import read_texts
 from jdcv_core.errors import SHOWN, InputError, names
 from jdcv_core.types import Qrels, Side
@@ -102,7 +103,8 @@ def _check_judged(qrels: Qrels | None, queries: Mapping[str, str], documents: An
         raise InputError("the judgements", what, "give those of these queries")
     judged = {d for grades in qrels.values() for d in grades}
     if missing := sorted(d for d in judged if composed(d) not in known):
-        say(f"{len(missing)} judged documents are not in the index: {names(missing)}")
+        count = counted(len(missing), "judged document")
+        say(f"not in the index, so never found: {count} ({names(missing)})")
 
 
 def _opened(arguments: argparse.Namespace, asked: Side) -> Retriever:
@@ -144,6 +146,8 @@ def _only(path: Path, index: Retriever) -> list[str]:
             what = f"the index has no document {name!r}"
             raise InputError(f"{path}, row {row}", what, "take the line out, or index it")
         found += [known] if known else []
+    if not found:
+        raise InputError(str(path), "it has no id", "write one id on each line")
     return found
 
 
@@ -151,7 +155,8 @@ def _say_copies(groups: list[list[str]], distinct: bool) -> None:
     """Say which ranked documents have nearly the same text."""
     if groups:
         ranked = "only the best of each group is ranked" if distinct else "each is ranked"
-        say(f"{sum(map(len, groups))} documents are near-duplicates of each other; {ranked}:")
+        count = sum(map(len, groups))
+        say(f"{count} documents are near-duplicates, in {counted(len(groups), 'group')}; {ranked}:")
         for first, *others in groups[:SHOWN]:
             say(f"  {first} = {names(others)}")
 
@@ -168,28 +173,31 @@ def _show_metrics(qrels: Qrels, run: Mapping[str, Mapping[str, float]], relevant
         return ", ".join(f"{SEARCH[metric]} {value:.4f}" for metric, value in means.items())
 
     found = retrieval_metrics(qrels, run, k=10, relevant=relevant)
-    empty = {
-        kind: [query for query, value in found[metric].items() if value != value]
-        for kind, metric in (("nDCG", "ndcg"), ("MAP, MRR and recall", "map"))
-    }
-    print(
-        f"{len(qrels)} judged queries: {line({m: mean_over_queries(v) for m, v in found.items()})}"
-    )
-    if empty["nDCG"] == empty["MAP, MRR and recall"]:
-        empty = {"all figures but judged@10": empty["nDCG"]}
+    ours = {metric: mean_over_queries(values) for metric, values in found.items()}
+    print(f"{counted(len(qrels), 'judged query', 'judged queries')}: {line(ours)}")
+    empty = _left_out(found)
     for kind, queries in empty.items():
-        if queries:
-            print(
-                f"  left out of {kind}: {len(queries)} queries without a relevant document "
-                f"({names(queries)}), so they are means over {len(qrels) - len(queries)}"
-            )
-    missing = sorted(set(qrels) - set(run))
+        print(
+            f"  left out of {kind}: {counted(len(queries), 'query', 'queries')} without a relevant "
+            f"document ({names(queries)}); the mean is over {len(qrels) - len(queries)}"
+        )
+    missing, others = sorted(set(qrels) - set(run)), sorted(set(run) - set(qrels))
     if missing:
         print(f"  {len(missing)} judged queries were not asked and count as 0: {names(missing)}")
-    if others := sorted(set(run) - set(qrels)):
-        print(f"  {len(others)} queries of the run are not judged and not counted: {names(others)}")
-    if missing or any(empty.values()):
-        asked = len(qrels) - len(missing)
-        tools = tool_means(found, run)
+    if others:
+        print(f"  not judged, so not counted: {names(others)}")
+    if missing or empty:
+        asked, tools = len(qrels) - len(missing), tool_means(found, run)
         print(f"  trec_eval, over the {asked} that were asked: {line(tools['trec_eval'])}")
         print(f"  ir_measures, over all {len(qrels)}: {line(tools['ir_measures'])}")
+
+
+def _left_out(found: Mapping[str, Mapping[str, float]]) -> dict[str, list[str]]:
+    """Figures → the judged queries that have no value of them, where there are any."""
+    ndcg, others = (
+        [query for query, value in found[metric].items() if math.isnan(value)]
+        for metric in ("ndcg", "map")
+    )
+    if ndcg == others:
+        return {"nDCG, MAP, MRR and recall": ndcg} if ndcg else {}
+    return {k: own for k, own in (("nDCG", ndcg), ("MAP, MRR and recall", others)) if own}

@@ -23,7 +23,7 @@ twice, with its entries in another order, and have similarities from 0.65 to 0.9
 CVs of two people have 0.10."""
 
 _BLOCK = 256
-WORD = re.compile(r"\w+")
+_WORD = re.compile(r"\w+")
 
 
 def near_duplicate_groups(documents: Iterable[Document]) -> dict[str, str]:
@@ -58,6 +58,15 @@ def near_duplicate_groups(documents: Iterable[Document]) -> dict[str, str]:
     return groups
 
 
+def compared_words(text: str) -> list[str]:
+    """The words of a text by which near-duplicates are compared.
+
+    >>> compared_words("Led a team - of FIVE.")
+    ['led', 'a', 'team', 'of', 'five']
+    """
+    return _WORD.findall(text.lower())
+
+
 def _shingles(texts: Sequence[str]) -> csr_matrix:
     """[doc, shingle], 1 where the document has the shingle.
 
@@ -68,7 +77,7 @@ def _shingles(texts: Sequence[str]) -> csr_matrix:
     blanks = [0] * (SHINGLE - 1)
     documents = []
     for text in texts:
-        words = [number.setdefault(w, len(number) + 1) for w in WORD.findall(text.lower())]
+        words = [number.setdefault(w, len(number) + 1) for w in compared_words(text)]
         documents.append(np.array(blanks + words if words else [], dtype=np.int64))
     lengths = np.array([max(0, len(d) - SHINGLE + 1) for d in documents])
     code = np.zeros(lengths.sum(), dtype=np.int64)

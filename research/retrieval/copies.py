@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from jdcv_core.data.near_duplicates import SHINGLE, THRESHOLD, WORD
+from jdcv_core.data.near_duplicates import SHINGLE, THRESHOLD, compared_words
 
 HASHES = 128
 """Numbers in a signature (512 bytes). The standard error of the estimate is below 0.045."""
@@ -48,7 +48,7 @@ def signature(text: str) -> np.ndarray:
     >>> bool((a == b).all()), bool((signature("...") == NOTHING).all())
     (True, True)
     """
-    words = [_hash(word) for word in WORD.findall(text.lower())]
+    words = [_hash(word) for word in compared_words(text)]
     smallest = np.full(HASHES, NOTHING)
     if not words:
         return smallest

@@ -209,7 +209,7 @@ class IndexFolder:
         self, ids: Iterable[str], forget: Callable[[list[str]], object] | None = None
     ) -> IndexFolder:
         """Remove documents: afterwards no file of the folder has their codes, vectors, texts,
-        signatures or ids. Returns a new object for the updated folder; this one is stale afterwards.
+        signatures or ids. Returns a new object for the updated folder; this one is stale then.
 
         forget: called with the keys of these documents in the vector store, after everything was
                 checked and before the index changes, so that a kill in between can be repeated
@@ -233,7 +233,7 @@ class IndexFolder:
         return name if name in self.numbers else self._composed.get(composed(name))
 
     def number_of(self, name: str) -> int:
-        """The number of the document with an id, see `id_of`. Raises InputError if there is none."""
+        """The number of the document with an id (`id_of`). Raises InputError if there is none."""
         return self.numbers_of([name])[0]
 
     def numbers_of(self, ids: Iterable[str]) -> list[int]:

@@ -111,8 +111,8 @@ def search_many(
     allowed:  numbers of the documents that may be found; None: all
     reranker: scores the `rerank` best of MaxSim; the others are left out. None: MaxSim decides
     threads:  that share the exact part; FAISS has other threads
-    distinct: of near-duplicates among the candidates (see `copies`) only the best by MaxSim is kept,
-              and names the others; a reranker scores distinct documents only
+    distinct: of near-duplicates among the candidates (see `copies`) only the best by MaxSim is
+              kept, and names the others; a reranker scores distinct documents only
 
     If hits and depth are at least the size of the index and the index is flat, the order is exact.
     """
