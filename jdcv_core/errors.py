@@ -56,7 +56,7 @@ def several(where: str, what: str, faults: Sequence[tuple[str, str, str]]) -> In
 def names(words: Sequence[str]) -> str:
     """Some names in one line: the first SHOWN, and how many more there are.
 
-    >>> names(["ada", "bo"]), names([str(n) for n in range(23)])[-18:]
+    >>> names(["ada", "bo"]), names([str(n) for n in range(23)])[-17:]
     ('ada, bo', '18, 19 and 3 more')
     """
     more = len(words) - SHOWN

@@ -99,7 +99,7 @@ def add_commands(commands: Any) -> None:
     add("--jd", type=given, metavar="FILE", help="the text of a JD, to search CVs")
     add("--cv", type=given, metavar="FILE", help="the text of a CV, to search JDs")
     add("--json", action="store_true", help="print JSON")
-    text = "show near-duplicates as places of their own, not below the best of them"
+    text = "give each near-duplicate a place, instead of naming it below the best one"
     add("--duplicates", action="store_true", help=text)
     _add_search(add)
 
