@@ -68,7 +68,8 @@ def run_rank(arguments: argparse.Namespace) -> None:
     if qrels is not None:
         run = trec.spelled_as(qrels, run)
     trec.write_run(arguments.out, run, "jdcv")
-    print(f"{len(run)} queries, {sum(map(len, run.values()))} lines: {out}")
+    lines = counted(sum(map(len, run.values())), "line")
+    print(f"{counted(len(run), 'query', 'queries')}, {lines}: {out}")
     _say_copies(copies, arguments.distinct)
     if qrels is not None:
         _show_metrics(qrels, trec.read_run(arguments.out), arguments.relevant)
@@ -115,6 +116,8 @@ def _opened(arguments: argparse.Namespace, asked: Side) -> Retriever:
     options = {"device": arguments.device, "cache_dir": arguments.cache_dir}
     index = Retriever.open(arguments.index, model=arguments.model, **options)
     index.check_query_side(asked)
+    if len(index) == 0:
+        raise InputError(str(arguments.index), "it has no document", "put some in by jdcv index")
     return index
 
 
@@ -183,7 +186,12 @@ def _show_metrics(qrels: Qrels, run: Mapping[str, Mapping[str, float]], relevant
         )
     missing, others = sorted(set(qrels) - set(run)), sorted(set(run) - set(qrels))
     if missing:
-        print(f"  {len(missing)} judged queries were not asked and count as 0: {names(missing)}")
+        were = (
+            "judged query was not asked and counts"
+            if len(missing) == 1
+            else ("judged queries were not asked and count")
+        )
+        print(f"  {len(missing)} {were} as 0: {names(missing)}")
     if others:
         print(f"  not judged, so not counted: {names(others)}")
     if missing or empty:

@@ -76,7 +76,7 @@ def list_folder(folder: Path) -> Listing:
 
     Two files with one id (`a` and `a.txt`, or names that differ in their form of Unicode) and
     names that are not plain text are faults. A folder that does not exist has no documents. Raises
-    InputError if it is an index or a model itself.
+    InputError if it is a file, or an index or a model itself.
 
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -86,6 +86,8 @@ def list_folder(folder: Path) -> Listing:
     >>> list(list_folder(folder).files), list_folder(folder).left_out
     (['2024/bo', 'ada'], ['.hidden'])
     """
+    if folder.is_file():
+        raise InputError(str(folder), "it is a file, not a folder", "give the folder that it is in")
     if not folder.is_dir():
         return Listing()
     if _is_ours(folder):

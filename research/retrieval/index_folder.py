@@ -416,8 +416,14 @@ class _Trained:
             index_type = "flat" if rows <= AUTO else "ivf-pq"
         chunks = FaissIndex.make(dim, index_type, rows)
         means = FaissIndex.make(dim, _of_means(index_type), expected)
-        with progress("Training the index", None):
-            _train(chunks, means, chain(head, stream))
+        try:
+            with progress("Training the index", None):
+                _train(chunks, means, chain(head, stream))
+        except RuntimeError as fault:
+            reason = str(fault).rpartition("failed: ")[2]
+            what = f"FAISS cannot train it on {expected} documents ({reason})"
+            cure = "give more documents, or the type flat, which needs no training"
+            raise InputError(f"index type {index_type!r}", what, cure) from fault
         return cls(index_type, dim, chunks, means)
 
     def write(self, folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -468,6 +474,8 @@ def _of_means(index_type: str) -> str:
 
 def _state(folder: Path) -> tuple[int, dict[str, Any]]:
     """The number and the content of the newest state."""
+    if folder.is_file():
+        raise InputError(str(folder), "it is a file, not an index", "give the folder of an index")
     if not folder.is_dir():
         raise InputError(
             str(folder), "there is no such index", "make it with `jdcv index` or Retriever.build"

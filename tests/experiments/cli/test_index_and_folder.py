@@ -203,6 +203,7 @@ REFUSALS = [
     "index --cvs cvs --index jds",
     "index --cvs cvs --index empty",
     "index --cvs cvs --index jds/j1.txt",
+    "index --cvs cvs/ada.txt --index new",
     "index --cvs x --index new",
     "index --jds jds --index x",
     "index --cvs cvs --index x --chunk-size 7",
@@ -352,7 +353,7 @@ def test_queries_that_are_left_out_are_named_with_the_figures_of_the_tools(capsy
     lines = said.splitlines()[1:]
     assert lines[0].startswith("4 judged queries: nDCG@10 ")
     assert "1 query without a relevant document (j2); the mean is over 3" in lines[1]
-    assert "judged queries were not asked and count as 0: j9" in lines[2]
+    assert "1 judged query was not asked and counts as 0: j9" in lines[2]
     assert "not judged, so not counted: j4" in lines[3]
     trec_eval, ir = tools("run.txt", "qrels")
     assert lines[4].startswith("  trec_eval, over the 3 that were asked: ")
@@ -369,6 +370,19 @@ def test_judgements_in_another_form_of_unicode_are_those_of_the_file(capsys, mod
     said = did(capsys, "rank", "--trec", "trec", "--model", model, "--out", "run.txt")
     assert figures(said.splitlines()[1]) == close(tools("run.txt", "trec/qrels.tsv")[1])
     assert figures(said)["recall@10"] == 1
+
+
+def test_an_index_type_that_needs_more_documents_is_refused_by_name(capsys, model):
+    make = ("index", "--cvs", "cvs", "--index", "x", "--model", model, "--type", "IVF500,Flat")
+    assert "FAISS cannot train it on 3 documents (" in refused(capsys, *make)
+    assert not Path("x").exists()
+
+
+def test_an_empty_index_is_not_searched(capsys, index):
+    did(capsys, "erase", "--index", index, "--id", "ada", "--id", "bo", "--id", "cy")
+    message = "x: it has no document. Put some in by jdcv index."
+    assert message in refused(capsys, "search", "--index", index, "--jd", "jds/j1.txt")
+    assert "3 documents (3 new" in did(capsys, "index", "--cvs", "cvs", "--index", index)
 
 
 def test_a_stale_lock_file_of_another_version_is_named_as_what_it_is(capsys, model):
