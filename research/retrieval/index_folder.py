@@ -14,11 +14,9 @@ compared before FAISS reads a byte.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -33,16 +31,13 @@ from jdcv_core.folders import MANIFEST, read_manifest, verify_folder, write_fold
 from jdcv_core.progress import progress
 from research.retrieval import copies, segment
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
-from research.retrieval.vector_index import FaissIndex, joined, unit_rows
+from research.retrieval.trained_indexes import Trained, digest_of, shuffled, type_of_means
+from research.retrieval.vector_index import FaissIndex, joined
 
 MOST_SMALL = 8
 """If so many segments are less than half full, the next `put` joins them."""
 TRAINED = "trained"
 """The folder of the trained indexes; a rebuild puts its own into another one."""
-HEAD = 1000
-"""Documents of a sample from which the number of chunks is estimated."""
-AUTO = 100_000
-"""Up to so many chunk vectors, the index type `auto` is `flat`, which is fast enough there."""
 
 
 class IndexFolder:
@@ -114,7 +109,7 @@ class IndexFolder:
         """
         if folder.exists():
             raise InputError(str(folder), "it exists already", "give another name")
-        trained = _Trained.on(folder, sample, expected, index_type)
+        trained = Trained.on(folder, sample, expected, index_type)
         folder.mkdir(parents=True)
         state = trained.write(folder, TRAINED, settings or {})
         write_folder(folder / "state-000001", "index", VERSION, {}, {**state, "segments": {}})
@@ -129,7 +124,7 @@ class IndexFolder:
         settings: Mapping[str, Any] | None = None,
     ) -> IndexFolder:
         """`create` and `put`, trained on the documents themselves in a shuffled order."""
-        sample = _shuffled(entries)
+        sample = shuffled(entries)
         made = cls.create(folder, sample, len(entries), index_type, settings)
         return made.put(entries, len(entries))
 
@@ -142,7 +137,7 @@ class IndexFolder:
         """Replace the whole index by one that `of` would make of the entries, in one step: a kill
         leaves the old index or the new one. Returns a new object; this one is stale afterwards."""
         with self._change() as number:
-            trained = _Trained.on(self.folder, _shuffled(entries), len(entries), index_type)
+            trained = Trained.on(self.folder, shuffled(entries), len(entries), index_type)
             state = trained.write(self.folder, f"{TRAINED}-{number:06d}", settings or {})
             new = copy(self)  # this object stays as it is, also where a step fails
             new.settings, new._segments, new._listed = state["settings"], [], {}
@@ -348,12 +343,12 @@ class IndexFolder:
         with scratch_folder(self.folder) as space:
             chunks, means = self._trained(CHUNKS), self._trained(MEANS)
             segment.write_segment(path, space, entries, chunks, means)
-        return _digest(path)
+        return digest_of(path)
 
     def _publish(self, number: int, segments: Mapping[str, str]) -> None:
         state = {
             "settings": self.settings,
-            "trained": _digest(self._trained_folder),
+            "trained": digest_of(self._trained_folder),
             "trained_folder": self._trained_folder.name,
             "segments": dict(segments),
         }
@@ -381,7 +376,7 @@ class IndexFolder:
 
     def _type(self, file: str) -> str:
         index_type: str = self.settings["index_type"]
-        return index_type if file == CHUNKS else _of_means(index_type)
+        return index_type if file == CHUNKS else type_of_means(index_type)
 
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._type(file)) for s in self._segments]
@@ -390,86 +385,6 @@ class IndexFolder:
             for index, _ in whole:
                 index.to_gpu(self.gpu)
         return whole
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """Trained, empty indexes of chunk vectors and of means, before they are written."""
-
-    index_type: str
-    dim: int
-    chunks: FaissIndex
-    means: FaissIndex
-
-    @classmethod
-    def on(
-        cls, folder: Path, sample: Iterable[np.ndarray], expected: int, index_type: str
-    ) -> _Trained:
-        """Train on a sample; see `IndexFolder.create`. folder: for the message."""
-        stream = iter(sample)
-        head = list(islice(stream, HEAD))
-        if not head:
-            raise InputError(str(folder), "there is no document", "give at least one")
-        dim = head[0].shape[1]
-        rows = int(np.mean([len(v) for v in head]) * expected)
-        if index_type == "auto":
-            index_type = "flat" if rows <= AUTO else "ivf-pq"
-        chunks = FaissIndex.make(dim, index_type, rows)
-        means = FaissIndex.make(dim, _of_means(index_type), expected)
-        try:
-            with progress("Training the index", None):
-                _train(chunks, means, chain(head, stream))
-        except RuntimeError as fault:
-            reason = str(fault).rpartition("failed: ")[2]
-            what = f"FAISS cannot train it on {expected} documents ({reason})"
-            cure = "give more documents, or the type flat, which needs no training"
-            raise InputError(f"index type {index_type!r}", what, cure) from fault
-        return cls(index_type, dim, chunks, means)
-
-    def write(self, folder: Path, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Write them into folder/name; returns what a state says of them."""
-        with scratch_folder(folder) as space:
-            files = segment.save_indexes(space, {CHUNKS: self.chunks, MEANS: self.means})
-            about = {"index_type": self.index_type}
-            write_folder(folder / name, "trained index", VERSION, files, about)
-        return {
-            "settings": {**settings, "index_type": self.index_type, "dim": self.dim},
-            "trained": _digest(folder / name),
-            "trained_folder": name,
-        }
-
-
-def _shuffled(entries: Sequence[Entry]) -> Iterator[np.ndarray]:
-    """The vectors of the entries in a shuffled order, to train on."""
-    order = np.random.default_rng(0).permutation(len(entries))
-    return (entries[at].vectors for at in order)
-
-
-def _train(chunks: FaissIndex, means: FaissIndex, sample: Iterator[np.ndarray]) -> None:
-    """Train both on a sample of documents. It holds one copy of the rows that training needs."""
-    rows = np.empty((chunks.sample, chunks.dim), np.float32)
-    averages = np.empty((means.sample, means.dim), np.float32)
-    row = average = 0
-    while row < len(rows) or average < len(averages):
-        vectors = next(sample, None)
-        if vectors is None:
-            break
-        units = unit_rows(vectors)
-        own = units[: len(rows) - row]
-        rows[row : row + len(own)] = own
-        row += len(own)
-        if average < len(averages):
-            averages[average] = units.mean(0)
-            average += 1
-    chunks.train(rows[:row], overwrite=True)
-    del rows
-    means.train(averages[:average], overwrite=True)
-
-
-def _of_means(index_type: str) -> str:
-    """The type of the index of means. Means are few and their order matters, so they get two bits a
-    dimension instead of RaBitQ's one."""
-    return "ivf-pq" if index_type == "ivf-rabitq" else index_type
 
 
 def _state(folder: Path) -> tuple[int, dict[str, Any]]:
@@ -487,12 +402,8 @@ def _state(folder: Path) -> tuple[int, dict[str, Any]]:
     return int(states[-1].name.partition("-")[2]), content
 
 
-def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-
-
 def _compare_manifest(folder: Path, digest: str) -> None:
-    if _digest(folder) != digest:
+    if digest_of(folder) != digest:
         what = "it belongs to another index, or to another state of this one"
         raise InputError(str(folder / MANIFEST), what, "put a whole copy of the index in its place")
 
