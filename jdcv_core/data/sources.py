@@ -8,7 +8,7 @@ from typing import Any
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.rows import check_rows, hint, label_map
 from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table
-from jdcv_core.data.text_folder import MAX_CHARACTERS, document_files, read_document
+from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_document
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.types import LABELS, Dataset
 
@@ -216,7 +216,7 @@ def _judgements(
         if len(fields) != 4:
             what = f"it has {len(fields)} fields, not four"
             raise InputError(f"{qrels}, {place}", what, "write `query 0 document grade`")
-        query, _, document, grade = fields
+        query, _, document, grade = map(composed, fields)
         for key, known, kind in ((query, queries, "queries"), (document, corpus, "corpus")):
             if key not in known:
                 what = f"{kind}/ has no document {key!r}"

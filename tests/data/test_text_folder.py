@@ -7,6 +7,7 @@ import zipfile
 
 import pytest
 
+from jdcv_core.data.sources import load_trec
 from jdcv_core.data.text_folder import (
     composed,
     document_files,
@@ -136,6 +137,16 @@ def test_a_path_is_found_in_any_form_of_unicode_also_of_its_folders(tmp_path):
     (tmp_path / NFD / "jds").mkdir(parents=True)
     assert spelled(tmp_path / NFC / "jds").is_dir()
     assert spelled(tmp_path / "nowhere" / "x") == tmp_path / "nowhere" / "x"
+
+
+def test_judgements_name_documents_in_any_form_of_unicode(tmp_path):
+    name = NFC.replace(" ", "-")
+    for kind, form in (("corpus", "NFD"), ("queries", "NFC")):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / unicodedata.normalize(form, name)).write_text(f"text of {kind}")
+    other = unicodedata.normalize("NFD", name)
+    (tmp_path / "qrels.tsv").write_text(f"{other} 0 {name} 2\n", encoding="utf-8")
+    assert [pair.label for pair in load_trec(tmp_path).pairs] == [2]
 
 
 @pytest.mark.parametrize("name", ["a\nb.txt", "a\tb", "caf\udce9.txt"])
