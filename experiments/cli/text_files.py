@@ -12,10 +12,10 @@ from typing import Any
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint, text_fault
 from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table, text_lines
+from jdcv_core.data.text_folder import other_kind, spelled
 from jdcv_core.errors import InputError
 from jdcv_core.progress import console
 
-PACKED = {b"%PDF": "a PDF", b"PK\x03\x04": "a DOCX or another packed file"}
 Rows = list[tuple[str, tuple[Any, ...]]]
 """For each row its place in the file and the values of all columns."""
 
@@ -26,15 +26,14 @@ def read_text(path: Path) -> str:
     Raises InputError that names the file, and the byte, if it is empty or no such text.
     """
     try:
-        data = path.read_bytes()
+        data = spelled(path).read_bytes()
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "check the path") from error
-    for start, kind in PACKED.items():
-        if data.startswith(start):
-            raise InputError(str(path), f"it is {kind}, not text", "extract its text first")
+    if kind := other_kind(data):
+        raise InputError(str(path), *kind)
     text = decode(data)
     if fault := text_fault("the text", text, sys.maxsize):
-        raise InputError(str(path), fault[1], fault[2])
+        raise InputError(str(path), fault[1], fault[2].replace("remove the row", "give another"))
     return text
 
 
@@ -101,6 +100,15 @@ def write_csv(path: Path, header: Sequence[str], rows: Any, force: bool) -> None
             check_out(path, force)  # again, because another process may have written the file
     except OSError as error:
         raise InputError(str(path), f"{error.strerror}", "free space, or choose another") from error
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number and a noun.
+
+    >>> counted(1, "document"), counted(2, "query", "queries")
+    ('1 document', '2 queries')
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def say(text: str, style: str = "") -> None:

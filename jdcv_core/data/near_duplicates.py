@@ -59,6 +59,15 @@ def near_duplicate_groups(documents: Iterable[Document]) -> dict[str, str]:
     return groups
 
 
+def compared_words(text: str) -> list[str]:
+    """The words of a text by which near-duplicates are compared.
+
+    >>> compared_words("Led a team - of FIVE.")
+    ['led', 'a', 'team', 'of', 'five']
+    """
+    return _WORD.findall(readable(text).text.lower())
+
+
 def _shingles(texts: Sequence[str]) -> csr_matrix:
     """[doc, shingle], 1 where the document has the shingle.
 
@@ -69,8 +78,7 @@ def _shingles(texts: Sequence[str]) -> csr_matrix:
     blanks = [0] * (SHINGLE - 1)
     documents = []
     for text in texts:
-        found = _WORD.findall(readable(text).text.lower())
-        words = [number.setdefault(w, len(number) + 1) for w in found]
+        words = [number.setdefault(w, len(number) + 1) for w in compared_words(text)]
         documents.append(np.array(blanks + words if words else [], dtype=np.int64))
     lengths = np.array([max(0, len(d) - SHINGLE + 1) for d in documents])
     code = np.zeros(lengths.sum(), dtype=np.int64)

@@ -7,14 +7,11 @@ from typing import Any
 
 from jdcv_core.data.labels import label_map, read_labels
 from jdcv_core.data.normalise import Row, assemble
-from jdcv_core.data.rows import check_rows, hint, text_fault
-from jdcv_core.data.tables import SUFFIXES, Record, decode, read_table, text_lines
+from jdcv_core.data.rows import check_rows, hint
+from jdcv_core.data.tables import SUFFIXES, Record, read_table, text_lines
+from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_document
 from jdcv_core.errors import InputError, nearest
-from jdcv_core.progress import progress
 from jdcv_core.types import LABELS, Dataset
-
-MAX_CHARACTERS = 1_000_000
-"""No CV or JD is longer; what is, is a broken file."""
 
 Part = tuple[str, str, list[Record]]
 """A file (or part of one source) for messages, its fold, and its records."""
@@ -150,54 +147,6 @@ def load_trec(
     return _dataset(name or folder.name, str(qrels), parts, columns, known, max_characters, facts)
 
 
-def document_files(folder: Path) -> dict[str, Path]:
-    """Document id → file, one file a document, in order of the files' names.
-
-    The id is the file's name without `.txt`. Ids come from the folder, so a qrels line cannot point
-    outside it. Hidden files and sub-folders are left out.
-    Raises InputError if there is no document, or two files have one id.
-    """
-    found: dict[str, Path] = {}
-    for file in _listing(folder):
-        if not file.is_file():
-            continue
-        key = file.stem if file.suffix == ".txt" else file.name
-        if key in found:
-            what = f"{found[key].name} and {file.name} have the same id"
-            raise InputError(str(folder), what, "rename one")
-        found[key] = file
-    if not found:
-        raise InputError(str(folder), "there is no document", "put one file a document there")
-    return found
-
-
-def read_document(file: Path, max_characters: int = MAX_CHARACTERS) -> str:
-    """The text of a file in UTF-8, or with a byte order mark in UTF-16, of any language.
-
-    Raises InputError that names the file, and the byte, if it is in another encoding, and for a
-    file that is empty, binary or longer than max_characters.
-    """
-    text = decode(file.read_bytes())
-    fault = text_fault("the text", text, max_characters)
-    if fault:
-        raise InputError(str(file), fault[1], fault[2])
-    return text
-
-
-def read_texts(path: str | Path, max_characters: int = MAX_CHARACTERS) -> dict[str, str]:
-    """The texts of a folder by id: a file a document, its id the file's name without `.txt`.
-
-    Raises InputError for a folder without files and, by its name, for a file that is no text.
-    """
-    files = document_files(Path(path))
-    texts = {}
-    with progress(f"Reading {Path(path).name}", len(files)) as advance:
-        for name, file in files.items():
-            texts[name] = read_document(file, max_characters)
-            advance()
-    return texts
-
-
 def _dataset(
     name: str,
     where: str,
@@ -309,7 +258,7 @@ def _judgements(
         if len(fields) != 4:
             what = f"it has {len(fields)} fields, not four"
             raise InputError(f"{qrels}, {place}", what, "write `query 0 document grade`")
-        query, _, document, grade = fields
+        query, _, document, grade = map(composed, fields)
         for key, known, kind in ((query, queries, "queries"), (document, corpus, "corpus")):
             if key not in known:
                 what = f"{kind}/ has no document {key!r}"

@@ -37,6 +37,29 @@ def retrieval_metrics(
     return {"ndcg": ndcg_per_query(qrels, run, k), **others}
 
 
+def tool_means(found: Mapping[str, Mapping[str, float]], run: Run) -> dict[str, dict[str, float]]:
+    """The figures of a run as the usual tools average them, of the values per query.
+
+    found: metric → query id of the judgements → value, from `retrieval_metrics`
+    run:   query id → document id → score; a query without a document is not in its file
+    Returns tool → metric → mean, where a query without a relevant document (nan) counts as 0:
+    "trec_eval" averages over the judged queries that are in the run (pytrec_eval gives the same
+    queries), and "ir_measures" over all judged queries. trec_eval has no "judged".
+
+    >>> found = {"ndcg": {"j1": 1.0, "j2": float("nan"), "j3": 0.0}}
+    >>> tool_means(found, {"j1": {"a": 1.0}, "j2": {"a": 1.0}})
+    {'trec_eval': {'ndcg': 0.5}, 'ir_measures': {'ndcg': 0.3333333333333333}}
+    """
+    means: dict[str, dict[str, float]] = {"trec_eval": {}, "ir_measures": {}}
+    for metric, values in found.items():
+        own = {query: 0.0 if math.isnan(value) else value for query, value in values.items()}
+        asked = [value for query, value in own.items() if run.get(query)]
+        if metric != "judged":
+            means["trec_eval"][metric] = sum(asked) / len(asked) if asked else math.nan
+        means["ir_measures"][metric] = sum(own.values()) / len(own) if own else math.nan
+    return means
+
+
 def document_recall(
     found: Run | Mapping[str, Sequence[str]], exact: Run | Mapping[str, Sequence[str]], k: int
 ) -> dict[str, float]:

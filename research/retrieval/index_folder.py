@@ -2,7 +2,7 @@
 and erased without building the index again.
 
     INDEX/state-000012/          the current state: settings, and the names of its segments
-    INDEX/trained/               the trained, empty FAISS indexes
+    INDEX/trained/               the trained, empty FAISS indexes; trained-000012 after a rebuild
     INDEX/segments/000012-000/   documents, see `segment`
 
 Segments never change. A change first writes new segments, then the next state (by one rename, which
@@ -14,9 +14,9 @@ compared before FAISS reads a byte.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cached_property
 from itertools import chain, islice, pairwise
 from pathlib import Path
@@ -24,20 +24,20 @@ from typing import Any
 
 import numpy as np
 
-from jdcv_core.atomic import lock, remove_folder, remove_leftovers, scratch_folder
-from jdcv_core.errors import InputError
+from jdcv_core.atomic import TEMPORARY, lock, remove_folder, remove_leftovers, scratch_folder
+from jdcv_core.data.text_folder import composed
+from jdcv_core.errors import InputError, names
 from jdcv_core.folders import MANIFEST, read_manifest, verify_folder, write_folder
 from jdcv_core.progress import progress
-from research.retrieval import segment
+from research.retrieval import copies, segment
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
-from research.retrieval.vector_index import FaissIndex, joined, unit_rows
+from research.retrieval.trained_indexes import Trained, digest_of, shuffled, type_of_means
+from research.retrieval.vector_index import FaissIndex, joined
 
 MOST_SMALL = 8
 """If so many segments are less than half full, the next `put` joins them."""
-HEAD = 1000
-"""Documents of a sample from which the number of chunks is estimated."""
-AUTO = 100_000
-"""Up to so many chunk vectors, the index type `auto` is `flat`, which is fast enough there."""
+TRAINED = "trained"
+"""The folder of the trained indexes; a rebuild puts its own into another one."""
 
 
 class IndexFolder:
@@ -66,11 +66,12 @@ class IndexFolder:
         self.number, state = _state(folder)
         self.settings: dict[str, Any] = state["settings"]
         self._listed: dict[str, str] = state["segments"]
+        self._trained_folder = folder / state.get("trained_folder", TRAINED)
         size = len(self._listed)
         check = verify_folder if verify else read_manifest
         with progress("Opening the index", size) if size > 8 else _silent() as advance:
-            check(folder / "trained", "trained index", VERSION)
-            _compare_manifest(folder / "trained", state["trained"])
+            check(self._trained_folder, "trained index", VERSION)
+            _compare_manifest(self._trained_folder, state["trained"])
             self._segments = []
             for name, digest in self._listed.items():
                 path = folder / "segments" / name
@@ -106,31 +107,12 @@ class IndexFolder:
 
         Raises InputError if the folder exists, the sample is empty or the index type is unknown.
         """
-        stream = iter(sample)
-        head = list(islice(stream, HEAD))
-        if not head:
-            raise InputError(str(folder), "there is no document", "give at least one")
         if folder.exists():
             raise InputError(str(folder), "it exists already", "give another name")
-        dim = head[0].shape[1]
-        rows = int(np.mean([len(v) for v in head]) * expected)
-        if index_type == "auto":
-            index_type = "flat" if rows <= AUTO else "ivf-pq"
-        chunks = FaissIndex.make(dim, index_type, rows)
-        means = FaissIndex.make(dim, _of_means(index_type), expected)
-        with progress("Training the index", None):
-            _train(chunks, means, chain(head, stream))
+        trained = Trained.on(folder, sample, expected, index_type)
         folder.mkdir(parents=True)
-        with scratch_folder(folder) as space:
-            files = segment.save_indexes(space, {CHUNKS: chunks, MEANS: means})
-            about = {"index_type": index_type}
-            write_folder(folder / "trained", "trained index", VERSION, files, about)
-        state = {
-            "settings": {**(settings or {}), "index_type": index_type, "dim": dim},
-            "trained": _digest(folder / "trained"),
-            "segments": {},
-        }
-        write_folder(folder / "state-000001", "index", VERSION, {}, state)
+        state = trained.write(folder, TRAINED, settings or {})
+        write_folder(folder / "state-000001", "index", VERSION, {}, {**state, "segments": {}})
         return cls(folder)
 
     @classmethod
@@ -142,10 +124,26 @@ class IndexFolder:
         settings: Mapping[str, Any] | None = None,
     ) -> IndexFolder:
         """`create` and `put`, trained on the documents themselves in a shuffled order."""
-        order = np.random.default_rng(0).permutation(len(entries))
-        sample = (entries[at].vectors for at in order)
+        sample = shuffled(entries)
         made = cls.create(folder, sample, len(entries), index_type, settings)
         return made.put(entries, len(entries))
+
+    def rebuild(
+        self,
+        entries: Sequence[Entry],
+        index_type: str = "auto",
+        settings: Mapping[str, Any] | None = None,
+    ) -> IndexFolder:
+        """Replace the whole index by one that `of` would make of the entries, in one step: a kill
+        leaves the old index or the new one. Returns a new object; this one is stale afterwards."""
+        with self._change() as number:
+            trained = Trained.on(self.folder, shuffled(entries), len(entries), index_type)
+            state = trained.write(self.folder, f"{TRAINED}-{number:06d}", settings or {})
+            new = copy(self)  # this object stays as it is, also where a step fails
+            new.settings, new._segments, new._listed = state["settings"], [], {}
+            new._trained_folder = self.folder / state["trained_folder"]
+            new._publish(number, new._written(number, iter(entries), len(entries), set()))
+        return IndexFolder(self.folder, verify=False, gpu=self.gpu)
 
     @cached_property
     def chunks(self) -> list[tuple[FaissIndex, int]]:
@@ -161,6 +159,16 @@ class IndexFolder:
     def numbers(self) -> dict[str, int]:
         """Id → number of each document."""
         return {name: number for number, name in enumerate(self.ids)}
+
+    @cached_property
+    def _composed(self) -> dict[str, str]:
+        """The composed form of each id → the id."""
+        return {composed(name): name for name in self.ids}
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a segment is of an older version and has no signatures; `put` adds them."""
+        return any(s.signatures is None for s in self._segments)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -178,48 +186,76 @@ class IndexFolder:
         index.
         """
         with self._change() as number:
-            names: dict[str, str] = {}
             seen: set[str] = set()
-            small = [s for s in self._segments if len(s.ids) < segment.SIZE // 2]
-            small = small if len(small) >= MOST_SMALL else []
-            old = (entry for s in small for entry in s.entries() if entry.id not in seen)
-            stream = chain(entries, old)
-            with_months = self._segments[0].months is not None if self._segments else None
-            with progress("Indexing", total) if total != 0 else _silent() as advance:
-                while batch := list(islice(stream, segment.SIZE)):
-                    if with_months is None:
-                        with_months = batch[0].months is not None
-                    for entry in batch:
-                        self._check(entry, seen, with_months)
-                    name = f"{number:06d}-{len(names):03d}"
-                    names[name] = self._write(name, batch)
-                    advance(len(batch))
-                    del batch  # before the next one is read
-            kept = self._without(seen, number, names)  # the joined ones are seen, so they go
-            self._publish(number, {**kept, **names})
+            small = [len(s.ids) < segment.SIZE // 2 for s in self._segments]
+            enough = sum(small) >= MOST_SMALL
+            again = [
+                s
+                for s, is_small in zip(self._segments, small, strict=True)
+                if s.signatures is None or (enough and is_small)
+            ]
+            old = (entry for s in again for entry in s.entries() if entry.id not in seen)
+            written = self._written(number, chain(entries, old), total, seen)
+            kept = self._without(seen, number, written)  # those written again are seen
+            self._publish(number, {**kept, **written})
         return IndexFolder(self.folder, verify=False, gpu=self.gpu)
 
-    def erase(self, ids: Iterable[str]) -> IndexFolder:
-        """Remove documents: afterwards no file of the folder has their codes, vectors, texts or
-        ids. Returns a new object for the updated folder; this one is stale afterwards.
+    def erase(
+        self, ids: Iterable[str], forget: Callable[[list[str]], object] | None = None
+    ) -> IndexFolder:
+        """Remove documents: afterwards no file of the folder has their codes, vectors, texts,
+        signatures or ids. Returns a new object for the updated folder; this one is stale then.
+
+        forget: called with the keys of these documents in the vector store, after everything was
+                checked and before the index changes, so that a kill in between can be repeated
 
         The segments that held them are written again, as if the documents had never been there.
         Training may have seen them: a centroid is a mean over many vectors, and stays.
-        Raises InputError for an id that is not in the index, before anything is changed.
+        Raises InputError for ids that are not in the index, before anything is changed.
         """
-        gone = set(ids)
-        for name in sorted(gone):
-            self.number_of(name)
+        gone = self.numbers_of(ids)
         with self._change() as number:
-            verify_folder(self.folder / "trained", "trained index", VERSION)
-            self._publish(number, self._without(gone, number, {}))
+            verify_folder(self._trained_folder, "trained index", VERSION)
+            kept = self._without({self.ids[d] for d in gone}, number, {})
+            if forget is not None:
+                forget([self.entry(d).key for d in gone])
+            self._publish(number, kept)
         return IndexFolder(self.folder, verify=False, gpu=self.gpu)
 
+    def id_of(self, name: str) -> str | None:
+        """The id of the document with a name: that id, or else the one that differs from it only
+        in its form of Unicode (composed or decomposed). None if there is no such document."""
+        return name if name in self.numbers else self._composed.get(composed(name))
+
     def number_of(self, name: str) -> int:
-        """The number of the document with an id. Raises InputError if there is none."""
-        if name not in self.numbers:
-            raise InputError(str(self.folder), f"it has no document {name!r}", "check the id")
-        return self.numbers[name]
+        """The number of the document with an id (`id_of`). Raises InputError if there is none."""
+        return self.numbers_of([name])[0]
+
+    def numbers_of(self, ids: Iterable[str]) -> list[int]:
+        """The numbers of documents, each once. Raises InputError naming all ids that are not in
+        the index."""
+        given = list(dict.fromkeys(ids))
+        found = [self.id_of(name) for name in given]
+        if missing := [repr(name) for name, own in zip(given, found, strict=True) if own is None]:
+            what = f"it has no document {names(missing)}"
+            raise InputError(str(self.folder), what, "check the id")
+        return [self.numbers[own] for own in dict.fromkeys(found) if own is not None]
+
+    def signatures(self, documents: np.ndarray) -> np.ndarray:
+        """The signatures of some documents, uint32 [document, hash], see `copies`.
+
+        documents: their numbers, int64 [document], in any order
+        """
+        found = np.empty((len(documents), copies.HASHES), np.uint32)
+        segments = np.searchsorted(self._firsts, documents, side="right") - 1
+        for at in np.unique(segments):
+            mine = np.flatnonzero(segments == at)
+            own, places = self._segments[at].signatures, documents[mine] - self._firsts[at]
+            if own is None:
+                texts = [self._segments[at].entry(int(place)).text for place in places]
+                own, places = np.stack([copies.signature(t) for t in texts]), np.arange(len(texts))
+            found[mine] = own[places]
+        return found
 
     def entry(self, document: int) -> Entry:
         """The document with a number, with its text and vectors."""
@@ -257,6 +293,25 @@ class IndexFolder:
         codes = sum(index.nbytes() for index, _ in (*self.chunks, *self.means))
         return codes + self.starts.nbytes + self.document_of.nbytes
 
+    def _written(
+        self, number: int, stream: Iterator[Entry], total: int | None, seen: set[str]
+    ) -> dict[str, str]:
+        """Write entries into new segments; returns segment name → SHA-256 of its manifest, and adds
+        the ids to `seen`. total: how many there are, for the progress bar"""
+        written: dict[str, str] = {}
+        with_months = self._segments[0].months is not None if self._segments else None
+        with progress("Indexing", total) if total != 0 else _silent() as advance:
+            while batch := list(islice(stream, segment.SIZE)):
+                if with_months is None:
+                    with_months = batch[0].months is not None
+                for entry in batch:
+                    self._check(entry, seen, with_months)
+                name = f"{number:06d}-{len(written):03d}"
+                written[name] = self._write(name, batch)
+                advance(len(batch))
+                del batch  # before the next one is read
+        return written
+
     def _check(self, entry: Entry, seen: set[str], with_months: bool) -> None:
         segment.check_entry(entry, self.settings["dim"])
         where = f"document {entry.id}"
@@ -288,12 +343,13 @@ class IndexFolder:
         with scratch_folder(self.folder) as space:
             chunks, means = self._trained(CHUNKS), self._trained(MEANS)
             segment.write_segment(path, space, entries, chunks, means)
-        return _digest(path)
+        return digest_of(path)
 
     def _publish(self, number: int, segments: Mapping[str, str]) -> None:
         state = {
             "settings": self.settings,
-            "trained": _digest(self.folder / "trained"),
+            "trained": digest_of(self._trained_folder),
+            "trained_folder": self._trained_folder.name,
             "segments": dict(segments),
         }
         write_folder(self.folder / f"state-{number:06d}", "index", VERSION, {}, state)
@@ -316,11 +372,11 @@ class IndexFolder:
                 raise
 
     def _trained(self, file: str) -> FaissIndex:
-        return FaissIndex.load(self.folder / "trained" / file, self._type(file))
+        return FaissIndex.load(self._trained_folder / file, self._type(file))
 
     def _type(self, file: str) -> str:
         index_type: str = self.settings["index_type"]
-        return index_type if file == CHUNKS else _of_means(index_type)
+        return index_type if file == CHUNKS else type_of_means(index_type)
 
     def _load(self, file: str, offsets: np.ndarray) -> list[tuple[FaissIndex, int]]:
         found = [FaissIndex.load(s.folder / file, self._type(file)) for s in self._segments]
@@ -331,35 +387,10 @@ class IndexFolder:
         return whole
 
 
-def _train(chunks: FaissIndex, means: FaissIndex, sample: Iterator[np.ndarray]) -> None:
-    """Train both on a sample of documents. It holds one copy of the rows that training needs."""
-    rows = np.empty((chunks.sample, chunks.dim), np.float32)
-    averages = np.empty((means.sample, means.dim), np.float32)
-    row = average = 0
-    while row < len(rows) or average < len(averages):
-        vectors = next(sample, None)
-        if vectors is None:
-            break
-        units = unit_rows(vectors)
-        own = units[: len(rows) - row]
-        rows[row : row + len(own)] = own
-        row += len(own)
-        if average < len(averages):
-            averages[average] = units.mean(0)
-            average += 1
-    chunks.train(rows[:row], overwrite=True)
-    del rows
-    means.train(averages[:average], overwrite=True)
-
-
-def _of_means(index_type: str) -> str:
-    """The type of the index of means. Means are few and their order matters, so they get two bits a
-    dimension instead of RaBitQ's one."""
-    return "ivf-pq" if index_type == "ivf-rabitq" else index_type
-
-
 def _state(folder: Path) -> tuple[int, dict[str, Any]]:
     """The number and the content of the newest state."""
+    if folder.is_file():
+        raise InputError(str(folder), "it is a file, not an index", "give the folder of an index")
     if not folder.is_dir():
         raise InputError(
             str(folder), "there is no such index", "make it with `jdcv index` or Retriever.build"
@@ -371,38 +402,47 @@ def _state(folder: Path) -> tuple[int, dict[str, Any]]:
     return int(states[-1].name.partition("-")[2]), content
 
 
-def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-
-
 def _compare_manifest(folder: Path, digest: str) -> None:
-    if _digest(folder) != digest:
+    if digest_of(folder) != digest:
         what = "it belongs to another index, or to another state of this one"
         raise InputError(str(folder / MANIFEST), what, "put a whole copy of the index in its place")
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed process left, unless another process is changing the folder."""
-    if folder.is_dir():
+    """Remove what a killed process left, unless another process is changing the folder. Where there
+    is nothing to remove, nothing is written, not even a lock."""
+    try:
+        left = _leftovers(folder)
+    except InputError:
+        return  # whoever opens the folder gets the error
+    if left:
         with lock(folder / "lock") as held:
             if held:
                 _clean(folder)
 
 
+def _leftovers(folder: Path) -> list[Path]:
+    """Older states, segments and trained indexes of no state, and temporary folders."""
+    number, current = _state(folder)
+    states = [p for p in folder.glob("state-*") if p.name != f"state-{number:06d}"]
+    trained = current.get("trained_folder", TRAINED)
+    old = [p for p in folder.glob(f"{TRAINED}*") if p.name != trained]
+    inside = sorted((folder / "segments").glob("*"))
+    parts = [p for p in inside if p.name not in current["segments"] and p.name[0] != "."]
+    unfinished = [p for p in (*folder.glob(".*"), *inside) if TEMPORARY.fullmatch(p.name)]
+    return [*sorted(states), *sorted(old), *parts, *unfinished]
+
+
 def _clean(folder: Path) -> None:
-    """Remove older states, segments of no state, and temporary files. Call it with the lock."""
+    """Remove all `_leftovers`. Call it with the lock."""
     try:
-        number, current = _state(folder)
+        left = _leftovers(folder)
     except InputError:
-        return  # whoever opens the folder gets the error
-    for state in sorted(folder.glob("state-*")):
-        if state.name != f"state-{number:06d}":
-            remove_folder(state)
-    segments = folder / "segments"
-    for path in sorted(segments.iterdir()) if segments.is_dir() else []:
-        if path.name not in current["segments"] and not path.name.startswith("."):
+        return
+    for path in left:
+        if not TEMPORARY.fullmatch(path.name):
             remove_folder(path)
-    remove_leftovers(segments)
+    remove_leftovers(folder / "segments")
     remove_leftovers(folder)
 
 

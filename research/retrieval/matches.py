@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jdcv_core.errors import names
 from research.experience.parsing import parse_cv
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.search import Candidate
@@ -38,6 +39,7 @@ class Match:
     maxsim:      MaxSim of all chunk pairs, in [-1, 1], see `research.retrieval.search.maxsim`
     pairs:       chunk pairs, the highest cosine first; of at most two chunks of the document
     experiences: titles and dates of the CV's experiences that these chunks touch
+    copies:      ids of near-duplicates that were left out for this document, best first
 
     >>> pair = ChunkPair(0.83, query="Month-end close.", document="Closed the books each month.")
     >>> match = Match("17", 0.71, 0.55, (pair,), ("Accountant (08/2014-05/2015)",))
@@ -54,6 +56,7 @@ class Match:
     maxsim: float
     pairs: tuple[ChunkPair, ...] = ()
     experiences: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Match {self.id!r} score={self.score:.4f} maxsim={self.maxsim:.4f}>"
@@ -63,6 +66,10 @@ class Match:
             f"{p.cosine:.3f}  {shorten(p.query)}  ↔  {shorten(p.document)}" for p in self.pairs
         ]
         lines = [f"     {line}" for line in (*pairs, *self.experiences)]
+        if self.copies:
+            lines.append(
+                f"     {len(self.copies)} more with nearly the same text: {names(self.copies)}"
+            )
         return "\n".join([f"{self.id}  score {self.score:.4f}", *lines])
 
     def as_dict(self) -> dict[str, Any]:
@@ -77,6 +84,7 @@ class Match:
             "maxsim": self.maxsim,
             "pairs": pairs,
             "experiences": list(self.experiences),
+            "copies": list(self.copies),
         }
 
 
@@ -92,8 +100,9 @@ def make_matches(index: IndexFolder, query: Entry, candidates: Sequence[Candidat
         ]
         cv = document if cvs else query
         spans = [cv.spans[k if cvs else i] for i, k, _ in candidate.pairs]
-        names = tuple(_experiences(cv.text, spans))
-        found.append(Match(candidate.id, candidate.score, candidate.maxsim, tuple(pairs), names))
+        experiences = tuple(_experiences(cv.text, spans))
+        numbers = candidate.id, candidate.score, candidate.maxsim
+        found.append(Match(*numbers, tuple(pairs), experiences, candidate.copies))
     return found
 
 

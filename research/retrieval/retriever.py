@@ -11,9 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from jdcv_core.data.text_folder import composed
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 from jdcv_core.types import SIDES, Side
+from research.retrieval import copies
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.matches import Match, make_matches
 from research.retrieval.search import Candidate, Depth, search_many
@@ -84,10 +88,11 @@ class Retriever:
         chunk_size: int | None = None,
         device: str = "auto",
         cache_dir: str | Path | None = None,
+        rebuild: bool = False,
     ) -> Retriever:
         """Make a new index.
 
-        folder:     must not exist
+        folder:     must not exist, or be an index if `rebuild` is True
         texts:      id → text of each document
         model:      a Matcher whose weights are those of its files, the folder of a saved one, or
                     None for all-MiniLM-L6-v2 of the extra `offline`, which has no reranker. The
@@ -99,6 +104,8 @@ class Retriever:
         device:     of encoder and index: a torch device, or auto: CUDA if there is a GPU
         cache_dir:  a folder in which chunk vectors are kept, so that a text is encoded once even
                     after a kill; None: they are not kept
+        rebuild:    replace an index that exists by this one, in one step: a kill leaves the old one
+                    or the new one. Cached vectors that only the old one used are erased
 
         Raises InputError if the folder exists, and for texts that are missing or empty, an unknown
         index type, a chunk size that the model does not have, or a model that cannot be loaded.
@@ -106,16 +113,26 @@ class Retriever:
         folder = Path(folder)
         if side not in SIDES:
             raise InputError(f"side={side!r}", "there is no such side", "give cv or jd")
-        if folder.exists():
+        if folder.exists() and not rebuild:
             raise InputError(str(folder), "it exists already", "give another name")
+        old = IndexFolder(folder) if folder.exists() else None
         if not texts:
             raise InputError(str(folder), "there is no document", "give at least one")
+        _check_names(texts)
         if index_type != "auto":
             check_index_type(index_type)
         reader = TextReader.load(model, size=chunk_size, device=device)
+        if index_type != "auto":
+            check_index_type(index_type, reader.encoder.dim)
         entries = reader.entries(texts, side, cache_dir)
         settings = {**reader.settings(), "side": side, "model": _location(model)}
-        made = cls(IndexFolder.of(folder, entries, index_type, settings), model, device, cache_dir)
+        if old is None:
+            index = IndexFolder.of(folder, entries, index_type, settings)
+        else:
+            keys = {old.entry(number).key for number in range(len(old))}
+            _forget(cache_dir, sorted(keys - {entry.key for entry in entries}))
+            index = old.rebuild(entries, index_type, settings)
+        made = cls(index, model, device, cache_dir)
         made._use(reader)
         return made
 
@@ -149,6 +166,7 @@ class Retriever:
         only: Iterable[str] | None = None,
         depth: Depth | None = None,
         rerank: int = 0,
+        distinct: bool = True,
     ) -> list[Match]:
         """The k best documents for one text, best first; equal scores are in the order of ids.
 
@@ -158,6 +176,9 @@ class Retriever:
         depth:  how many documents are compared, see `Depth`
         rerank: so many of the best by MaxSim are scored and ordered by the trained model, and the
                 others are left out; 0: MaxSim decides
+        distinct: of documents with nearly the same text (see `copies`) only the best is returned,
+                and its `copies` names those of the others that are among the candidates; False:
+                each of them takes a place
 
         Returns one `Match` for each document. Raises InputError for a query of the wrong side or
         without text, an id that is not in the index, another model than the one that the index was
@@ -167,7 +188,7 @@ class Retriever:
             raise InputError("search", "it needs one text", "give jd= or cv=")
         self.check_query_side("jd" if cv is None else "cv")
         text = jd or cv or ""
-        (query,), (found,) = self._search({"query": text}, None, k, only, depth, rerank)
+        (query,), (found,) = self._search({"query": text}, None, k, only, depth, rerank, distinct)
         return make_matches(self.index, query, found)
 
     def rank(
@@ -178,54 +199,63 @@ class Retriever:
         only: Iterable[str] | None = None,
         depth: Depth | None = None,
         rerank: int = 0,
+        distinct: bool = False,
     ) -> dict[str, dict[str, float]]:
         """A run: for each query the scores of its k best documents, best first.
 
         queries: id → text, JDs for an index of CVs and the reverse
+        distinct: False, because judgements are of single documents: a copy that is left out counts
+                  as not found
         The other arguments, and errors, are those of `search`; but vectors of queries are kept in
         the vector store, too. `trec.write_run` writes a run, `evaluation.retrieval_metrics`
         evaluates it.
         """
-        entries, found = self._search(queries, self.cache_dir, k, only, depth, rerank)
+        entries, found = self._search(queries, self.cache_dir, k, only, depth, rerank, distinct)
         return {e.id: {c.id: c.score for c in own} for e, own in zip(entries, found, strict=True)}
 
     def put(self, texts: Mapping[str, str]) -> Change:
         """Add documents, and replace those whose text changed. After a kill all or none are there.
 
-        texts: id → text. Raises InputError as `build` and `search` do.
+        texts: id → text. An id that differs from one of the index only in its form of Unicode is
+               that document. Raises InputError as `build` and `search` do.
         """
+        _check_names(texts)
+        texts = {self.index.id_of(name) or name: text for name, text in texts.items()}
         changed = {
             name: text
             for name, text in texts.items()
             if name not in self.index.numbers or self.text(name) != text
         }
         before = len(self)
-        if changed:
-            entries = self.reader.entries(changed, self.side, self.cache_dir)
+        if changed or self.index.outdated:
+            entries = self.reader.entries(changed, self.side, self.cache_dir) if changed else []
             self.index = self.index.put(entries, len(entries))
         added = len(self) - before
         return Change(added, len(changed) - added, len(texts) - len(changed))
 
     def erase(self, ids: Iterable[str]) -> int:
-        """Remove documents for good: codes, vectors, texts and ids from the index, and the vectors
-        of the same texts from the vector store of `cache_dir`.
+        """Remove documents for good: codes, vectors, texts, signatures and ids from the index, and
+        the vectors of the same texts from the vector store of `cache_dir`.
 
-        Returns how many were removed from the vector store. Raises InputError for an id that is not
-        in the index, before anything is removed.
+        ids: an id that is given twice counts once
+        Returns how many were removed from the vector store. Raises InputError for ids that are not
+        in the index, and while another process changes it, before anything is removed.
         """
-        ids = list(ids)
-        keys = [self.index.entry(self.index.number_of(name)).key for name in ids]
         forgotten = 0
-        if self.cache_dir is not None and store_path(self.cache_dir).exists():
-            from jdcv_core.encoding.vector_store import VectorStore
 
-            with (
-                progress("Erasing cached vectors", None),
-                VectorStore(store_path(self.cache_dir)) as store,
-            ):
-                forgotten = store.erase_many(keys)
-        self.index = self.index.erase(ids)
+        def forget(keys: list[str]) -> None:
+            nonlocal forgotten
+            forgotten = _forget(self.cache_dir, keys)
+
+        self.index = self.index.erase(ids, forget)
         return forgotten
+
+    def near_duplicates(self) -> list[list[str]]:
+        """Groups of ids with nearly the same text, each of two or more; see `copies.groups`. The
+        ids of a group, and the groups, are sorted."""
+        signatures = self.index.signatures(np.arange(len(self)))
+        found = copies.groups(signatures)
+        return sorted(sorted(self.index.ids[at] for at in group) for group in found)
 
     @property
     def side(self) -> Side:
@@ -273,20 +303,35 @@ class Retriever:
             what = f"it holds {side.upper()}s, not {other}s"
             raise InputError(str(self.folder), what, f"search it with a {other}")
 
+    def check_model(self) -> None:
+        """Raises InputError if the given model is another than that of the index. A model from the
+        folder that the index remembers is not loaded for that."""
+        if _location(self._model) != self.index.settings["model"]:
+            _ = self.reader
+
+    @property
+    def model_location(self) -> str | None:
+        """The folder of the model that the index was made with; None: all-MiniLM-L6-v2. Raises
+        InputError if it was a model in memory."""
+        location: str | None = self.index.settings["model"]
+        if location == IN_MEMORY:
+            what = "it was made with a model in memory"
+            raise InputError(str(self.folder), what, "give the model")
+        return location
+
     @property
     def reader(self) -> TextReader:
         """The model of the index, loaded at the first access. Raises InputError for another one."""
         if self._reader is not None:
             return self._reader
         settings = self.index.settings
-        model = settings["model"] if self._model is None else self._model
-        if model == IN_MEMORY:
-            what = "it was made with a model in memory"
-            raise InputError(str(self.folder), what, "give the model")
+        model = self.model_location if self._model is None else self._model
         reader = TextReader.load(model, chunker=settings["chunker"], device=self._device)
         for name, value in reader.settings().items():
             if settings.get(name) != value:
+                made, given = (_model_name(m) for m in (settings["model"], _location(model)))
                 what = f"it was made with another {name} than that of the given model"
+                what += f" ({made} is not {given})" if made != given else ""
                 cure = "give the model it was made with, or make the index again"
                 raise InputError(str(self.folder), what, cure)
         self._use(reader)
@@ -306,19 +351,45 @@ class Retriever:
         only: Iterable[str] | None,
         depth: Depth | None,
         rerank: int,
+        distinct: bool,
     ) -> tuple[list[Entry], list[list[Candidate]]]:
         """The queries as entries, and what each of them finds."""
         if k < 1:
             raise InputError(f"k={k}", "it must be at least 1", "give 1 or more")
         if rerank < 0:
             raise InputError(f"rerank={rerank}", "it must not be below 0", "give 0 for none")
-        allowed = None if only is None else [self.index.number_of(name) for name in only]
+        allowed = None if only is None else self.index.numbers_of(only)
         reranker = self.reader.reranker(self.side) if rerank else None
         asked: Side = "jd" if self.side == "cv" else "cv"
         entries = self.reader.entries(queries, asked, cache_dir)
         with progress("Searching", None):
-            found = search_many(self.index, entries, k, depth, allowed, reranker, rerank)
+            found = search_many(
+                self.index, entries, k, depth, allowed, reranker, rerank, distinct=distinct
+            )
         return entries, found
+
+
+def _forget(cache_dir: str | Path | None, keys: list[str]) -> int:
+    """Erase vectors from the store of a cache folder, if there is one; returns how many."""
+    if cache_dir is None or not store_path(cache_dir).exists():
+        return 0
+    from jdcv_core.encoding.vector_store import VectorStore
+
+    with progress("Erasing cached vectors", None), VectorStore(store_path(cache_dir)) as store:
+        return store.erase_many(keys)
+
+
+def _check_names(texts: Iterable[str]) -> None:
+    """Raises InputError for two ids that differ only in their form of Unicode."""
+    seen: dict[str, str] = {}
+    for name in texts:
+        if (other := seen.setdefault(composed(name), name)) != name:
+            what = f"{other!r} and {name!r} differ only in their form of Unicode"
+            raise InputError("the ids", what, "rename one of them")
+
+
+def _model_name(location: str | None) -> str:
+    return {None: "all-MiniLM-L6-v2", IN_MEMORY: "a model in memory"}.get(location, str(location))
 
 
 def _location(model: Matcher | str | Path | None) -> str | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from jdcv_core.errors import InputError
 from jdcv_core.types import Side
+from research.retrieval import copies
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.order import k_best
 from research.retrieval.segment import Entry
@@ -46,6 +47,7 @@ class Candidate:
     maxsim:   in [-1, 1]
     pairs:    (query chunk, document chunk, cosine), the largest cosine first, of distinct document
               chunks; at most PAIRS
+    copies:   ids of near-duplicates with a lower MaxSim that were left out for this document
     """
 
     document: int
@@ -53,6 +55,7 @@ class Candidate:
     score: float
     maxsim: float
     pairs: tuple[tuple[int, int, float], ...]
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def search_many(
     reranker: Reranker | None = None,
     rerank: int = 200,
     threads: int = 1,
+    distinct: bool = False,
 ) -> list[list[Candidate]]:
     """The k best documents for each query, best first; equal scores are in the order of ids.
 
@@ -107,6 +111,8 @@ def search_many(
     allowed:  numbers of the documents that may be found; None: all
     reranker: scores the `rerank` best of MaxSim; the others are left out. None: MaxSim decides
     threads:  that share the exact part; FAISS has other threads
+    distinct: of near-duplicates among the candidates (see `copies`) only the best by MaxSim is
+              kept, and names the others; a reranker scores distinct documents only
 
     If hits and depth are at least the size of the index and the index is flat, the order is exact.
     """
@@ -130,7 +136,7 @@ def search_many(
             index.document_of,
             depth.depth,
         )
-        return _ranked(index, queries[at], units[at], found, k, reranker, rerank)
+        return _ranked(index, queries[at], units[at], found, k, reranker, rerank, distinct)
 
     if threads == 1:
         return [one(at) for at in range(len(units))]
@@ -222,13 +228,14 @@ def _ranked(
     k: int,
     reranker: Reranker | None,
     rerank: int,
+    distinct: bool,
 ) -> list[Candidate]:
     """The k best of some documents. units: the query's vectors as unit rows."""
     vectors, starts = index.rows(documents)
     cosines = _cosines(vectors, units)
     exact = maxsim(cosines, starts)
     ids = [index.ids[d] for d in documents.tolist()]
-    order = k_best(exact, ids, k if reranker is None else rerank)
+    order, left_out = _best(index, documents, exact, ids, rerank if reranker else k, distinct)
     scores = exact
     if reranker is not None:
         own = [vectors[starts[at] : starts[at + 1]] for at in order]
@@ -240,9 +247,33 @@ def _ranked(
         order = k_best(scores, ids, min(k, len(order)))
     pairs = _best_pairs(cosines, starts, order)
     return [
-        Candidate(int(documents[at]), ids[at], float(scores[at]), float(exact[at]), own_pairs)
+        Candidate(
+            int(documents[at]),
+            ids[at],
+            float(scores[at]),
+            float(exact[at]),
+            own_pairs,
+            tuple(ids[copy] for copy in left_out.get(at, ())),
+        )
         for at, own_pairs in zip(order.tolist(), pairs, strict=True)
     ]
+
+
+def _best(
+    index: IndexFolder,
+    documents: np.ndarray,
+    scores: np.ndarray,
+    ids: Sequence[str],
+    k: int,
+    distinct: bool,
+) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The places of the k best documents, and for each place those of the copies left out."""
+    if not distinct:
+        return k_best(scores, ids, k), {}
+    order = k_best(scores, ids, len(ids))
+    kept = copies.distinct(index.signatures(documents[order]), k)
+    found = {int(order[first]): order[others].tolist() for first, *others in kept}
+    return np.array(list(found), dtype=np.int64), found
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

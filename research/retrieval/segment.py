@@ -3,12 +3,14 @@
     vectors.npy      float32 [row, dim], the chunk vectors of all documents one after the other
     months.npy       float32 [row, 4], the `Months` of each chunk; only where documents have them
     counts.npy       int64 [document], the number of chunks of each document
+    signatures.npy   uint32 [document, hash], by which near-duplicates are found (`copies`)
     documents.jsonl  a line for each document: text, places of its chunks, key in the vector store
     offsets.npy      int64 [document], where its line begins, in bytes
     ids.json         the ids
     chunks.faiss     codes of the chunk vectors
     means.faiss      codes of the documents' mean vectors
 
+Segments of before signatures have no signatures.npy; the next `put` writes them again with it.
 A segment is written once and never changed; `index_folder` says which segments make up an index.
 """
 
@@ -25,6 +27,7 @@ import numpy as np
 from jdcv_core.errors import InputError
 from jdcv_core.folders import write_folder
 from jdcv_core.types import Encoded
+from research.retrieval import copies
 from research.retrieval.vector_index import FaissIndex, unit_rows
 
 VERSION = 2
@@ -36,6 +39,7 @@ GROUP = 2048
 CHUNKS, MEANS = "chunks.faiss", "means.faiss"
 VECTORS, MONTHS, COUNTS = "vectors.npy", "months.npy", "counts.npy"
 IDS, LINES, OFFSETS = "ids.json", "documents.jsonl", "offsets.npy"
+SIGNATURES = "signatures.npy"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Entry:
     months:  float32 [chunk, 4], the `Months` of each chunk, for rerankers that weigh by them; or
              None. All entries of an index have them, or none has
     key:     of the vectors in the vector store, so that an erasure can remove them there; or ""
+    signature: uint32 [hash], of the text (`copies.signature`); None: not computed yet
     """
 
     id: str
@@ -57,6 +62,7 @@ class Entry:
     spans: Sequence[tuple[int, int]] = ()
     months: np.ndarray | None = None
     key: str = ""
+    signature: np.ndarray | None = None
 
     @classmethod
     def of(cls, name: str, encoded: Encoded, vectors: np.ndarray | None = None) -> Entry:
@@ -68,12 +74,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment that was opened. Vectors, months and texts stay on the disk.
+    """A segment that was opened. Vectors, months, signatures and texts stay on the disk.
 
     ids:     of its documents
     counts:  int64 [document], chunks of each
     vectors: float32 [row, dim]; months: float32 [row, 4] or None
     offsets: int64 [document], where the line of a document begins in LINES, in bytes
+    signatures: uint32 [document, hash], or None in a segment of an older version
     """
 
     folder: Path
@@ -82,14 +89,18 @@ class Segment:
     vectors: np.ndarray
     months: np.ndarray | None
     offsets: np.ndarray
+    signatures: np.ndarray | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Segment:
         """Open a segment; its files must have been compared with their hashes."""
         counts, offsets = (np.load(folder / n, allow_pickle=False) for n in (COUNTS, OFFSETS))
-        months = _mapped(folder / MONTHS) if (folder / MONTHS).exists() else None
+        months, signatures = (
+            _mapped(folder / name) if (folder / name).exists() else None
+            for name in (MONTHS, SIGNATURES)
+        )
         ids = json.loads((folder / IDS).read_bytes())
-        return cls(folder, ids, counts, _mapped(folder / VECTORS), months, offsets)
+        return cls(folder, ids, counts, _mapped(folder / VECTORS), months, offsets, signatures)
 
     def entry(self, at: int) -> Entry:
         """The document at a place."""
@@ -116,6 +127,7 @@ class Segment:
             [tuple(span) for span in found["spans"]],
             None if self.months is None else self.months[rows],
             found["key"],
+            None if self.signatures is None else np.array(self.signatures[at]),
         )
 
 
@@ -130,7 +142,7 @@ def write_segment(
     counts = np.array([len(e.vectors) for e in entries], np.int64)
     lines = [_line(entry) for entry in entries]
     offsets = np.cumsum([0, *(len(line) for line in lines[:-1])])
-    arrays = {COUNTS: counts, OFFSETS: offsets}
+    arrays = {COUNTS: counts, OFFSETS: offsets, SIGNATURES: _signatures(entries)}
     months = [e.months for e in entries if e.months is not None]
     if months:
         arrays[MONTHS] = np.concatenate(months).astype("<f4")
@@ -187,6 +199,11 @@ def _write_vectors(
             row += len(units)
             sums = np.add.reduceat(units, np.cumsum(own) - own, axis=0)
             means.add(sums / own[:, None].astype(np.float32), np.arange(at, at + len(own)))
+
+
+def _signatures(entries: Sequence[Entry]) -> np.ndarray:
+    own = [copies.signature(e.text) if e.signature is None else e.signature for e in entries]
+    return np.stack(own).astype("<u4")
 
 
 def _line(entry: Entry) -> bytes:

@@ -2,24 +2,33 @@
 
 A run file has lines `query Q0 document rank score tag`, a qrels file `query 0 document grade`, with
 spaces or tabs between the fields. trec_eval, ir-measures and other tools read them.
+
+These tools order documents by their scores, not by the ranks of the file. trec_eval and whatever is
+built on it reads a score as float32 and breaks ties by document id, descending. So the scores that
+are written fall strictly, also as float32, and every tool sees the order of the ranks.
 """
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.rows import hint
-from jdcv_core.data.sources import MAX_CHARACTERS, document_files, read_texts
 from jdcv_core.data.tables import bad_byte, is_unicode, text_lines
-from jdcv_core.errors import InputError
+from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_texts
+from jdcv_core.errors import InputError, several
 from jdcv_core.evaluation.ranking import ranking
 from jdcv_core.types import Qrels, Run
 
 RUN_LINE = "query Q0 document rank score tag"
 QRELS_LINE = "query 0 document grade"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LARGEST = np.finfo(np.float32).max
+SUBNORMAL = 0x7FFFFF
+"""Float32 numbers between 0 and the smallest normal one."""
 GRADE = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -28,30 +37,39 @@ def write_run(path: str | Path, run: Run, tag: str) -> None:
 
     path: its folder must exist; a file of that name is replaced. The file is whole or not there
     run:  query id → document id → score; the order follows the tie rule (`ranking`). A score is
-          written so that reading gives the same bits. A query without a document has no line
+          written with all its digits, unless it would not fall strictly below the one before it
+          when both are read as float32: then it is lowered by as little as possible, see
+          `falling`. A query without a document has no line
     tag:  the system's name, one word
 
     Raises InputError for an id or tag that is not one word, a score that is not finite, a run
-    without a document, and a file that cannot be written. `read_run` is the inverse.
+    without a document, and a file that cannot be written. `read_run` is the inverse, but for the
+    scores that were lowered.
     """
     where = str(path)
     _check_word(where, "the tag", tag)
+    check_ids(where, run, (document for own in run.values() for document in own))
     lines = []
     for query in sorted(run):
         for document, score in run[query].items():
             if not math.isfinite(score):
                 what = f"query {query!r}, document {document!r}: the score is {score}"
                 raise InputError(where, what, "give a finite score, or leave the document out")
-        for rank, document in enumerate(ranking(run[query]), start=1):
-            _check_ids(where, query, document)
-            lines.append(f"{query} Q0 {document} {rank} {float(run[query][document])!r} {tag}\n")
+        order = ranking(run[query])
+        scores = falling([float(run[query][document]) for document in order])
+        for rank, (document, score) in enumerate(zip(order, scores, strict=True), start=1):
+            lines.append(f"{query} Q0 {document} {rank} {score!r} {tag}\n")
     _write(Path(path), lines, "run", "ranks no document")
 
 
 def read_run(path: str | Path) -> dict[str, dict[str, float]]:
-    """Read a run file: query id → document id → score, in the file's order.
+    """Read a run file: query id → document id → score, queries in the file's order and documents
+    best first, in the order in which trec_eval and the tools that are built on it rank them.
 
-    The scores decide the order; the ranks are not read, as in trec_eval. Empty lines are skipped.
+    The scores decide the order; the ranks are not read. Of scores that are equal as float32, the
+    document with the larger id is first, whatever the file's order is; the others are lowered by as
+    little as possible (`falling`), so that figures of the run are those that the tools print for
+    the file. Empty lines are skipped.
     Raises InputError naming the row for a line without six fields, a score that is no finite
     number, a document that occurs twice in a query, and bytes that are not UTF-8; and for a file
     that is empty or does not exist.
@@ -61,7 +79,43 @@ def read_run(path: str | Path) -> dict[str, dict[str, float]]:
         if not NUMBER.fullmatch(score) or not math.isfinite(float(score)):
             raise InputError(place, f"the score is {score[:60]!r}", "give a finite number")
         _add(run, place, query, document, float(score))
-    return run
+    return {query: _as_tools_rank(own) for query, own in run.items()}
+
+
+def falling(scores: Sequence[float]) -> list[float]:
+    """Scores that fall strictly, also where they are read as float32.
+
+    scores: finite, and each at most the one before it
+    Returns as many scores. A score is kept to the bit if it is within the range of float32 and, as
+    float32, below the one before it. Another one becomes the next smaller float32, as often as is
+    needed; at the lower end of the range, the scores before it are raised instead. Numbers nearer
+    to 0 than the smallest normal float32, 1.2e-38, count as 0, because some readers round them.
+
+    >>> falling([0.5, 0.5, 0.1])
+    [0.5, 0.4999999701976776, 0.1]
+    """
+    given = np.asarray(scores, dtype=np.float64)
+    small = np.clip(given, -LARGEST, LARGEST).astype(np.float32)
+    # Float32 numbers are counted from 0 up and down, so that neighbours differ by 1.
+    size = np.maximum(np.abs(small).view(np.int32).astype(np.int64) - SUBNORMAL, 0)
+    number = np.where(small < 0, -size, size)
+    place = np.arange(len(given))
+    lowered = np.minimum.accumulate(number + place) - place
+    lowest = -int(LARGEST.view(np.int32) - SUBNORMAL) + place[::-1]
+    lowered = np.maximum(lowered, lowest)
+    bits = np.where(lowered == 0, 0, np.abs(lowered) + SUBNORMAL).astype(np.int32)
+    written = np.copysign(bits.view(np.float32).astype(np.float64), lowered)
+    keep = (lowered == number) & (np.abs(given) <= LARGEST)
+    found: list[float] = np.where(keep, given, written).tolist()
+    return found
+
+
+def _as_tools_rank(scores: Mapping[str, float]) -> dict[str, float]:
+    """The same documents best first, as trec_eval orders them, with scores that fall strictly."""
+    with np.errstate(over="ignore"):
+        small = {document: np.float32(score) for document, score in scores.items()}
+    order = sorted(scores, key=lambda document: (small[document], document), reverse=True)
+    return dict(zip(order, falling([scores[document] for document in order]), strict=True))
 
 
 def write_qrels(path: str | Path, qrels: Qrels) -> None:
@@ -74,10 +128,10 @@ def write_qrels(path: str | Path, qrels: Qrels) -> None:
     a file that cannot be written. `read_qrels` is the inverse.
     """
     where = str(path)
+    check_ids(where, qrels, (document for own in qrels.values() for document in own))
     lines = []
     for query in sorted(qrels):
         for document, grade in sorted(qrels[query].items()):
-            _check_ids(where, query, document)
             if int(grade) != grade or not GRADE.fullmatch(str(int(grade))):
                 what = f"query {query!r}, document {document!r}: the grade is {grade}"
                 raise InputError(where, what, "give an integer from 0")
@@ -162,23 +216,55 @@ def _add(
     own[document] = value  # type: ignore[assignment]
 
 
+def spelled_as(
+    judged: Qrels, run: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """The run with its ids written as in the judgements where they differ in their form of Unicode
+    (composed or decomposed): tools compare bytes.
+
+    Raises InputError where the judgements have an id in two forms.
+    """
+    spelling: dict[str, str] = {}
+    for key in (*judged, *(document for grades in judged.values() for document in grades)):
+        if (other := spelling.setdefault(composed(key), key)) != key:
+            what = f"{other!r} and {key!r} differ only in their form of Unicode"
+            raise InputError("the judgements", what, "write an id in one form")
+    return {
+        spelling.get(composed(query), query): {
+            spelling.get(composed(document), document): score for document, score in own.items()
+        }
+        for query, own in run.items()
+    }
+
+
+def check_ids(where: str, queries: Iterable[str], documents: Iterable[str]) -> None:
+    """Raises one InputError for all ids that a TREC file cannot hold, such as those with white
+    space."""
+    words = {"the query's id": queries, "the document's id": documents}
+    found = [_word_fault(kind, word) for kind, own in words.items() for word in dict.fromkeys(own)]
+    if faults := [(where, *fault) for fault in found if fault]:
+        raise several(where, "{} ids cannot be written into a TREC file", faults)
+
+
 def _check_known(file: Path, key: str, known: dict[str, Path], kind: str) -> None:
-    if key not in known:
+    if composed(key) not in known:
         raise InputError(str(file), f"{kind}/ has no document {key!r}", hint(key, known))
 
 
-def _check_ids(where: str, query: str, document: str) -> None:
-    _check_word(where, "the query's id", query)
-    _check_word(where, "the document's id", document)
-
-
 def _check_word(where: str, what: str, word: str) -> None:
-    """Refuse a word that would be read as several fields, as none, or as another word."""
+    if fault := _word_fault(what, word):
+        raise InputError(where, *fault)
+
+
+def _word_fault(what: str, word: str) -> tuple[str, str] | None:
+    """What is wrong with a word that would be read as several fields, as none, or as another word,
+    and the cure."""
     if word.split() != [word]:
-        fault = "is empty" if not word else "has white space"
-        raise InputError(where, f"{what} {word!r} {fault}", "give one word, such as a-b for 'a b'")
+        fault = "is empty" if not word else "has white space, which separates fields in a TREC file"
+        return f"{what} {word!r} {fault}", "give one word, such as a-b for 'a b'"
     if not is_unicode(word) or word.startswith("\ufeff"):  # a byte order mark is lost in reading
-        raise InputError(where, f"{what} {word!r} is not plain Unicode text", "rename it")
+        return f"{what} {word!r} is not plain Unicode text", "rename it"
+    return None
 
 
 def _write(path: Path, lines: Sequence[str], kind: str, nothing: str) -> None:

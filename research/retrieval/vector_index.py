@@ -47,9 +47,10 @@ SLACK = 16
 k."""
 
 
-def check_index_type(index_type: str) -> None:
-    """Raises InputError for a name or factory string that FAISS does not know."""
-    FaissIndex.make(TRIAL, index_type, 1000)
+def check_index_type(index_type: str, dim: int = TRIAL) -> None:
+    """Raises InputError for a name or factory string that FAISS does not know, or cannot make for
+    vectors of a width."""
+    FaissIndex.make(dim, index_type, 1000)
 
 
 def use_threads(count: int) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments.cli.text_files import read_header, read_text
-from jdcv_core.data.sources import load_table, load_trec, read_texts
+from jdcv_core.data.sources import load_table, load_trec
+from jdcv_core.data.text_folder import read_texts
 from jdcv_core.errors import InputError
 from research.retrieval.trec import read_qrels, read_run
 

@@ -1,6 +1,9 @@
 """The front door of retrieval: it finds what the model says, and keeps what it says it keeps."""
 
+import hashlib
+import json
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
+from jdcv_core.folders import _manifest_bytes
 from jdcv_core.matcher import Matcher
 from research import ExperienceChunker, ExperienceWeighted
-from research.retrieval import Depth, Retriever
+from research.retrieval import Depth, Retriever, copies
 
 CVS = {
     "ada": "Ada. Accountant 08/2014 - 05/2015 at Acme: ledgers, month-end close.",
@@ -248,3 +252,150 @@ def test_a_match_and_an_index_print_what_they_are(index):
     assert len(lines) == len(match.pairs) + len(match.experiences)
     assert match.as_dict()["pairs"][0]["query"] in str(match)
     assert any("08/2014 - 05/2015" in e for e in match.experiences)
+
+
+COPY = (
+    "Ada Lovelace. Accountant. Payroll for 300 people, month-end close, ledgers and audits at Acme "
+    "since 2015. She led a team of five people and introduced a new tool."
+)
+COPIES = {f"copy{n}": COPY.replace("five", f"{n}") for n in range(5)}
+
+
+def test_near_duplicates_take_one_place_and_are_named(model, tmp_path):
+    index = Retriever.build(tmp_path / "x", CVS | COPIES, model=model)
+    every = index.search(jd=JDS["j1"], k=20, distinct=False)
+    assert {m.id for m in every} == set(CVS | COPIES)
+    assert all(m.copies == () for m in every)
+    found = index.search(jd=JDS["j1"], k=20)
+    best, *others = [m.id for m in every if m.id in COPIES]
+    assert [m.id for m in found] == [m.id for m in every if m.id not in others]
+    named = {m.id: list(m.copies) for m in found if m.copies}
+    assert named == {best: others}
+    assert all(other in str(next(m for m in found if m.copies)) for other in others)
+    assert len(index.search(jd=JDS["j1"], k=6)) == 6
+    assert index.near_duplicates() == [sorted(COPIES)]
+    (match,) = [m for m in index.search(jd=JDS["j1"], only=["ada", "copy1", "copy3"]) if m.copies]
+    assert {match.id, *match.copies} == {"copy1", "copy3"}
+
+
+def test_a_reranker_scores_distinct_documents(model, tmp_path):
+    index = Retriever.build(tmp_path / "x", CVS | COPIES, model=model)
+    found = index.search(jd=JDS["j1"], k=20, rerank=6)
+    assert len(found) == 6
+    assert sum(len(m.copies) for m in found) == 4
+    assert set(index.rank(JDS, 20)["j1"]) == set(CVS | COPIES)
+    assert len(index.rank(JDS, 20, distinct=True)["j1"]) == 6
+
+
+def test_copies_follow_the_changes_of_the_index(model, tmp_path):
+    index = Retriever.build(tmp_path / "x", CVS, model=model)
+    assert index.near_duplicates() == []
+    index.put({"copy0": COPY, "copy1": COPY})
+    assert index.near_duplicates() == [["copy0", "copy1"]]
+    index.put({"copy0": "Somebody else, who is a welder in a ship yard."})
+    assert Retriever.open(tmp_path / "x").near_duplicates() == []
+    index.put(COPIES)
+    index.erase(["copy0", "copy2"])
+    assert Retriever.open(tmp_path / "x").near_duplicates() == [["copy1", "copy3", "copy4"]]
+
+
+def test_an_erased_signature_is_in_no_file(model, tmp_path):
+    index = Retriever.build(tmp_path / "x", CVS | {"gone": COPY}, model=model)
+    needle = copies.signature(COPY).astype("<u4").tobytes()
+
+    def traces() -> int:
+        files = [p for p in (tmp_path / "x").rglob("*") if p.is_file()]
+        return sum(needle in p.read_bytes() for p in files)
+
+    assert traces() == 1
+    index.erase(["gone", "gone"])
+    assert traces() == 0
+    assert len(index) == len(CVS)
+
+
+def test_an_id_is_found_in_any_form_of_unicode(model, tmp_path):
+    apart = {unicodedata.normalize("NFD", name): text for name, text in CVS.items()}
+    assert set(apart) != set(CVS)
+    index = Retriever.build(tmp_path / "x", apart, model=model)
+    for name, text in CVS.items():
+        assert index.text(name) == text
+    assert index.put(CVS) == (0, 0, len(CVS))
+    assert index.ids == list(apart)
+    assert len(index.search(jd="Python", only=["zoë"])) == 1
+    index.erase(["zoë", unicodedata.normalize("NFD", "zoë")])
+    assert len(index) == len(CVS) - 1
+    with pytest.raises(InputError, match="differ only in their form of Unicode"):
+        index.put({"é": "a", "e\u0301": "b"})
+
+
+def test_ids_that_are_not_there_are_all_named(index):
+    with pytest.raises(InputError, match="no document 'eve', 'mallory'"):
+        index.erase(["ada", "eve", "mallory"])
+    assert index.ids == list(CVS)
+
+
+def test_a_rebuild_replaces_an_index_in_one_step(index, model, tmp_path):
+    texts = CVS | {"new": "Somebody new."}
+    again = Retriever.build(
+        index.folder,
+        texts,
+        model=model,
+        index_type="hnsw",
+        cache_dir=index.cache_dir,
+        rebuild=True,
+    )
+    fresh = Retriever.build(tmp_path / "fresh", texts, model=model, index_type="hnsw")
+    for found in (again, Retriever.open(index.folder)):
+        assert found.index_type == "hnsw"
+        assert found.ids == fresh.ids
+        expected = {m.id: pytest.approx(m.score, abs=1e-5) for m in fresh.search(jd=JDS["j1"])}
+        assert {m.id: m.score for m in found.search(jd=JDS["j1"])} == expected
+    assert again.put({"newer": "Somebody newer."}) == (1, 0, 0)
+    assert Retriever.open(index.folder).erase(["new"]) == 0
+    left = {p.name for p in Path(index.folder).iterdir()} - {"lock"}
+    assert {name.partition("-")[0] for name in left} == {"trained", "segments", "state"}
+    assert len(left) == 3
+
+
+def test_a_rebuild_that_fails_leaves_the_old_index(index, model, monkeypatch):
+    def broken(*arguments):
+        raise OSError("no space is left")
+
+    before = index.search(jd=JDS["j1"])
+    with monkeypatch.context() as patch:
+        patch.setattr("research.retrieval.segment.write_segment", broken)
+        with pytest.raises(OSError, match="no space"):
+            Retriever.build(index.folder, CVS, model=model, index_type="hnsw", rebuild=True)
+    assert Retriever.open(index.folder).search(jd=JDS["j1"]) == before
+    assert not list(Path(index.folder).glob("trained-*"))
+
+
+def without_signatures(folder: Path) -> None:
+    """Turn an index into one of the version before signatures."""
+    for path in [*folder.glob("segments/*"), *folder.glob("state-*")]:
+        manifest = path / "manifest.json"
+        fields = json.loads(manifest.read_bytes())
+        if path.parent.name == "segments":
+            (path / "signatures.npy").unlink()
+            del fields["files"]["signatures.npy"]
+        else:
+            del fields["facts"]["trained_folder"]
+            for name in fields["facts"]["segments"]:
+                digest = hashlib.sha256((folder / "segments" / name / "manifest.json").read_bytes())
+                fields["facts"]["segments"][name] = digest.hexdigest()
+        del fields["sha256"]
+        manifest.write_bytes(_manifest_bytes(fields))
+
+
+def test_an_index_of_before_signatures_is_read_and_gets_them(model, tmp_path):
+    Retriever.build(tmp_path / "x", CVS | COPIES, model=model)
+    without_signatures(tmp_path / "x")
+    old = Retriever.open(tmp_path / "x")
+    assert old.index.outdated
+    assert old.near_duplicates() == [sorted(COPIES)]
+    assert len(old.search(jd=JDS["j1"], k=20)) == 6
+    assert old.put(CVS) == (0, 0, len(CVS))
+    new = Retriever.open(tmp_path / "x")
+    assert not new.index.outdated
+    assert new.near_duplicates() == [sorted(COPIES)]
+    assert {name: new.text(name) for name in new.ids} == CVS | COPIES

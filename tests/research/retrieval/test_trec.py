@@ -5,12 +5,23 @@ import math
 import ir_measures
 import numpy as np
 import pytest
+import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
+from ir_measures import AP, RR, Judged, R, nDCG
 
 from jdcv_core.errors import InputError
 from jdcv_core.evaluation.ranking import ranking
-from research.retrieval.trec import read_folder, read_qrels, read_run, write_qrels, write_run
+from research.retrieval.evaluation import retrieval_metrics, tool_means
+from research.retrieval.trec import (
+    falling,
+    read_folder,
+    read_qrels,
+    read_run,
+    spelled_as,
+    write_qrels,
+    write_run,
+)
 
 # Any word; some that are alike, sort oddly, or are not English.
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6).filter(
@@ -32,15 +43,16 @@ def file(tmp_path_factory):
 
 
 @given(of_queries(scores), words)
-def test_a_run_comes_back_exactly_and_best_first(file, run, tag):
+def test_a_run_comes_back_best_first_and_but_for_ties_exactly(file, run, tag):
     write_run(file, run, tag)
     found = read_run(file)
-    assert found == run
     assert list(found) == sorted(run)
     for query, own in found.items():
-        assert list(own) == ranking(run[query])
-        assert [math.copysign(1, s) for s in own.values()] == [
-            math.copysign(1, run[query][document]) for document in own
+        assert list(own) == ranking(run[query]) == ranking(own)
+        given = [run[query][document] for document in own]
+        assert list(own.values()) == falling(given)
+        assert [math.copysign(1, s) for s in falling(given) if s] == [
+            math.copysign(1, s) for s in own.values() if s
         ]
     ranks = [
         (line.split()[0], int(line.split()[3]))
@@ -58,7 +70,8 @@ def test_qrels_come_back_exactly(file, qrels):
 def test_the_lines_are_those_of_the_format(tmp_path):
     write_run(tmp_path / "run", {"q2": {"b": 0.5, "a": 0.5, "c": np.float32(0.1)}}, "bm25")
     assert (tmp_path / "run").read_text() == (
-        "q2 Q0 a 1 0.5 bm25\nq2 Q0 b 2 0.5 bm25\nq2 Q0 c 3 0.10000000149011612 bm25\n"
+        "q2 Q0 a 1 0.5 bm25\nq2 Q0 b 2 0.4999999701976776 bm25\n"
+        "q2 Q0 c 3 0.10000000149011612 bm25\n"
     )
     write_qrels(tmp_path / "qrels", {"q2": {"b": 0, "a": np.int64(7)}})
     assert (tmp_path / "qrels").read_text() == "q2\t0\ta\t7\nq2\t0\tb\t0\n"
@@ -211,3 +224,106 @@ def test_a_folder_without_texts_is_refused(tmp_path):
         read_folder(tmp_path / "nowhere")
     with pytest.raises(InputError, match="corpus: there is no document"):
         read_folder(tmp_path)
+
+
+MAGNITUDES = st.sampled_from(
+    [1e-320, 1e-45, 1e-38, 1e-30, 1e-3, 1.0, 16777217.0, 1e30, 3.4e38, 1e300]
+)
+tied = st.builds(
+    lambda sign, size, step: sign * size * (1 + step * 1e-9),
+    st.sampled_from([-1, 0, 1]),
+    MAGNITUDES,
+    st.integers(0, 3),
+)
+
+
+def independent(file) -> dict[str, list[tuple[str, np.float32]]]:
+    """Query → documents and float32 scores in the order of the file, by another reader."""
+    found: dict[str, list[tuple[str, np.float32]]] = {}
+    with np.errstate(over="ignore"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            query, _, document, rank, score, _ = line.split(" ")
+            assert int(rank) == len(found.setdefault(query, [])) + 1
+            found[query].append((document, np.float32(score)))
+    return found
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["q1", "q2", "q3", "q4"]),
+        st.dictionaries(st.sampled_from([f"d{n}" for n in range(40)]), tied, min_size=1),
+        min_size=1,
+    ),
+    st.integers(0, 2**32),
+)
+def test_four_tools_agree_on_the_file_whatever_the_scores_are(file, run, seed):
+    """Our figures, pytrec_eval, ir_measures, and the ranks that an independent reader finds."""
+    rng = np.random.default_rng(seed)
+    qrels = {q: {f"d{n}": int(rng.integers(0, 3)) for n in range(0, 40, 3)} for q in ("q1", "q2")}
+    qrels["q5"] = {"d1": 1}
+    qrels["q3"] = {"d1": 0, "d2": 0}
+    write_run(file, run, "x")
+    for query, own in independent(file).items():
+        scores = [float(score) for _, score in own]
+        assert all(a > b for a, b in zip(scores, scores[1:], strict=False))
+        assert [document for document, _ in own] == ranking(run[query])
+    ours = retrieval_metrics(qrels, run, relevant=1)
+    assert retrieval_metrics(qrels, read_run(file), relevant=1) == ours
+    means = tool_means(ours, run)
+    read = list(ir_measures.read_trec_run(str(file)))
+    names = {"ndcg": nDCG @ 10, "map": AP, "mrr": RR, "recall": R @ 10, "judged": Judged @ 10}
+    theirs = ir_measures.calc_aggregate(list(names.values()), qrels, read)
+    assert {n: pytest.approx(theirs[m]) for n, m in names.items()} == means["ir_measures"]
+    keys = {"ndcg": "ndcg_cut_10", "map": "map", "mrr": "recip_rank", "recall": "recall_10"}
+    parsed = {q: {d: float(s) for d, s in own} for q, own in independent(file).items()}
+    found = pytrec_eval.RelevanceEvaluator(qrels, set(keys.values())).evaluate(parsed)
+    if found:
+        mean = {n: np.mean([own[k] for own in found.values()]) for n, k in keys.items()}
+        assert {n: pytest.approx(v) for n, v in mean.items()} == means["trec_eval"]
+
+
+@given(st.lists(tied, min_size=1, max_size=300))
+def test_distinct_scores_keep_their_order_and_most_their_bits(scores):
+    given = sorted(scores, reverse=True)
+    found = falling(given)
+    small = np.asarray(found, np.float32)
+    assert (small[1:] < small[:-1]).all()
+    assert falling(found) == found
+    assert np.isfinite(small).all()
+    apart = sorted({0.25 * n for n in range(50)}, reverse=True)
+    assert falling(apart) == apart
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1e-45, 3.5e38, -3.5e38, 1e300, -1e300, 1 / 3])
+def test_a_thousand_equal_scores_fall_by_the_smallest_steps(value):
+    found = np.asarray(falling([value] * 1000), np.float32)
+    assert (found[1:] < found[:-1]).all()
+    assert np.isfinite(found).all()
+    if abs(value) == 1 / 3:
+        assert (np.nextafter(found[:-1], np.float32(-1)) == found[1:]).all()
+
+
+@given(of_queries(st.sampled_from([0.5, 0.5 + 1e-12, 0.25, 1e-46, 0.0, 1e39, 1e40])))
+def test_a_foreign_file_is_ranked_as_the_tools_rank_it(file, run):
+    """pytrec_eval says at which rank it sees each document."""
+    lines = [f"{q} Q0 {d} 1 {s!r} x" for q, own in run.items() for d, s in own.items()]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    found = read_run(file)
+    for query, own in run.items():
+        if any("\0" in document for document in own):
+            continue  # C ends a text there
+        for document in own:
+            judged = pytrec_eval.RelevanceEvaluator({"q": {document: 1}}, {"recip_rank"})
+            rank = round(1 / judged.evaluate({"q": own})["q"]["recip_rank"])
+            assert list(found[query]).index(document) + 1 == rank
+    write_run(file, found, "x")
+    assert read_run(file) == found
+
+
+def test_ids_are_written_as_the_judgements_spell_them():
+    composed, apart = "Zo\xeb", "Zoe\u0308"
+    assert spelled_as({"q": {apart: 1}}, {"q": {composed: 0.5, "a": 1.0}}) == {
+        "q": {apart: 0.5, "a": 1.0}
+    }
+    with pytest.raises(InputError, match="differ only in their form of Unicode"):
+        spelled_as({"q": {apart: 1, composed: 0}}, {"q": {composed: 0.5}})
