@@ -126,6 +126,8 @@ class Encoded:
     chunker:  the chunker that made the chunks, with every default settled: `chunker.size` is the
               chunk size in tokens
     key:      the key of the vectors in the vector store
+    faults:   a sentence on each thing that the chunker could not read as it should, such as a date
+              of a CV that no experience uses; see `Cut.faults`
     """
 
     document: Document
@@ -133,6 +135,7 @@ class Encoded:
     vectors: np.ndarray
     chunker: Chunker
     key: str
+    faults: tuple[str, ...] = ()
 
     @property
     def months(self) -> np.ndarray | None:

@@ -117,8 +117,8 @@ def encode_documents(
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))
     report.seconds = time.perf_counter() - started
     found = {
-        d.id: Encoded(d, chunks[d.id], stored[keys[d.id]], cut.chunker, keys[d.id])
-        for d in documents
+        i: Encoded(d, chunks[i], stored[keys[i]], cut.chunker, keys[i], cut.faults.get(i, ()))
+        for i, d in ((d.id, d) for d in documents)
     }
     return found, report
 
