@@ -26,13 +26,15 @@ def forms(name):
 
 @pytest.mark.parametrize("language", MONTHS)
 def test_every_month_in_every_layout(language):
-    """A line in the language stands before, since `set 2015` is a month in Italian text alone."""
+    """The language stands before, since `set 2015` is a month in Italian text alone. All layouts
+    for the five languages that the documentation names first."""
     months = [line.split() for line in MONTHS[language].split(",")]
+    layouts = LAYOUTS if language in list(MONTHS)[:5] else LAYOUTS[:3]
     assert len(months) == 12
     context = "".join(f"{names[0]} 2001\n" for names in months)
     for number, names in enumerate(months, 1):
         for written in sorted(set().union(*map(forms, names))):
-            lines = [f"Engineer, {layout.format(written, written)}, Acme\n" for layout in LAYOUTS]
+            lines = [f"Engineer, {layout.format(written, written)}, Acme\n" for layout in layouts]
             found = date_ranges(context + "".join(lines))[len(months) :]
             expected = (month_of(2015, number), month_of(2019, number), "range")
             for line, one in zip(lines, found, strict=True):
@@ -67,6 +69,8 @@ def test_every_space_is_a_space():
     for space in (c for c in map(chr, range(sys.maxunicode)) if unicodedata.category(c) == "Zs"):
         (found,) = date_ranges(f"Jan{space}2015{space}-{space}Mar{space}2019")
         assert (found.start, found.end) == (month_of(2015, 1), month_of(2019, 3)), hex(ord(space))
+        (found,) = date_ranges(f"Engineer\n2015{space}2019")  # a dash was lost
+        assert (found.start, found.end) == (month_of(2015, 1), month_of(2019, 1)), hex(ord(space))
 
 
 def test_an_ordinary_word_is_no_month():
