@@ -4,7 +4,8 @@
 `<label type="Years of Experience">08/2014 - Current</label>`. A marked span is found if a range or
 a stated duration of ours overlaps it (recall). A range of ours is right if a marked span overlaps
 it (precision). The annotators left many ranges unmarked; therefore `--misses` writes every span
-that was not found and every range of ours without a marked span, so that a reader can judge them.
+that was not found, every range of ours without a marked span, and every unread string, so that a
+reader can judge them.
 
 A third of the files, chosen by a hash of their names, was not used to write the rules. If dateutil
 can read both ends of a span without ambiguity, the months are compared, too. The last line is one
@@ -12,6 +13,9 @@ JSON object with
   recall, precision, spans, ranges    on the files that were used to write the rules
   held_aside_recall, held_aside_precision, held_aside_spans, held_aside_ranges
   month_accuracy, months_compared     over all files
+  masked                              ranges such as 05/20XX - 08/20XX, in all files: they are found
+                                      and have no months, so they count for recall alone
+  unread, cvs_with_unread             strings that look like dates of experiences and that none uses
   cvs_per_second                      one core, sections, experiences, durations and notes
   slowest_50_pages_ms                 the slowest of a set of hostile texts of 150,000 characters
   longest_text                        name of that text
@@ -37,7 +41,7 @@ from random import Random
 from dateutil import parser as dateutil_parser
 
 from jdcv_core.months import month_of
-from research.experience.parsing import parse_cv
+from research.experience.parsing import _read, parse_cv
 
 LABEL = "Years of Experience"
 PAGES = 150_000
@@ -63,19 +67,27 @@ def main() -> None:
         seconds += time.perf_counter() - started
         cvs += 1
         part = "held aside" if held_aside(name) else "seen"
-        found = [(e.dates.at, e.dates.to) for e in parsed.experiences]
-        found += [(d.at, d.to) for d in parsed.stated]
-        for kind, own, other in (("missed", spans, found), ("unmarked", found, spans)):
+        stated = [(d.at, d.to) for d in parsed.stated]
+        found = stated + [(e.dates.at, e.dates.to) for e in parsed.experiences]
+        dated = [e.dates for e in parsed.experiences if not e.dates.unknown]
+        known = stated + [(dates.at, dates.to) for dates in dated]
+        counts["masked"] += len(found) - len(known)
+        counts["unread"] += len(parsed.unread)
+        counts["cvs with unread"] += bool(parsed.unread)
+        for kind, own, other in (("missed", spans, found), ("unmarked", known, spans)):
             for span in own:
                 hit = any(overlap(span, s) for s in other)
                 counts[part, kind, hit] += 1
                 if not hit:
                     misses.append("\t".join([part, kind, name, context(text, span)]))
+        misses += [
+            "\t".join([part, "unread", name, context(text, (u.at, u.to))]) for u in parsed.unread
+        ]
         for span in spans:
             truth = read_by_dateutil(text[slice(*span)])
             if truth is None:
                 continue
-            ours = [e.dates for e in parsed.experiences if overlap(span, (e.dates.at, e.dates.to))]
+            ours = [dates for dates in dated if overlap(span, (dates.at, dates.to))]
             if len(ours) == 1:
                 counts["months", (ours[0].start, ours[0].end) == truth] += 1
     if options.misses:
@@ -104,6 +116,9 @@ def main() -> None:
         "held_aside_ranges": number("held aside", "unmarked"),
         "month_accuracy": counts["months", True] / max(1, months),
         "months_compared": months,
+        "masked": counts["masked"],
+        "unread": counts["unread"],
+        "cvs_with_unread": counts["cvs with unread"],
         "cvs_per_second": cvs / seconds,
         "slowest_50_pages_ms": slowest * 1000,
         "longest_text": which,
@@ -210,6 +225,7 @@ def slowest_text() -> tuple[float, str]:
     for name, text in texts.items():
         best = float("inf")
         for _ in range(REPEATS):
+            _read.cache_clear()
             started = time.perf_counter()
             parse_cv(text)
             best = min(best, time.perf_counter() - started)

@@ -36,11 +36,14 @@ class Cut:
     chunker: the chunker with every default settled: it cuts any document as it cut these
     report:  plain values for a record: `scripts` and `unfit_share` of `ScriptCounts`, and what else
              the chunker found, such as how many experiences
+    faults:  document id → a sentence on each thing that was not read as it should be; documents
+             without one are left out
     """
 
     chunks: list[list[Chunk]]
     chunker: Chunker
     report: dict[str, Any] = field(default_factory=dict)
+    faults: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @runtime_checkable

@@ -199,6 +199,8 @@ class Matcher:
         store, places: as of `score_pairs`
 
         These are the vectors that the scorer was trained on and that an index of this model holds.
+        `Encoded.faults` says what the chunker could not read, such as dates of a CV, or that a CV
+        is newer than the reference month of the model.
         Raises InputError as `score` does.
         """
         word = side.upper()

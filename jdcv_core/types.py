@@ -135,6 +135,8 @@ class Encoded:
               chunk size in tokens
     key:      the key of the vectors in the vector store
     words:    float32 [chunk, term, 2], see `encoding.term_weights`; None where no scorer reads them
+    faults:   a sentence on each thing that the chunker could not read as it should, such as a date
+              of a CV that no experience uses; see `Cut.faults`
     """
 
     document: Document
@@ -143,6 +145,7 @@ class Encoded:
     chunker: Chunker
     key: str
     words: np.ndarray | None = None
+    faults: tuple[str, ...] = ()
 
     @property
     def months(self) -> np.ndarray | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from experiments.cli.text_files import check_out, read_text, say
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 
+OLD = 24
+"""Months after which the newest date in a CV suggests that the CV was written long ago."""
 EXAMPLES = """\
 examples
   the experiences of a CV as a table and a figure
@@ -41,7 +45,10 @@ def add_command(commands: Any) -> None:
     add("--out", type=Path, metavar="FILE", help="the figure to write, .png, .svg or .pdf")
     add("--force", action="store_true", help="replace the file --out if it exists")
     add("--json", action="store_true", help="print JSON instead of a table")
-    text = "the month that 'current' means, as 2024-06; default: the newest in the CV"
+    text = (
+        "the month that 'current' means, as 2024-06; default: today if a job is current, else the "
+        "newest month in the CV"
+    )
     add("--reference", metavar="MONTH", help=text)
     text = "months after which an experience has half the weight; default: %(default)s"
     add("--half-life", type=float, default=60.0, metavar="MONTHS", help=text)
@@ -66,9 +73,13 @@ def scorer_of(arguments: argparse.Namespace) -> Callable[[str], float]:
 
 
 def run_timeline(arguments: argparse.Namespace) -> None:
-    """`jdcv timeline`: the experiences of one CV as a table, as JSON, as a figure."""
-    from jdcv_core.months import as_text, month_from
+    """`jdcv timeline`: the experiences of one CV as a table, as JSON, as a figure.
+
+    Without --reference a person's "current" is today; experiments never look at the clock.
+    """
+    from jdcv_core.months import as_text, month_from, month_of
     from research.experience.parsing import parse_cv
+    from research.experience.reference import reference_for_a_person
 
     if (arguments.jd is None) != (arguments.model is None):
         raise InputError("jdcv timeline", "a score needs a model and a JD", "give both, or neither")
@@ -83,8 +94,18 @@ def run_timeline(arguments: argparse.Namespace) -> None:
         asked = arguments.reference and month_from(arguments.reference)
     except ValueError as fault:
         raise InputError("--reference", str(fault), "write it as 2024-06") from fault
-    parsed = parse_cv(text, asked)
-    reference, notes = parsed.reference, parsed.notes
+    parsed = parse_cv(text)
+    newest, now = parsed.reference, date.today()
+    reference, why = reference_for_a_person(parsed, month_of(now.year, now.month))
+    if asked:
+        reference, why = asked, "given"
+    parsed = parsed.at(reference)
+    notes = [*parsed.notes]
+    if why == "today" and 0 < newest < reference - OLD:
+        notes.append(
+            f"the newest date in the CV is {as_text(newest)}: if the CV was written then, give "
+            f"--reference {as_text(newest)}"
+        )
     score = None if arguments.model is None else scorer_of(arguments)
     with progress("Reading", None):
         from research.experience.timeline import timeline
@@ -94,18 +115,28 @@ def run_timeline(arguments: argparse.Namespace) -> None:
     if arguments.json:
         from experiments.figures.timeline_figure import as_json
 
-        content = {"cv": str(arguments.cv), "reference": as_text(reference), "notes": notes}
-        print(as_json(content | {"experiences": entries}), end="")
+        content: dict[str, Any] = {
+            "cv": str(arguments.cv),
+            "reference": as_text(reference),
+            "reference_from": why,
+            "notes": notes,
+            "experiences": entries,
+            "unread": [asdict(unread) for unread in parsed.unread],
+        }
+        print(as_json(content), end="")
     else:
         for e in entries:
             shown = f"{e['from']} to {e['to']:<8}{e['months']:>5} months"
             shown += "" if e["weight"] is None else f"  weight {e['weight']:.2f}"
             shown += "" if e["score"] is None else f"  score {e['score']:.3f}"
             print(f"{shown}  {e['title'][:60]}")
+        print(f"reference {as_text(reference)} ({why})")
         for note in notes:
             say(note)
     if arguments.out is not None:
         from experiments.figures.timeline_figure import draw
 
-        draw(arguments.out, entries, reference, arguments.cv.name)
+        title = f"{arguments.cv.name} ({why})"
+        below = [str(u) for u in parsed.unread] + list(parsed.skipped)
+        draw(arguments.out, entries, reference, title, below)
         say(f"Figure: {arguments.out}")

@@ -16,20 +16,40 @@ from matplotlib.ticker import MaxNLocator
 
 from jdcv_core.months import as_text
 
+MOST_BELOW = 8
+"""Lines under the figure."""
 
-def draw(path: Path, entries: Sequence[Mapping[str, Any]], reference: int, title: str) -> None:
+
+def draw(
+    path: Path,
+    entries: Sequence[Mapping[str, Any]],
+    reference: int,
+    title: str,
+    below: Sequence[str] = (),
+) -> None:
     """Draw a bar for each experience from its first month to its last, with its score as a number.
 
-    A darker bar has more weight. A hatched bar has impossible dates and no weight.
+    A darker bar has more weight. A hatched bar has impossible dates and no weight. An experience
+    whose months are unknown has no bar.
 
     entries:   result of `research.experience.timeline.timeline`
     reference: month of the dashed line
+    below:     lines of text under the figure, such as dates that were not read; at most MOST_BELOW
+               are shown
     """
-    figure, axis = plt.subplots(figsize=(9, 1.6 + 0.5 * max(1, len(entries))))
+    below = [
+        *below[:MOST_BELOW],
+        *([f"and {len(below) - MOST_BELOW} more"] if len(below) > MOST_BELOW else []),
+    ]
+    height = 1.6 + 0.5 * max(1, len(entries)) + 0.2 * len(below)
+    figure, axis = plt.subplots(figsize=(9, height))
     weights = [e["weight"] for e in entries if e["weight"] is not None]
     most = max(weights, default=0) or 1.0
     for row, entry in enumerate(entries):
         start, end = sorted((entry["start"], max(entry["end"], entry["start"] + 1)))
+        if entry["from"] == "unknown":
+            axis.text(reference / 12, row, entry["fault"], va="center", ha="right", fontsize=8)
+            continue
         share = 0.0 if entry["weight"] is None else entry["weight"] / most
         colour = plt.get_cmap("Blues")(0.15 + 0.75 * share)
         hatch = "//" if entry["fault"] else None
@@ -50,7 +70,8 @@ def draw(path: Path, entries: Sequence[Mapping[str, Any]], reference: int, title
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("year")
     axis.set_title(f"{title}; dashed: {as_text(reference)}", fontsize=9)
-    figure.tight_layout()
+    figure.text(0.01, 0.01, "\n".join(below), fontsize=7, va="bottom", parse_math=False)
+    figure.tight_layout(rect=(0, 0.2 * len(below) / height, 1, 1))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

@@ -73,13 +73,14 @@ def draw(
     marks = {e["place"]: e for e in example["experiences"]}
     total = sum(e["weight"] for e in marks.values())
     text = dataset.documents[example["cv"]].text
-    entries = timeline(text, parse_cv(text, reference))
+    parsed = parse_cv(text).seen_from(reference)
+    entries = timeline(text, parsed)
     for entry in entries:
         mark = marks.get(entry["place"], {})
         if mark and not entry["fault"]:
             entry |= {"weight": mark["weight"] / total, "score": mark["score"]}
     content = {"row": line["variant"], "cv": example["cv"], "jd": example["jd"]}
-    content |= {"reference": reference, "experiences": entries}
+    content |= {"reference": parsed.reference, "notes": parsed.notes, "experiences": entries}
     records.write_text(folder, "timeline.json", timeline_figure.as_json(content))
     title = f"{example['cv'][:11]} against {example['jd'][:11]}, row '{line['variant']}'"
-    timeline_figure.draw(folder / "timeline.png", entries, reference, title)
+    timeline_figure.draw(folder / "timeline.png", entries, parsed.reference, title)

@@ -204,6 +204,7 @@ def notes(facts: dict[str, Any]) -> list[str]:
     said += _binary_notes(facts)
     for encoding in facts["encodings"]:
         said += _encoding_notes(encoding)
+    said += _experience_notes(facts.get("experiences", {}))
     for kind, seeds in facts["splits"].items():
         said += [_split_note(kind, seed, split) for seed, split in seeds.items()]
     said = list(dict.fromkeys(said))  # two encoders may name the same long document
@@ -242,6 +243,20 @@ def _binary_notes(facts: dict[str, Any]) -> list[str]:
         both = f"{LABELS[NO]} {shares[NO]:.3f}, {LABELS[GOOD]} {shares[GOOD]:.3f}"
         said += f" training.balance={balance} is taken as {both}."
     return [said]
+
+
+def _experience_notes(report: dict[str, Any]) -> list[str]:
+    """What of the dates of CVs was not read; a record of an older version does not know it."""
+    if "unread" not in report:
+        return []
+    said = (
+        f"Dates: {report['experiences']:,} experiences of {report['cvs']:,} CVs; "
+        f"{report['faulty']:,} have impossible or masked dates and no weight; {report['unread']:,} "
+        f"strings of {report['cvs_with_unread']:,} CVs look like dates and were not read; "
+        f"{report['cvs_without_dates']:,} CVs have no dated experience"
+    )
+    newer = f"; {report['newer']:,} are newer than the reference" if report["newer"] else ""
+    return [f"{said}{newer}."]
 
 
 def _split_note(kind: str, seed: str, split: dict[str, Any]) -> str:

@@ -133,10 +133,10 @@ def encode_documents(
     for d in documents:
         report.chunk_counts.setdefault(d.side, []).append(len(chunks[d.id]))
     report.seconds = time.perf_counter() - started
-    found = {
-        d.id: Encoded(d, chunks[d.id], stored[keys[d.id]], cut.chunker, keys[d.id])
-        for d in documents
-    }
+    found = {}
+    for d in documents:
+        key, faults = keys[d.id], cut.faults.get(d.id, ())
+        found[d.id] = Encoded(d, chunks[d.id], stored[key], cut.chunker, key, faults=faults)
     return found, report
 
 

@@ -19,7 +19,9 @@ from jdcv_core.months import as_text, month_from
 from jdcv_core.readable_text import readable
 from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document, Months
-from research.experience.parsing import ParsedCV, parse_cv, reference_month
+from research.experience.parsed_cv import ParsedCV
+from research.experience.parsing import parse_cv
+from research.experience.reference import reference_month
 
 DURATION, RECENCY, SHARE, PLACE = range(4)
 """Columns of `Encoded.months` and `ChunkVectors.months`: the fields of `Months`."""
@@ -35,7 +37,9 @@ class ExperienceChunker:
     reference:     the month that "current" means, as 2024-06; None: the newest month in the CVs
                    that are cut first (`reference_month`), which is then kept
 
-    JDs are cut as `TokenChunker` cuts them, without months.
+    JDs are cut as `TokenChunker` cuts them, without months. A CV whose current job began after the
+    reference is newer than the chunker: its months count to that job's start, since f needs the
+    durations and recencies of the CV's own present (`ParsedCV.seen_from`); its faults say so.
     Raises InputError for a reference that is no month.
 
     >>> ExperienceChunker(size=256, reference="2024-06").arguments()
@@ -59,8 +63,9 @@ class ExperienceChunker:
         """Cut documents; see `chunk_by_experience` and `Chunker.cut`. Each CV is parsed once.
 
         The report counts CVs, experiences, those whose dates cannot be right (faulty) or can be
-        read in several ways (doubtful), and CVs without a dated experience; `reference` is in
-        months since year 0.
+        read in several ways (doubtful), CVs without a dated experience, CVs newer than the
+        reference, strings that look like dates of experiences and were not read (unread), and CVs
+        that have any; `reference` is in months since year 0.
         """
         size = settled_size(self.size, self.overlap, limit, reader)
         parsed, reference = read_experiences(documents, self.reference)
@@ -68,7 +73,8 @@ class ExperienceChunker:
         chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
         report = {"reference": reference, **experience_counts(parsed.values())}
-        return Cut(chunks, settled, report | scripts.report({d.id for d in documents}))
+        report |= scripts.report({d.id for d in documents})
+        return Cut(chunks, settled, report, faults_of(parsed))
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
@@ -84,7 +90,12 @@ def read_experiences(
     """
     parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
     month = reference_month(parsed.values()) if reference is None else month_from(reference)
-    return {i: own.at(month) for i, own in parsed.items()}, month
+    return {i: own.seen_from(month) for i, own in parsed.items()}, month
+
+
+def faults_of(parsed: Mapping[str, ParsedCV]) -> dict[str, tuple[str, ...]]:
+    """Document id → `ParsedCV.faults`, of the CVs that have any."""
+    return {i: own.faults for i, own in parsed.items() if own.faults}
 
 
 def chunk_by_experience(
@@ -152,8 +163,9 @@ def with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
         place = parsed.segments[min(segment, len(ends) - 1)].experience
         duration = recency = np.nan
         if place is not None and not parsed.experiences[place].fault:
-            interval = parsed.experiences[place].interval(parsed.reference)
-            duration, recency = interval.months, max(0, parsed.reference - interval.end)
+            experience, now = parsed.experiences[place], parsed.reference
+            duration = experience.months(now)
+            recency = max(0, now - experience.interval(now).end)
         months = Months(
             duration, recency, 1.0 / of.count(segment), np.nan if place is None else place
         )
@@ -170,6 +182,9 @@ def experience_counts(parsed: Any) -> dict[str, int]:
         "faulty": sum(bool(e.fault) for e in experiences),
         "doubtful": sum(bool(e.dates.doubts) for e in experiences),
         "cvs_without_dates": sum(not own.experiences for own in every),
+        "newer": sum(own.newer_than is not None for own in every),
+        "unread": sum(len(own.unread) for own in every),
+        "cvs_with_unread": sum(bool(own.unread) for own in every),
     }
 
 

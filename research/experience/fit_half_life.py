@@ -104,11 +104,11 @@ def career_evidence(
     """
     months, texts, lines = {}, {}, {}
     for i in sorted({p.cv for p in pairs}):
-        parsed = parse_cv(documents[i].text, reference)
+        parsed = parse_cv(documents[i].text).seen_from(reference)
+        now = parsed.reference
         good = [e for e in parsed.experiences if not e.fault]
         if good:
-            spans = [e.interval(reference) for e in good]
-            months[i] = [(s.months, max(0, reference - s.end)) for s in spans]
+            months[i] = [(e.months(now), max(0, now - e.interval(now).end)) for e in good]
             texts[i] = [documents[i].text[e.header_end : e.end] for e in good]
     for i in sorted({p.jd for p in pairs}):
         text = documents[i].text

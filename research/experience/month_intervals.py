@@ -9,6 +9,9 @@ from jdcv_core.months import as_text, month_of
 
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 """What lies outside is no year of a career; LAST_YEAR itself is allowed."""
+AHEAD = 60
+"""Months after the reference in which a date can be meant: a fixed term is seldom longer than five
+years, and a date further ahead is a typing error."""
 
 
 @dataclass(frozen=True, order=True)
@@ -52,8 +55,8 @@ def total_months(intervals: Iterable[Interval]) -> int:
 def fault(start: int, end: int, reference: int) -> str:
     """Why [start, end) cannot be the time of an experience known at `reference`; "" if it can.
 
-    A range may end in the months after the reference date (a contract that runs out), but it
-    cannot begin there.
+    A range may end in the AHEAD months after the reference (a contract in progress), but it cannot
+    begin there.
     """
     if end < start:
         return "reversed: it ends before it begins"
@@ -61,4 +64,7 @@ def fault(start: int, end: int, reference: int) -> str:
         return f"impossible: outside {FIRST_YEAR} to {LAST_YEAR}"
     if start > reference:
         return f"future: it begins after {as_text(reference)}"
+    if end > reference + AHEAD:
+        years = AHEAD // 12
+        return f"future: it ends more than {years} years after {as_text(reference)}, a typing error"
     return ""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jdcv_core.readable_text import Readable
 
 if TYPE_CHECKING:
-    from research.experience.dates import DateRange
-    from research.experience.parsing import Experience, ParsedCV
+    from research.experience.date_range import DateRange
+    from research.experience.parsed_cv import Experience, ParsedCV, Unread
 
 
 def moved(parsed: ParsedCV, repaired: Readable, text: str) -> ParsedCV:
@@ -39,6 +39,10 @@ def moved(parsed: ParsedCV, repaired: Readable, text: str) -> ParsedCV:
             written=text[place(own.dates.at) : place(own.dates.to)],
         )
 
+    def unread(own: Unread) -> Unread:
+        at, to = place(own.at), place(own.to)
+        return replace(own, text=text[at:to], at=at, to=to)
+
     segments = [replace(s, start=place(s.start), end=place(s.end)) for s in parsed.segments]
     segments[0] = replace(segments[0], start=0)  # what vanished at the start belongs to it
     return replace(
@@ -46,4 +50,5 @@ def moved(parsed: ParsedCV, repaired: Readable, text: str) -> ParsedCV:
         segments=tuple(segments),
         experiences=tuple(map(experience, parsed.experiences)),
         stated=tuple(replace(s, at=place(s.at), to=place(s.to)) for s in parsed.stated),
+        unread=tuple(map(unread, parsed.unread)),
     )

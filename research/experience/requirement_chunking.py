@@ -21,10 +21,11 @@ from jdcv_core.types import Chunk, Document
 from research.experience.experience_chunking import (
     ExperienceChunker,
     experience_counts,
+    faults_of,
     read_experiences,
     with_months,
 )
-from research.experience.parsing import ParsedCV
+from research.experience.parsed_cv import ParsedCV
 
 LINE_SIZE = 64
 """Most tokens in a chunk if no size is given."""
@@ -65,7 +66,8 @@ class RequirementChunker:
         chunks = chunk_by_line(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
         report = {"reference": reference, **experience_counts(parsed.values())}
-        return Cut(chunks, settled, report | scripts.report({d.id for d in documents}))
+        report |= scripts.report({d.id for d in documents})
+        return Cut(chunks, settled, report, faults_of(parsed))
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""

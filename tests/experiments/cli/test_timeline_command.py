@@ -1,7 +1,10 @@
 """`jdcv timeline`: what a person types and sees."""
 
+import html
 import json
+from datetime import date
 
+import matplotlib
 import pytest
 
 from experiments.cli.main import main
@@ -41,6 +44,41 @@ def test_json_says_the_same_and_what_was_wrong(cv, capsys):
     assert content["experiences"][2]["weight"] is None
     assert "reversed" in content["experiences"][2]["fault"]
     assert any("it has no weight" in note for note in content["notes"])
+
+
+def test_the_reference_is_said_and_today_where_a_job_is_current(cv, tmp_path, capsys):
+    now = date.today()
+    today = f"{now.year}-{now.month:02d}"
+    assert main(["timeline", "--cv", str(cv)]) == 0
+    printed = capsys.readouterr()
+    assert f"reference {today} (today)" in printed.out
+    assert "the newest date in the CV is 2014-08" in printed.err
+    assert main(["timeline", "--cv", str(cv), "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["reference"], content["reference_from"]) == (today, "today")
+    assert content["experiences"][0]["months"] == 12 * (now.year - 2014) + now.month - 8
+    assert main(["timeline", "--cv", str(cv), "--reference", "2024-06"]) == 0
+    assert "reference 2024-06 (given)" in capsys.readouterr().out
+    ended = tmp_path / "ended.txt"
+    ended.write_text(CV.replace("Current", "10/2015"), encoding="utf-8")
+    assert main(["timeline", "--cv", str(ended)]) == 0
+    assert "reference 2015-10 (newest date in the CV)" in capsys.readouterr().out
+
+
+def test_what_was_not_read_is_in_table_json_and_figure(tmp_path, capsys, monkeypatch):
+    path, out = tmp_path / "cv.txt", tmp_path / "t.svg"
+    path.write_text(CV + "\nWelder, Tarn Ltd\n2013, 2014\nHelper\n03/20XX - 05/20XX\n")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    assert main(["timeline", "--cv", str(path), "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert 'unread: "2013, 2014" (line 10)' in printed.err
+    assert "unknown to unknown" in printed.out
+    drawn = html.unescape(out.read_text(encoding="utf-8"))
+    assert 'unread: "2013, 2014" (line 10)' in drawn
+    assert "(today)" in drawn
+    assert main(["timeline", "--cv", str(path), "--json"]) == 0
+    (unread,) = json.loads(capsys.readouterr().out)["unread"]
+    assert (unread["text"], unread["line"]) == ("2013, 2014", 10)
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,18 @@ def test_the_detectable_difference_uses_only_rows_that_vary():
     kept = [at for at, line in enumerate(lines) if line["variant"] != "better"]
     alone = make_table([lines[i] for i in kept], [columns[i] for i in kept], FACTS, ["auc_good"])
     assert np.isnan(alone.detectable["jd"]["auc_good"])
+
+
+def test_dates_that_were_not_read_are_a_note():
+    report = {
+        "cvs": 1200, "experiences": 3500, "faulty": 4, "unread": 7, "cvs_with_unread": 3,
+        "cvs_without_dates": 2, "newer": 0,
+    }  # fmt: skip
+    lines, columns = cells(seeds=2)
+    said = make_table(lines, columns, FACTS | {"experiences": report}, ["auc_good"]).notes
+    (note,) = (note for note in said if note.startswith("Dates"))
+    assert "7 strings of 3 CVs look like dates and were not read" in note
+    assert "newer" not in note
+    older = {"cvs": 1200, "experiences": 3500}  # a record made before unread dates were counted
+    said = make_table(lines, columns, FACTS | {"experiences": older}, ["auc_good"]).notes
+    assert not any(note.startswith("Dates") for note in said)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from thorough import examples
 
 from jdcv_core.months import as_text
-from research.experience.dates import MONTHS, date_ranges
+from research.experience.dates import date_ranges
 
 
 def read(text):
@@ -99,11 +99,122 @@ def test_versions_are_no_range():
         assert [r for r in date_ranges(text) if r.kind == "range"] == [], text
 
 
-def test_every_month_in_every_language():
-    for number, names in enumerate(MONTHS, 1):
-        for name in names.split():
-            for written in (name, name.capitalize(), name.upper()):
-                assert read(f"x {written} 2011 x")[0][1] == f"2011-{number:02d}", written
+def parts(text):
+    """The parts of the one list in a text, as first month and number of months."""
+    (found,) = date_ranges(text)
+    assert found.kind == "list"
+    assert (found.start, found.end) == (found.parts[0][0], found.parts[-1][1])
+    return [(as_text(start), end - start) for start, end in found.parts]
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("Summer 2013, 2014", ["2013-06", "2014-06"]),
+        ("Summers 2015 & 2016", ["2015-06", "2016-06"]),
+        ("Fall 2018 and Spring 2019", ["2018-09", "2019-03"]),
+        ("Spring 2019, Fall 2018", ["2018-09", "2019-03"]),
+        ("Summers of 2013, 2014, and 2015", ["2013-06", "2014-06", "2015-06"]),
+        ("Summers 2013-2015", ["2013-06", "2014-06", "2015-06"]),
+        ("every summer 2013-2015", ["2013-06", "2014-06", "2015-06"]),
+        ("Summers 2013 - 15", ["2013-06", "2014-06", "2015-06"]),
+        ("Summer '13, '14", ["2013-06", "2014-06"]),
+        ("Spring/Fall 2015", ["2015-03", "2015-09"]),
+        ("Spring, Summer and Fall 2015", ["2015-03", "2015-06", "2015-09"]),
+        ("Summer 2013; Summer 2014", ["2013-06", "2014-06"]),
+        ("étés 2015 et 2016", ["2015-06", "2016-06"]),
+        ("Sommer 2015 und 2016", ["2015-06", "2016-06"]),
+        ("verano 2015 y 2016", ["2015-06", "2016-06"]),
+        ("vara 2015 și 2016", ["2015-06", "2016-06"]),
+        ("printemps 2015, 2016", ["2015-03", "2016-03"]),
+        ("Q1 2015, Q3 2015", ["2015-01", "2015-07"]),
+    ],
+)
+def test_seasons_in_a_list(text, starts):
+    """Three months for each; before, the second and later ones were lost."""
+    assert parts(f"Engineer, {text}, Acme") == [(start, 3) for start in starts]
+
+
+def test_months_in_a_list_share_a_year():
+    assert parts("June & July 2014") == [("2014-06", 1), ("2014-07", 1)]
+    assert parts("May, June/July 2014") == [("2014-05", 1), ("2014-06", 1), ("2014-07", 1)]
+    assert parts("December, January 2015") == [("2014-12", 1), ("2015-01", 1)]
+
+
+def test_a_list_with_an_end_is_a_range():
+    assert [f[1:] for f in read("Jan/Feb 2015 - Mar 2016")] == [("2015-02", "2016-03")]
+    assert [f[1:] for f in read("May, June 2015 to present")] == [("2015-06", None)]
+
+
+def test_what_is_no_list():
+    for text in ("May 2013, June 2014", "2013, 2014", "Summer 2013, $2014", "Fall in 2013, 2014"):
+        assert [r for r in date_ranges(text) if r.kind == "list"] == [], text
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("2016/17 - 2018/19", "2016-01", "2019-01"),
+        ("2016-17 to 2018-19", "2016-01", "2019-01"),
+        ("2016/2017–2018/2019", "2016-01", "2019-01"),
+        ("2016/17 - 2020", "2016-01", "2020-01"),
+        ("2016/17 - present", "2016-01", None),
+        ("2007-08 - 2010-11", "2007-08", "2010-11"),  # or academic years: as it was read before
+        ("2011-12 - present", "2011-12", None),
+        ("2011-12 to 2013-14", "2011-01", "2014-01"),
+        ("Between March 2016 and July 2018", "2016-03", "2018-07"),
+        ("From March 2016 until the end of July 2018", "2016-03", "2018-07"),
+        ("From March 2016 up to and including July 2018", "2016-03", "2018-07"),
+        ("March 2016 through July 2018", "2016-03", "2018-07"),
+        ("entre mars 2016 et juillet 2018", "2016-03", "2018-07"),
+        ("zwischen 2016 und 2018", "2016-01", "2018-01"),
+        ("entre marzo de 2016 y julio de 2018", "2016-03", "2018-07"),
+        ("între martie 2016 și iulie 2018", "2016-03", "2018-07"),
+        ("von März 2016 bis zum Juli 2018", "2016-03", "2018-07"),
+        ("din martie 2016 până în iulie 2018", "2016-03", "2018-07"),
+        ("mid-2016 - late 2018", "2016-01", "2018-01"),
+        ("c. 2016 to c. 2018", "2016-01", "2018-01"),
+        ("Q1 2015 - Q3 2016", "2015-01", "2016-07"),
+        ("Summer - Fall 2015", "2015-06", "2015-09"),
+        ("'15 - '18", "2015-01", "2018-01"),
+        ("2015 Jan - 2018 Mar", "2015-01", "2018-03"),
+        ("March 2015 - (ongoing)", "2015-03", None),
+        ("XX/2015 - XX/2018", "2015-01", "2018-01"),
+        ("2016年1月 - 2019年10月", "2016-01", "2019-10"),
+        ("2019年11月 - 至今", "2019-11", None),
+        ("2019年11月至今", "2019-11", None),
+        ("2016年1月到2019年10月", "2016-01", "2019-10"),
+        ("2012.03-2015.12", "2012-03", "2015-12"),
+        ("2016年4月1日～現在", "2016-04", None),
+        ("2016年1月から2019年10月まで", "2016-01", "2019-10"),
+        ("2016년 1월 ~ 현재", "2016-01", None),
+        ("2016년 1월 5일 ~ 2018년 3월 2일", "2016-01", "2018-03"),
+        ("2016年-2019年", "2016-01", "2019-01"),
+        ("2016年起", "2016-01", None),
+    ],
+)
+def test_a_range_that_was_lost_before(text, start, end):
+    assert [f[1:] for f in read(f"Engineer, {text}, Acme")] == [(start, end)]
+
+
+def test_a_question_mark_is_a_lost_dash_and_not_the_end_of_a_sentence():
+    assert [f[1:] for f in read("2015 ? 2018")] == [("2015-01", "2018-01")]
+    for text in ("Why 2015? 2018 was better", "2018 ? 2015", "Windows 2003 ?? 2000"):
+        assert [r for r in date_ranges(text) if r.kind == "range"] == [], text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "03/20XX - 05/20XX", "03/2015 - 05/20XX", "Jan 20XX – Mar 2016", "20xx - Present",
+        "April - August 20XX", "201X-2018", "2015 - 20XX", "05/yyyy - 06/yyyy", "19** - 20**",
+        "January, 20xx-June, 20xx",
+    ],
+)  # fmt: skip
+def test_a_masked_year_has_no_months(text):
+    """Before, `April - August 20XX` was read as 2020, and 03/2015 as a job of one month."""
+    (found,) = date_ranges(f"Engineer, {text}, Acme")
+    assert (found.start, found.end, found.unknown) == (0, 0, "the year is masked")
 
 
 def test_the_document_says_whether_days_come_first():

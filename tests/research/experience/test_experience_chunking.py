@@ -103,6 +103,29 @@ def test_the_months_of_each_chunk(tokenizer):
     assert found.report["experiences"] == 3
 
 
+def test_what_was_not_read_is_a_fault_and_is_counted(tokenizer):
+    head = "Experience\nCook, 01/2020 - Current, A\nSoup.\n"
+    documents = [
+        Document("cv:1", head + "Waiter, Lune Ltd\n2013, 2014\nWine."),
+        Document("cv:2", head),
+        Document("cv:3", head.replace("2020", "2025")),
+        Document("cv:4", head + "Waiter\n03/20XX - 05/20XX\nWine."),
+    ]
+    found = cut(documents, tokenizer, 256, reference="2024-07")
+    assert set(found.faults) == {"cv:1", "cv:3", "cv:4"}
+    assert found.faults["cv:1"] == ('unread: "2013, 2014" (line 5)',)
+    assert "newer than the reference 2024-07" in found.faults["cv:3"][0]
+    assert "the year is masked" in found.faults["cv:4"][0]
+    counted = {key: found.report[key] for key in ("unread", "cvs_with_unread", "newer", "faulty")}
+    assert counted == {"unread": 1, "cvs_with_unread": 1, "newer": 1, "faulty": 1}
+
+
+def test_a_job_of_two_summers_has_six_months(tokenizer):
+    document = Document("cv:1", "Experience\nCook, A\nSummers 2015 & 2016\nSoup.")
+    (chunks,) = cut([document], tokenizer, 256, reference="2017-09").chunks
+    assert (chunks[-1].months.duration, chunks[-1].months.recency) == (6, 12)
+
+
 def test_the_shares_of_a_segment_sum_to_one(corpus, tokenizer):
     found = cut(corpus, tokenizer, 64, reference=as_text(NOW))
     assert found.report["cvs_without_dates"] == 0

@@ -57,5 +57,6 @@ def test_what_cannot_be_is_named():
     assert fault(month_of(2020, 1), month_of(2019, 1), now).startswith("reversed")
     assert fault(month_of(1850, 1), month_of(2019, 1), now).startswith("impossible")
     assert fault(month_of(2025, 1), month_of(2026, 1), now).startswith("future")
-    assert fault(month_of(2020, 1), month_of(2030, 1), now) == ""
+    assert fault(month_of(2020, 1), now + 60, now) == ""
+    assert "typing error" in fault(month_of(2020, 1), now + 61, now)
     assert fault(month_of(2020, 1), month_of(2020, 1), now) == ""

@@ -104,8 +104,10 @@ def test_a_damaged_cv_is_read_like_the_cv_at_its_own_offsets(demo, choices, whic
     ],
 )
 def test_fifty_months_however_they_were_exported(dates):
-    (only,) = parse_cv(f"EXPERIENCE\n{dates}\nWelder, Tarn Ltd\n").experiences
-    assert only.interval(0).months == 50
+    parsed = parse_cv(f"EXPERIENCE\n{dates}\nWelder, Tarn Ltd\n")
+    (only,) = parsed.experiences
+    assert only.months(parsed.reference) == 50
+    assert not parsed.unread
 
 
 def test_a_segment_of_entities_alone_has_no_chunk():

@@ -11,7 +11,9 @@ from jdcv_core.data.demo.generate import DemoSettings, draw_world, write_documen
 from jdcv_core.data.demo.latent import NOW
 from jdcv_core.months import as_text, month_of
 from research.experience.dates import date_ranges
-from research.experience.parsing import newest_month, parse_cv, reference_month, stated_durations
+from research.experience.parsing import parse_cv
+from research.experience.reference import newest_month, reference_month
+from research.experience.stated import stated_durations
 
 NOW_TEXT = month_of(2024, 6)
 
