@@ -106,6 +106,19 @@ _FIRST_WORDS = frozenset(
 """A heading begins with one of them; so most words of a text are passed over at once."""
 
 
+_EAST = re.compile(
+    r"(?m)^[\s【\[■●◆▪◇]{0,4}(?:\d{1,2}[.、]\s?|[一二三四五六七八九十][、.]\s?)?(?:"
+    r"(?P<experience>(?:工作|职业|任职|实习|项目|職務|工作)(?:经历|经验|履历|經歷|經驗|経歴)|職歴|"
+    r"경력(?:\s?사항)?)|"
+    r"(?P<education>教育(?:背景|经历|經歷)|学历|学歴|學歷|학력(?:\s?사항)?)|"
+    r"(?P<skills>(?:专业|專業)?技能(?:特长)?|スキル|(?:보유\s?)?기술)|"
+    r"(?P<summary>自我(?:评价|介绍)|个人简介|自己PR|자기소개)|"
+    r"(?P<other>证书|證照|资格证书|資格|获奖(?:情况|经历)?|荣誉|语言能力|수상|자격증))"
+    r"[】\]]?[ \t]*:?[ \t]*$"
+)
+"""Headings in Chinese, Japanese and Korean: they stand alone on their line."""
+
+
 @dataclass(frozen=True)
 class Section:
     """A part text[start:end] under one heading. kind: one of KINDS; body: where its heading ends"""
@@ -137,6 +150,9 @@ def sections_of(text: str) -> tuple[list[Section], int]:
         if tried == MOST_WORDS or len(cuts) > MOST_SECTIONS:
             read = start
             break
+    if not text.isascii():
+        east = [(m.start(), m.end(), str(m.lastgroup)) for m in _EAST.finditer(text)]
+        cuts = [cuts[0], *sorted([*cuts[1:], *east])][: MOST_SECTIONS + 1]
     ends = [start for start, _, _ in cuts[1:]] + [len(text)]
     sections = [
         Section(kind, start, end, body)

@@ -87,7 +87,7 @@ def _experiences(
     for place, dates in enumerate(chosen):
         end = starts[place + 1] if place + 1 < len(chosen) else len(text)
         end = min([end, *breaks[bisect_left(breaks, dates.to) :][:1]])
-        header_end = _header_end(text, dates.to, end)
+        header_end = _header_end(text, dates.to, end, starts[place] == dates.at)
         title, employer = _title_and_employer(text, starts[place], dates, header_end)
         written = text[dates.at : dates.to]
         found.append(Experience(title, employer, dates, starts[place], end, header_end, written))
@@ -124,10 +124,19 @@ def _header_start(text: str, floor: int, at: int) -> int:
     return start + last if last or start == floor else at
 
 
-def _header_end(text: str, to: int, end: int) -> int:
-    """Where the line with the date ends, 100 characters on at most."""
-    line = re.search(r"\n| {2,}|[.;] ", text[to : min(end, to + 100)])
-    return to + line.start() if line else min(end, to + 100)
+_TO_TITLE = re.compile(r"[ \t]*(?:\n[ \t]*)?")
+
+
+def _header_end(text: str, to: int, end: int, title_follows: bool) -> int:
+    """Where the line with the date ends, 100 characters on at most.
+
+    title_follows: nothing stands before the date; if nothing stands after it on its line either,
+                   the title is the next line
+    """
+    gap = _TO_TITLE.match(text, to, end) if title_follows else None
+    start = to if gap is None else gap.end()
+    line = re.search(r"\n| {2,}|[.;] ", text[start : min(end, to + 100)])
+    return start + line.start() if line else max(start, min(end, to + 100))
 
 
 def _title_and_employer(

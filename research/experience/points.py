@@ -17,7 +17,7 @@ from research.experience.languages import MONTH, SEASON
 from research.experience.month_intervals import FIRST_YEAR, LAST_YEAR
 
 NEAR = re.compile(
-    r"[\s.,'’´`‘\-/]{0,3}|\s(?:of|de|del|din|do)\s|\s(?i:semester|term|quarter|session)s?(?:\s(?:of\s)?|,\s)"
+    r"[\s.,'’´`‘\-/]{0,3}|\.?\s(?:of|de|del|din|do)\s|\s(?i:semester|term|quarter|session)s?(?:\s(?:of\s)?|,\s)"
 )
 """Between the name of a month or season and its year."""
 _DAY = re.compile(r"(?:st|nd|rd|th|er|\.|º)?\s?(?:of\s|de\s)?-?")
