@@ -42,6 +42,7 @@ _TOKEN = re.compile(
     r"(?:19|20)(?:\d[Xx*]|[Xx*]{2}|__|\?\?)(?![A-Za-z0-9])|"
     r"(?<=\d[/.-])(?P<letters>[Xx]{4}|[Yy]{4})(?!\w)|(?<!\d)(?:\d{8}|\d{4}|\d{1,2})(?!\d)|"
     rf"[Qq][1-4](?!\w)|[{_UPPER}]?[{_LOWER}]+|[{_UPPER}]+|"
+    r"(?P<numerals>[〇零○一二三四五六七八九]{4}(?=\s?年))|"
     r"至今|迄今|现在|現在|目前|在職中|現職|현재|지금|재직\s?중|起|令和|平成|昭和|大正|民國|民国|"
     r"[\u0590-\u06ff]+|[\u0900-\u097f]+|[\u0e00-\u0e7f]+"
 )
@@ -73,7 +74,9 @@ def atoms_of(text: str) -> tuple[list[Atom], int]:
     read = len(text)
     for m in _TOKEN.finditer(text):
         word = m[0]
-        if word[0].isdigit() or m.lastgroup:
+        if m.lastgroup == "numerals":
+            atoms.append(Atom("foreign", m.start(), m.end(), languages.NUMERALS))
+        elif word[0].isdigit() or m.lastgroup:
             kind = "number" if word.isdecimal() else "masked"
             atoms.append(Atom(kind, m.start(), m.end(), word))
         else:

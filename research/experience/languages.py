@@ -125,6 +125,8 @@ SINCE = (
     r"\bdin|\bab|\bod|\bdal|\bс|\bз"
 )
 
+NUMERALS = "〇"
+"""The name of a year such as 二〇一六年."""
 NOT_READ = {
     "Greek": "ιανουάριος ιανουαρίου φεβρουάριος φεβρουαρίου μάρτιος μαρτίου απρίλιος απριλίου "
     "μάιος μαΐου ιούνιος ιουνίου ιούλιος ιουλίου αύγουστος αυγούστου σεπτέμβριος σεπτεμβρίου "
@@ -146,6 +148,7 @@ NOT_READ = {
     "พฤศจิกายน ธันวาคม พ.ศ.",
     "Japanese era years": "令和 平成 昭和 大正",
     "years of the Republic of China": "民國 民国",
+    "Chinese numeral years": NUMERALS,
 }
 """Months of languages whose dates are not read: such a date is reported with the language."""
 

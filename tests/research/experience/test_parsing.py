@@ -293,3 +293,24 @@ def test_no_text_breaks_it_and_segments_cover_it(text):
         assert parsed.reference == (reference or newest_month(date_ranges(text)))
         assert parsed.total_months >= 0
         assert parse_cv(text, reference) == parsed
+
+
+@pytest.mark.parametrize(
+    "heading", ["工作经历", "【工作经验】", "一、工作经历:", "職務経歴", "경력 사항"]
+)
+def test_headings_and_titles_of_east_asian_cvs(heading):
+    """A date begins its line, and the title follows: on the line, or on the next one."""
+    jobs = "2019年11月 - 至今  高级工程师  甲公司\n负责开发\n2016年1月 - 2019年10月\n工程师\n开发\n"
+    parsed = parse_cv(
+        f"张三\n{heading}\n{jobs}教育背景\n2008年9月 - 2012年6月 乙大学\n", month_of(2026, 11)
+    )
+    assert [(e.title, e.months(parsed.reference)) for e in parsed.experiences] == [
+        ("高级工程师", 84),
+        ("工程师", 45),
+    ]
+
+
+def test_a_title_stays_above_its_date_where_one_stands_there():
+    text = "EXPERIENCE\nWelder, Tarn Ltd\nJan 2015 - Mar 2019\nWelded pipes.\n"
+    (job,) = parse_cv(text).experiences
+    assert job.title == "Welder, Tarn Ltd"

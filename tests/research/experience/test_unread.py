@@ -85,3 +85,10 @@ def test_without_a_heading_the_whole_text_is_looked_at():
     parsed = parse_cv("Ana Pop\nWelder, Tarn Ltd\n2013, 2014\nWelded pipes.", NOW)
     assert [u.text for u in parsed.unread] == ["2013, 2014"]
     assert parsed.notes[-1].startswith("no dated experience was read")
+
+
+def test_a_year_in_chinese_characters_is_reported():
+    parsed = parse_cv("工作经历\n二〇一六年一月至今 工程师\n开发\n")
+    assert [str(u) for u in parsed.unread] == [
+        'unread: "二〇一六" (line 2): dates in Chinese numeral years are not read'
+    ]
