@@ -50,7 +50,7 @@ def composed(name: str, *words: str) -> DictConfig:
 
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
-    "contrastive_grid", "experience",
+    "contrastive_grid", "experience", "full_stack",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -89,7 +89,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
     predictions = parquet.read_table(folder / "predictions.parquet")
     assert set(predictions["variant"].to_pylist()) == rows
     drawn = {"labels", "tokens", "comparison", "confusion", "scores", "training", "per_class"}
-    with_attention = ("chunk_attention", "ablation", "experience")
+    with_attention = ("chunk_attention", "ablation", "experience", "full_stack")
     drawn |= {"attention"} if name in with_attention else set()
     drawn |= {"timeline"} if name == "experience" else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
