@@ -164,6 +164,9 @@ def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> No
             what = "a reranker reads the unchanged vectors of the index"
             cure = "leave out tuning, encoder, view, months and pretrained"
             raise InputError(f"variants.{name}", what, cure)
+        if row.scorer.get("words"):
+            what = "the rerankers of this recipe are trained without words"
+            raise InputError(f"variants.{name}", what, "remove words: true")
     if config.split.also:
         raise InputError("split.also", "retrieval uses only one kind of split", "leave it out")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -144,10 +144,17 @@ def search_many(
         return list(pool.map(one, range(len(units))))
 
 
-def scorer_reranker(scorer: Any, side: Side) -> Reranker:
+def scorer_reranker(
+    scorer: Any,
+    side: Side,
+    words_of: Callable[[Sequence[Entry], Side], list[np.ndarray]] | None = None,
+) -> Reranker:
     """A trained scorer (an nn.Module, see `jdcv_core.scoring.Scorer`) as a reranker.
 
-    side: of the documents. The index must hold the whitened vectors that the scorer was trained on
+    side:     of the documents. The index must hold the whitened vectors that the scorer was trained
+              on
+    words_of: entries and their side → the words of each one's chunks, [chunk, term, 2], for a
+              scorer that `reads_words`; then the entries that are reranked have their texts
     """
     from jdcv_core.scoring import score_vectors  # torch: a search without a reranker needs none
 
@@ -157,8 +164,13 @@ def scorer_reranker(scorer: Any, side: Side) -> Reranker:
         named["query"] = query
         vectors = {name: entry.vectors for name, entry in named.items()}
         months = {n: entry.months for n, entry in named.items() if entry.months is not None}
-        return score_vectors(scorer, pairs, vectors, months)
+        words = None
+        if words_of is not None:
+            words = dict(zip(named, words_of(documents, side), strict=False))
+            (words["query"],) = words_of([query], "jd" if side == "cv" else "cv")
+        return score_vectors(scorer, pairs, vectors, months, words)
 
+    scores.reads_text = words_of is not None  # type: ignore[attr-defined]
     return scores
 
 
@@ -242,6 +254,10 @@ def _ranked(
         months = [index.months(d) for d in documents[order].tolist()]
         names = [ids[at] for at in order]
         found = [Entry(i, v, months=m) for i, v, m in zip(names, own, months, strict=True)]
+        if getattr(reranker, "reads_text", False):
+            numbers = documents[order].tolist()
+            texts = [index.entry(number).text for number in numbers]
+            found = [replace(e, text=text) for e, text in zip(found, texts, strict=True)]
         scores = np.full(len(exact), -np.inf)
         scores[order] = reranker(query, found)
         order = k_best(scores, ids, min(k, len(order)))

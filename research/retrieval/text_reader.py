@@ -4,10 +4,12 @@ whitens the vectors."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from jdcv_core import registry
 from jdcv_core.chunking import Chunker, TokenChunker, settled_size
@@ -129,7 +131,21 @@ class TextReader:
         if self.matcher is None:
             what = "the index was made without a trained model"
             raise InputError("reranking", what, "make the index with a trained model")
-        return scorer_reranker(self.matcher.scorer, side)
+        if self.matcher.terms is None:
+            return scorer_reranker(self.matcher.scorer, side)
+        return scorer_reranker(self.matcher.scorer, side, self._words)
+
+    def _words(self, entries: Sequence[Entry], side: Side) -> list[np.ndarray]:
+        """The words of the chunks of each entry, which are cut again: an index keeps no tokens."""
+        assert self.matcher is not None
+        assert self.matcher.terms is not None
+        documents = [Document(f"{side}:{at}", e.text, e.id) for at, e in enumerate(entries)]
+        cut = self.chunker.cut(documents, self.encoder.tokenizer, self.encoder.max_tokens)
+        tokens = {
+            d.id: [chunk.tokens for chunk in own]
+            for d, own in zip(documents, cut.chunks, strict=True)
+        }
+        return list(self.matcher.terms(tokens).values())
 
 
 def store_path(cache_dir: str | Path) -> Path:

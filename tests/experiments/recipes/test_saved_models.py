@@ -47,6 +47,12 @@ print(json.dumps(answers))
     [
         ("experience", ["uniform", "chunk attention, log W"], ()),
         pytest.param(
+            "full_stack",
+            ["mean over chunk pairs", "+ words (all)"],
+            (),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "ablation",
             ["mean over chunk pairs", "random chunk", "LSTM over chunks (RoBERT)", "poly-codes",
              "chunk attention, random attention"],
