@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jdcv_core.chunking import Cut, check_window, chunk_documents, settled_size
+from jdcv_core.chunking import USUAL_SIZE, Cut, check_window, chunk_documents, settled_size
 from jdcv_core.errors import InputError
 from jdcv_core.months import as_text, month_from
 from jdcv_core.readable_text import readable
@@ -46,6 +46,9 @@ class ExperienceChunker:
     {'size': 256, 'overlap': 0, 'reference': '2024-06'}
     """
 
+    USUAL_SIZE: ClassVar[int] = USUAL_SIZE
+    """Most tokens in a chunk if no size is given and the encoder can read as many."""
+
     size: int | None = None
     overlap: int = 0
     reference: str | None = None
@@ -67,35 +70,30 @@ class ExperienceChunker:
         reference, strings that look like dates of experiences and were not read (unread), and CVs
         that have any; `reference` is in months since year 0.
         """
-        size = settled_size(self.size, self.overlap, limit, reader)
-        parsed, reference = read_experiences(documents, self.reference)
+        size = min(self.USUAL_SIZE, limit) if self.size is None else self.size
+        size = settled_size(size, self.overlap, limit, reader)
+        parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
+        if self.reference is None:
+            reference = reference_month(parsed.values())
+        else:
+            reference = month_from(self.reference)
+        parsed = {i: own.seen_from(reference) for i, own in parsed.items()}
         scripts = ScriptCounts(tokenizer)
-        chunks = chunk_by_experience(documents, parsed, tokenizer, size, self.overlap, scripts)
+        chunks = self.chunks(documents, parsed, tokenizer, size, self.overlap, scripts)
         settled = replace(self, size=size, reference=as_text(reference))
-        report = {"reference": reference, **experience_counts(parsed.values())}
+        report = {"reference": reference, **_counts(parsed.values())}
         report |= scripts.report({d.id for d in documents})
-        return Cut(chunks, settled, report, faults_of(parsed))
+        faults = {i: own.faults for i, own in parsed.items() if own.faults}
+        return Cut(chunks, settled, report, faults)
+
+    @staticmethod
+    def chunks(*arguments: Any) -> list[list[Chunk]]:
+        """`chunk_by_experience`; a subclass may cut in another way."""
+        return chunk_by_experience(*arguments)
 
     def arguments(self) -> dict[str, Any]:
         """size, overlap and reference."""
         return {"size": self.size, "overlap": self.overlap, "reference": self.reference}
-
-
-def read_experiences(
-    documents: Sequence[Document], reference: str | None
-) -> tuple[dict[str, ParsedCV], int]:
-    """What was read of each CV, by its id, and the reference month. Each CV is parsed once.
-
-    reference: as 2024-06; None: the newest month in the CVs (`reference_month`)
-    """
-    parsed = {d.id: parse_cv(d.text) for d in documents if d.side == "cv"}
-    month = reference_month(parsed.values()) if reference is None else month_from(reference)
-    return {i: own.seen_from(month) for i, own in parsed.items()}, month
-
-
-def faults_of(parsed: Mapping[str, ParsedCV]) -> dict[str, tuple[str, ...]]:
-    """Document id → `ParsedCV.faults`, of the CVs that have any."""
-    return {i: own.faults for i, own in parsed.items() if own.faults}
 
 
 def chunk_by_experience(
@@ -173,7 +171,7 @@ def with_months(chunks: Sequence[Chunk], parsed: ParsedCV) -> list[Chunk]:
     return found
 
 
-def experience_counts(parsed: Any) -> dict[str, int]:
+def _counts(parsed: Any) -> dict[str, int]:
     every = list(parsed)
     experiences = [e for own in every for e in own.experiences]
     return {

@@ -11,30 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from jdcv_core.chunking import Cut, chunk_documents, settled_size
-from jdcv_core.months import as_text
+from jdcv_core.chunking import chunk_documents
 from jdcv_core.readable_text import readable
 from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document
-from research.experience.experience_chunking import (
-    ExperienceChunker,
-    experience_counts,
-    faults_of,
-    read_experiences,
-    with_months,
-)
+from research.experience.experience_chunking import ExperienceChunker, with_months
 from research.experience.parsed_cv import ParsedCV
 
-LINE_SIZE = 64
-"""Most tokens in a chunk if no size is given."""
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
 _LINE_END = re.compile(r"[\r\n\u2028\u2029]+")
 
 
 @dataclass(frozen=True)
-class RequirementChunker:
+class RequirementChunker(ExperienceChunker):
     """Cuts JDs and CVs at their lines, and gives each chunk of a CV its `Months`.
 
     size:      most tokens in a chunk; None: 64, or as many as the encoder can read
@@ -47,31 +38,12 @@ class RequirementChunker:
     {'size': None, 'overlap': 0, 'reference': None}
     """
 
-    size: int | None = None
-    overlap: int = 0
-    reference: str | None = None
+    USUAL_SIZE: ClassVar[int] = 64
 
-    def __post_init__(self) -> None:
-        ExperienceChunker(self.size, self.overlap, self.reference)  # refuses the same arguments
-
-    def cut(
-        self, documents: Sequence[Document], tokenizer: Any, limit: int, reader: str = ""
-    ) -> Cut:
-        """Cut documents; see `chunk_by_line` and `Chunker.cut`. The report is that of
-        `ExperienceChunker.cut`."""
-        size = min(LINE_SIZE, limit) if self.size is None else self.size
-        size = settled_size(size, self.overlap, limit, reader)
-        parsed, reference = read_experiences(documents, self.reference)
-        scripts = ScriptCounts(tokenizer)
-        chunks = chunk_by_line(documents, parsed, tokenizer, size, self.overlap, scripts)
-        settled = replace(self, size=size, reference=as_text(reference))
-        report = {"reference": reference, **experience_counts(parsed.values())}
-        report |= scripts.report({d.id for d in documents})
-        return Cut(chunks, settled, report, faults_of(parsed))
-
-    def arguments(self) -> dict[str, Any]:
-        """size, overlap and reference."""
-        return {"size": self.size, "overlap": self.overlap, "reference": self.reference}
+    @staticmethod
+    def chunks(*arguments: Any) -> list[list[Chunk]]:
+        """`chunk_by_line`."""
+        return chunk_by_line(*arguments)
 
 
 def chunk_by_line(

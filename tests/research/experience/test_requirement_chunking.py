@@ -13,7 +13,7 @@ from jdcv_core.encoding.gpt2_mini import train_tokenizer
 from jdcv_core.errors import InputError
 from jdcv_core.types import Document
 from research.experience.experience_chunking import ExperienceChunker
-from research.experience.requirement_chunking import LINE_SIZE, RequirementChunker
+from research.experience.requirement_chunking import RequirementChunker
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_chunks_cover_the_text_and_keep_to_the_limit(corpus, tokenizer, size, ov
         corpus, cut(corpus, tokenizer, size=size, overlap=overlap), strict=True
     ):
         check_cover(document, chunks, overlap)
-        assert max(len(c.tokens) for c in chunks) <= (size or LINE_SIZE)
+        assert max(len(c.tokens) for c in chunks) <= (size or 64)
 
 
 TEXTS = st.text(st.sampled_from("aB7é 中。.!\n\r\u2028-•"), min_size=1, max_size=60)
