@@ -13,10 +13,13 @@ from random_chunks import DIM, LENGTHS, SEEDS, padded, two_sides
 from reference import compare_aggregate as slow
 from thorough import examples
 
+from jdcv_core.chunking import TokenChunker
 from jdcv_core.encoding.term_weights import TermWeights
 from jdcv_core.errors import InputError
+from jdcv_core.explanation import explain_pair
 from jdcv_core.losses import sigmoid_mse
-from jdcv_core.types import ChunkVectors
+from jdcv_core.types import Chunk, ChunkVectors, Document, Encoded
+from research.attribution import logits_of_subsets
 from research.compare_aggregate import CompareAggregate, word_cosines
 
 SWITCHES = ("saturate", "importance", "months", "level", "words")
@@ -229,3 +232,37 @@ def test_what_it_cannot_do_is_refused_by_name():
         model_of(months=True)(jd, bare)
     with pytest.raises(ValueError, match="the chunk vectors have none"):
         model_of(words=True)(jd, bare)
+
+
+def without(side, pair, chunk):
+    """One document without one of its chunks."""
+    kept = side.mask[pair].clone()
+    kept[chunk] = False
+    fields = (side.vectors, side.mask, side.months, side.words)
+    return ChunkVectors(side.ids[pair : pair + 1], *(f[pair][kept][None] for f in fields))
+
+
+def test_attributions_leave_out_the_words_and_months_of_a_chunk_too():
+    model = model_of(2, months=True, words=True)
+    jd, cv = sides([(3, 4)], 4)
+    all_but = ~torch.eye(4, dtype=torch.bool)[None]
+    found = logits_of_subsets(model, jd, cv, jd.mask[:, None], all_but, 64)[0, 0]
+    alone = [model(jd, without(cv, 0, chunk)).item() for chunk in range(4)]
+    torch.testing.assert_close(found, torch.tensor(alone, dtype=found.dtype))
+
+
+def test_an_explanation_leaves_out_the_words_of_a_chunk_too():
+    model = model_of(3, words=True)
+    jd, cv = sides([(2, 3)], 6)
+
+    def encoded(name, side):
+        document = Document(name, "abc")
+        chunks = tuple(Chunk(name, at, at, at + 1, (at,)) for at in range(int(side.mask.sum())))
+        vectors, words = side.vectors[0].numpy(), side.words[0].numpy()
+        return Encoded(document, chunks, vectors, TokenChunker(1), "", words=words)
+
+    whole = model(jd, cv).sigmoid().item()
+    left_out = [model(jd, without(cv, 0, at)).sigmoid().item() for at in range(3)]
+    found = explain_pair(model.float(), encoded("cv:1", cv), encoded("jd:1", jd), str)
+    effects = [chunk.effect for chunk in found.cv]
+    assert effects == pytest.approx([whole - score for score in left_out], abs=1e-5)
