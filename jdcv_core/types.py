@@ -86,7 +86,7 @@ class Dataset:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """The labels that occur, in order: (0, 2) for binary labels."""
+        """Return the labels that occur, in order: (0, 2) for binary labels."""
         return tuple(sorted({pair.label for pair in self.pairs}))
 
 

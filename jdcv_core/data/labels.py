@@ -82,7 +82,7 @@ class LabelReading:
 
 
 def read_labels(values: Iterable[Any], mapping: Mapping[str, int] | None = None) -> LabelReading:
-    """How to read the label values of a source, from all of them together.
+    """Decide how the label values of a source are read, from all of them together.
 
     values:  of every row of every file of the source
     mapping: the user's, from `label_map`; None: the values decide. These are read:
@@ -108,7 +108,7 @@ def read_labels(values: Iterable[Any], mapping: Mapping[str, int] | None = None)
 
 
 def label_key(value: Any) -> str:
-    """What a label value is compared by: `" no-FIT"` → `nofit`; 1, 1.0 and "1" → `1`; True →
+    """Return the text by which label values are compared: `" no-FIT"` → `nofit`; 1, 1.0 and "1" → `1`; True →
     `true`; nothing and nan → the empty text."""
     if value is None:
         return ""
@@ -122,7 +122,7 @@ def label_key(value: Any) -> str:
 
 
 def label_map(labels: Mapping[Any, int | str]) -> dict[str, int]:
-    """The mapping of a user with its keys as `label_key` gives them: key → index into LABELS.
+    """Return a user's mapping with keys as `label_key` gives them: key → index into LABELS.
 
     A key may be a number, a text or a boolean; a boolean also stands for the words that YAML reads
     as booleans (yes, no, on, off).
@@ -150,7 +150,7 @@ def label_map(labels: Mapping[Any, int | str]) -> dict[str, int]:
 
 
 def unknown_label(reading: LabelReading, value: Any) -> tuple[str, str]:
-    """What is wrong with a label value that the reading does not know, and the cure."""
+    """Say what is wrong with a label value that the reading does not know, and the cure."""
     key = label_key(value)
     shown = repr(value)[:60] if key else "empty"
     if not key:
@@ -174,7 +174,7 @@ HOW = "'data.labels={VALUE: LABEL, …}'"
 
 
 def _guess(spelling: Spelling) -> dict[str, int]:
-    """Key → index, for the vocabulary that has the most of the keys; {} where none has any."""
+    """Return key → index of the vocabulary that has most of the keys; {} if none has any."""
     names, numbers = _names(), _numbers()
     keys = set(spelling)
     if keys and keys <= set(names):
@@ -199,7 +199,7 @@ def _numbers() -> dict[str, int]:
 
 
 def _two_classes(keys: Collection[str]) -> tuple[str, ...]:
-    """The value of No Fit and that of Good Fit, where there are two and no other reading."""
+    """Return the values of No Fit and Good Fit, if there are two and no other reading."""
     if len(keys) != 2:
         return ()
     for low in ("0", "-1"):
@@ -210,7 +210,7 @@ def _two_classes(keys: Collection[str]) -> tuple[str, ...]:
 
 
 def _evenly(reading: LabelReading) -> dict[str, int]:
-    """An example of a mapping: numbers in order, the lowest No Fit, the highest Good Fit; of words
+    """Return an example of a mapping: numbers in order, the lowest No Fit, the highest Good Fit; of words
     those that are known, and the others in turn."""
     keys = sorted(reading.spelling, key=_order)
     last = max(1, len(keys) - 1)
@@ -235,6 +235,6 @@ def _shown(spelling: Spelling) -> str:
 
 
 def _order(key: str) -> tuple[bool, float, str]:
-    """Numbers by size, then words."""
+    """Return a sort key: numbers by size, then words."""
     number = float(key) if NUMBER.fullmatch(key) else None
     return number is None, number or 0.0, key

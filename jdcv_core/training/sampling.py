@@ -99,10 +99,10 @@ def balanced_plan(
 
 
 def shares_of_classes(target: Sequence[float], classes: Sequence[int]) -> list[float]:
-    """One share for each of LABELS, out of what the user gave.
+    """Return one share for each of LABELS from the shares that the user gave.
 
     With two classes, two shares are those of No Fit and Good Fit; of three shares, that of
-    Potential Fit goes to the two others in proportion. Else the target as it is.
+    Potential Fit goes to the two others in proportion. Otherwise the shares are returned unchanged.
 
     >>> [round(share, 3) for share in shares_of_classes([0.4, 0.3, 0.3], (0, 2))]
     [0.571, 0.0, 0.429]
