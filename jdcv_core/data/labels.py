@@ -108,8 +108,10 @@ def read_labels(values: Iterable[Any], mapping: Mapping[str, int] | None = None)
 
 
 def label_key(value: Any) -> str:
-    """Return the text by which label values are compared: `" no-FIT"` → `nofit`; 1, 1.0 and "1" → `1`; True →
-    `true`; nothing and nan → the empty text."""
+    """Return the text by which label values are compared.
+
+    `" no-FIT"` → `nofit`; 1, 1.0 and "1" → `1`; True → `true`; nothing and nan → the empty text.
+    """
     if value is None:
         return ""
     text = "".join(unicodedata.normalize("NFKC", str(value)).split()).casefold()
@@ -210,8 +212,11 @@ def _two_classes(keys: Collection[str]) -> tuple[str, ...]:
 
 
 def _evenly(reading: LabelReading) -> dict[str, int]:
-    """Return an example of a mapping: numbers in order, the lowest No Fit, the highest Good Fit; of words
-    those that are known, and the others in turn."""
+    """Return an example of a mapping.
+
+    Numbers are in order, the lowest No Fit and the highest Good Fit; of words those that are known,
+    and the others in turn.
+    """
     keys = sorted(reading.spelling, key=_order)
     last = max(1, len(keys) - 1)
     ranked = {k: (NO if i == 0 else GOOD if i == last else POTENTIAL) for i, k in enumerate(keys)}
