@@ -136,7 +136,6 @@ def run_timeline(arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         from experiments.figures.timeline_figure import draw
 
-        title = f"{arguments.cv.name} ({why})"
         below = [str(u) for u in parsed.unread] + list(parsed.skipped)
-        draw(arguments.out, entries, reference, title, below)
+        draw(arguments.out, entries, reference, arguments.cv.name, below, why)
         say(f"Figure: {arguments.out}")

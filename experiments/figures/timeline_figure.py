@@ -26,6 +26,7 @@ def draw(
     reference: int,
     title: str,
     below: Sequence[str] = (),
+    why: str = "",
 ) -> None:
     """Draw a bar for each experience from its first month to its last, with its score as a number.
 
@@ -36,6 +37,7 @@ def draw(
     reference: month of the dashed line
     below:     lines of text under the figure, such as dates that were not read; at most MOST_BELOW
                are shown
+    why:       how the reference was chosen
     """
     below = [
         *below[:MOST_BELOW],
@@ -69,7 +71,8 @@ def draw(
     axis.set_xlim(left, right + 0.35 * (right - left))
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("year")
-    axis.set_title(f"{title}; dashed: {as_text(reference)}", fontsize=9)
+    chosen = f" ({why})" if why else ""
+    axis.set_title(f"{title}; dashed: reference {as_text(reference)}{chosen}", fontsize=9)
     figure.text(0.01, 0.01, "\n".join(below), fontsize=7, va="bottom", parse_math=False)
     figure.tight_layout(rect=(0, 0.2 * len(below) / height, 1, 1))
     figure.savefig(path, dpi=130)
