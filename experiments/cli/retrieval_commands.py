@@ -29,8 +29,10 @@ examples
 """
 SEARCH_EXAMPLES = """\
 examples
-  the ten best CVs for a JD, with the chunk pairs and experiences that matched
+  the ten best CVs for a JD, with the words, chunk pairs and experiences that matched
     jdcv search --index cvs.index --jd jd.txt
+  by words alone, in a moment, as no model is loaded
+    jdcv search --index cvs.index --jd jd.txt --words
   among some CVs only (a file with one id on each line), as JSON
     jdcv search --index cvs.index --jd jd.txt --only ids.txt --json
   reranked by the model that the index was made with
@@ -44,6 +46,8 @@ examples
     jdcv rank --index cvs.index --jds jds/ --out run.txt
   a TREC-style folder (corpus/, queries/, qrels.tsv): index, search and evaluate it
     jdcv rank --trec folder/ --out run.txt
+  weights of words and vectors by judgements; later searches take them
+    jdcv rank --index cvs.index --jds jds/ --qrels qrels.txt --fit --out run.txt
 """
 ERASE_EXAMPLES = """\
 examples
@@ -111,6 +115,8 @@ def add_commands(commands: Any) -> None:
     add("--qrels", type=given, metavar="FILE", help="lines `query 0 document grade`, to evaluate")
     text = "the lowest grade that counts as relevant; default: %(default)s"
     add("--relevant", type=int, default=1, metavar="GRADE", help=text)
+    text = "choose the weights of words and vectors by the judgements, and keep them in the index"
+    add("--fit", action="store_true", help=text)
     add("--out", type=given, required=True, metavar="FILE", help="the TREC run file to write")
     add("--force", action="store_true", help="replace the file --out if it exists")
     text = "rank only the best of near-duplicates; judgements are of single documents, so all are "
@@ -132,12 +138,15 @@ def _add_common(add: Any) -> None:
 
 def _add_search(add: Any, k: int = 10) -> None:
     add("--k", type=int, default=k, help="documents for each query; default: %(default)s")
-    text = "candidates that are scored exactly; default: %(default)s"
+    text = "candidates that are scored exactly, by words and by vectors; default: %(default)s"
     add("--depth", type=int, default=2000, metavar="N", help=text)
     text = "hits that each chunk takes from the index; default: twice --depth"
     add("--hits", type=int, metavar="N", help=text)
     text = "lists that are probed (nprobe), or efSearch; default: an eighth of the lists"
     add("--effort", type=int, metavar="N", help=text)
+    text = "compare words alone (TF-IDF), which needs no model; default: words and vectors"
+    add("--words", action="store_true", help=text)
+    add("--vectors", action="store_true", help="compare chunk vectors alone (MaxSim)")
     text = "the best N are scored by the model that the index was made with"
     add("--rerank", type=int, default=0, metavar="N", help=text)
     text = "a file with one id on each line: only these documents can be found"

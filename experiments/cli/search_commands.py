@@ -28,7 +28,8 @@ def run_search(arguments: argparse.Namespace) -> None:
     jd = None if arguments.jd is None else read_text(arguments.jd)
     index = _opened(arguments, "jd" if cv is None else "cv")
     distinct = not arguments.duplicates
-    found = index.search(cv=cv, jd=jd, distinct=distinct, **_how(arguments, index))
+    how = _how(arguments, index)
+    found = index.search(cv=cv, jd=jd, distinct=distinct, **how)
     if arguments.json:
         print(json.dumps([match.as_dict() for match in found], indent=1, ensure_ascii=False))
     else:
@@ -63,13 +64,17 @@ def run_rank(arguments: argparse.Namespace) -> None:
             how = _how(arguments, index)
             trec.check_ids(out, queries, index.ids if how["only"] is None else how["only"])
             _check_judged(qrels, queries, index.ids)
+        if arguments.fit:
+            _fit(index, queries, qrels, arguments.relevant)
         run = index.rank(queries, distinct=arguments.distinct, **how)
+        weights = how["weights"] or index.weights
         copies = index.near_duplicates()
     if qrels is not None:
         run = trec.spelled_as(qrels, run)
     trec.write_run(arguments.out, run, "jdcv")
     lines = counted(sum(map(len, run.values())), "line")
-    print(f"{counted(len(run), 'query', 'queries')}, {lines}: {out}")
+    ranked = counted(len(run), "query", "queries")
+    print(f"{ranked}, {lines}, by {weights}: {out}")
     _say_copies(copies, arguments.distinct)
     if qrels is not None:
         _show_metrics(qrels, trec.read_run(arguments.out), arguments.relevant)
@@ -83,6 +88,10 @@ def _check_rank(arguments: argparse.Namespace) -> None:
     if len(given) != 1 or len(sources) != 1:
         what = "it needs an index and queries, or a TREC-style folder"
         raise InputError("jdcv rank", what, "give --index with --jds or --cvs, or --trec alone")
+    if arguments.fit and arguments.qrels is None and arguments.trec is None:
+        raise InputError("--fit", "it needs judgements", "give --qrels FILE")
+    if arguments.fit and (arguments.words or arguments.vectors):
+        raise InputError("--fit", "it chooses the weights", "leave --words and --vectors out")
     _check_numbers(arguments)
     folders = [sources[0], *(sources[0] / kind for kind in ("corpus", "queries"))]
     texts = folders[1:] if arguments.trec is not None else folders[:1]
@@ -90,6 +99,14 @@ def _check_rank(arguments: argparse.Namespace) -> None:
         if arguments.out.absolute().resolve().is_relative_to(folder.absolute().resolve()):
             what = f"it would be read as a text of {folder} by the next command"
             raise InputError(str(arguments.out), what, "write it into another folder")
+
+
+def _fit(index: Retriever, queries: Mapping[str, str], qrels: Qrels | None, relevant: int) -> None:
+    """Fit the weights of an index, and say what they are and what they gain."""
+    if qrels is None:
+        raise InputError("--fit", "the folder has no judgements", "add qrels.tsv, or give --qrels")
+    say(f"fitted weights: {index.fit(queries, qrels, relevant)}")
+    say("figures of these queries are too high by what the choice gains on them")
 
 
 def _check_judged(qrels: Qrels | None, queries: Mapping[str, str], documents: Any) -> None:
@@ -126,17 +143,26 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if value is not None and value < 1:
             raise InputError(f"--{name}", "it must be at least 1", "give 1 or more")
+    if arguments.words and arguments.vectors:
+        raise InputError("--words", "--vectors is given, too", "leave both out to compare both")
     if arguments.rerank < 0:
         raise InputError("--rerank", "it must not be below 0", "give 0 for no reranking")
 
 
 def _how(arguments: argparse.Namespace, index: Retriever) -> dict[str, Any]:
-    """The arguments of a search: how many, how deep, and among which documents."""
-    from research.retrieval import Depth
+    """The arguments of a search: how many, how deep, among which documents, and by what."""
+    from research.retrieval import VECTORS, WORDS, Depth
 
     depth = Depth(arguments.hits or 2 * arguments.depth, arguments.depth, arguments.effort)
     only = None if arguments.only is None else _only(arguments.only, index)
-    return {"k": arguments.k, "depth": depth, "rerank": arguments.rerank, "only": only}
+    weights = WORDS if arguments.words else VECTORS if arguments.vectors else None
+    return {
+        "k": arguments.k,
+        "depth": depth,
+        "rerank": arguments.rerank,
+        "only": only,
+        "weights": weights,
+    }
 
 
 def _only(path: Path, index: Retriever) -> list[str]:

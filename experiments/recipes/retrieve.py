@@ -48,7 +48,8 @@ from research.retrieval.fusion import rrf
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.lexical import bm25_search, tfidf_search
 from research.retrieval.matches import Match, make_matches
-from research.retrieval.search import Candidate, Reranker, scorer_reranker, search_many
+from research.retrieval.reranking import Reranker, scorer_reranker
+from research.retrieval.search import Candidate, search_many
 from research.retrieval.segment import Entry
 from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import INDEX_TYPES, check_index_type

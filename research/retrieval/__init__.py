@@ -11,6 +11,9 @@ from jdcv_core.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from research.retrieval.evaluation import retrieval_metrics as retrieval_metrics
+    from research.retrieval.fused_scores import VECTORS as VECTORS
+    from research.retrieval.fused_scores import WORDS as WORDS
+    from research.retrieval.fused_scores import Weights as Weights
     from research.retrieval.fusion import rrf as rrf
     from research.retrieval.lexical import bm25_search as bm25_search
     from research.retrieval.lexical import tfidf_search as tfidf_search
@@ -22,6 +25,9 @@ _HOMES = {
     "Retriever": "retriever",
     "Match": "matches",
     "Depth": "search",
+    "Weights": "fused_scores",
+    "WORDS": "fused_scores",
+    "VECTORS": "fused_scores",
     "bm25_search": "lexical",
     "tfidf_search": "lexical",
     "rrf": "fusion",

@@ -1,5 +1,5 @@
 """Exact MaxSim of many queries with all documents: the truth that a first stage is compared with,
-and its fair rival in speed. Ours; the formula is that of `research.retrieval.search.maxsim`.
+and its fair rival in speed. Ours; the formula is that of `late_interaction.maxsim`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def maxsim_all(
 
     Each tile is one matrix product. On both sides the first chunks of all documents come first,
     then the second chunks and so on, and longer documents come before shorter ones, so that maxima
-    and sums are taken of whole slices. Equals `search.maxsim` of each query, up to the rounding of
-    sums. The order of chunks has no effect.
+    and sums are taken of whole slices. Equals `late_interaction.maxsim` of each query, up to the
+    rounding of sums. The order of chunks has no effect.
     """
     first = np.cumsum([0, *(len(q) for q in queries)])
     order, places, counts = _by_position(first)

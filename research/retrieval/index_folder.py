@@ -30,12 +30,16 @@ from jdcv_core.errors import InputError, names
 from jdcv_core.folders import MANIFEST, read_manifest, verify_folder, write_folder
 from jdcv_core.progress import progress
 from research.retrieval import copies, segment
+from research.retrieval.fused_scores import reference_documents
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
 from research.retrieval.trained_indexes import Trained, digest_of, shuffled, type_of_means
 from research.retrieval.vector_index import FaissIndex, joined
+from research.retrieval.word_search import WordIndex
 
 MOST_SMALL = 8
 """If so many segments are less than half full, the next `put` joins them."""
+MANY = 50_000
+"""Documents whose words take more than a second to weigh."""
 TRAINED = "trained"
 """The folder of the trained indexes; a rebuild puts its own into another one."""
 
@@ -156,6 +160,18 @@ class IndexFolder:
         return self._load(MEANS, self._firsts)
 
     @cached_property
+    def words(self) -> WordIndex:
+        """The words of all documents; their weights are computed at the first access."""
+        with progress("Weighing words", None) if len(self) > MANY else _silent():
+            return WordIndex([s.words for s in self._segments])
+
+    @cached_property
+    def reference(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Some documents that stand for all: their numbers, and `rows` of them."""
+        documents = reference_documents(len(self))
+        return documents, *self.rows(documents)
+
+    @cached_property
     def numbers(self) -> dict[str, int]:
         """Id → number of each document."""
         return {name: number for number, name in enumerate(self.ids)}
@@ -167,8 +183,9 @@ class IndexFolder:
 
     @property
     def outdated(self) -> bool:
-        """Whether a segment is of an older version and has no signatures; `put` adds them."""
-        return any(s.signatures is None for s in self._segments)
+        """Whether a segment has no signatures or words, as it was written by an older version;
+        `put` adds them."""
+        return any(s.is_old for s in self._segments)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -192,7 +209,7 @@ class IndexFolder:
             again = [
                 s
                 for s, is_small in zip(self._segments, small, strict=True)
-                if s.signatures is None or (enough and is_small)
+                if s.is_old or (enough and is_small)
             ]
             old = (entry for s in again for entry in s.entries() if entry.id not in seen)
             written = self._written(number, chain(entries, old), total, seen)
@@ -220,6 +237,14 @@ class IndexFolder:
             if forget is not None:
                 forget([self.entry(d).key for d in gone])
             self._publish(number, kept)
+        return IndexFolder(self.folder, verify=False, gpu=self.gpu)
+
+    def with_settings(self, settings: Mapping[str, Any]) -> IndexFolder:
+        """Change some settings in one step. Returns a new object; this one is stale afterwards."""
+        with self._change() as number:
+            new = copy(self)
+            new.settings = {**self.settings, **settings}
+            new._publish(number, self._listed)
         return IndexFolder(self.folder, verify=False, gpu=self.gpu)
 
     def id_of(self, name: str) -> str | None:

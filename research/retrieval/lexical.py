@@ -1,7 +1,5 @@
 """Retrievers that compare words: BM25 and TF-IDF."""
 
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,35 +8,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from jdcv_core.errors import InputError
 from jdcv_core.floors import bm25_weights
-from jdcv_core.readable_text import readable
 from research.retrieval.order import k_best
+from research.retrieval.words import words
 
 CELLS = 1 << 22
 """Scores [query, document] in memory at a time: 32 MiB, and 48 MiB while they are summed."""
-
-# Chinese characters and Japanese kana, which are written without spaces between words.
-ALONE = (
-    "[々〇\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-WORD = re.compile(rf"(?=\w){ALONE}|(?:(?!{ALONE})\w){{2,}}")
-CEDILLA = str.maketrans("şţ", "șț")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in any language whose writing has letters.
-
-    A word is a run of at least two letters, digits or underscores, as in scikit-learn; but each
-    Chinese character and Japanese kana is a word, since no spaces separate them. Upper and lower
-    case, ß and ss, composed and decomposed accents, wide and narrow forms, and Romanian ş and ș are
-    equal. The text is repaired first (`readable`). Scripts that write vowels as marks (Devanagari,
-    Thai) are cut at the marks, in queries and documents alike.
-
-    >>> words("Straßenbau-Ingenieur (m/w), 軟體 C++")
-    ['strassenbau', 'ingenieur', '軟', '體']
-    """
-    wide = unicodedata.normalize("NFKC", readable(text).text)
-    plain = unicodedata.normalize("NFKC", wide.casefold())
-    return WORD.findall(plain.translate(CEDILLA))
 
 
 def bm25_search(

@@ -1,5 +1,5 @@
-"""What a search shows of each document that it found: scores, chunk pairs with their texts, and the
-experiences of the CV that the chunks belong to."""
+"""What a search shows of each document that it found: scores, common words, chunk pairs with their
+texts, and the experiences of the CV that the chunks belong to."""
 
 from __future__ import annotations
 
@@ -35,42 +35,58 @@ class Match:
     """A document that a search found. `print` shows it as lines of text.
 
     id:          of the document
-    score:       by which matches are ordered: of the reranker, in [0, 1], or else equal to maxsim
-    maxsim:      MaxSim of all chunk pairs, in [-1, 1], see `research.retrieval.search.maxsim`
+    score:       by which matches are ordered: of the reranker, in [0, 1], or else of words and
+                 vectors: deviations above the mean document, see `fused_scores.fused`; where one
+                 of them has no weight, the other one
+    words:       cosine of TF-IDF vectors, in [0, 1]; None if words have no weight
+    maxsim:      MaxSim of all chunk pairs, in [-1, 1], see `late_interaction.maxsim`; None if
+                 vectors have no weight
+    common:      the common words that add most to `words`, in the form in which they are compared
     pairs:       chunk pairs, the highest cosine first; of at most two chunks of the document
     experiences: titles and dates of the CV's experiences that these chunks touch
     copies:      ids of near-duplicates that were left out for this document, best first
 
     >>> pair = ChunkPair(0.83, query="Month-end close.", document="Closed the books each month.")
-    >>> match = Match("17", 0.71, 0.55, (pair,), ("Accountant (08/2014-05/2015)",))
+    >>> jobs = ("Accountant (08/2014-05/2015)",)
+    >>> match = Match("17", 2.1, 0.31, 0.55, ("month", "close"), (pair,), jobs)
     >>> match
-    <Match '17' score=0.7100 maxsim=0.5500>
+    <Match '17' score=2.1000 words=0.3100 maxsim=0.5500>
     >>> print(match)
-    17  score 0.7100
+    17  score 2.1000  words 0.3100  maxsim 0.5500
+         month, close
          0.830  Month-end close.  ↔  Closed the books each month.
          Accountant (08/2014-05/2015)
     """
 
     id: str
     score: float
-    maxsim: float
+    words: float | None = None
+    maxsim: float | None = None
+    common: tuple[str, ...] = ()
     pairs: tuple[ChunkPair, ...] = ()
     experiences: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Match {self.id!r} score={self.score:.4f} maxsim={self.maxsim:.4f}>"
+        numbers = [f"{name}={value:.4f}" for name, value in self._numbers()]
+        return f"<Match {self.id!r} {' '.join(numbers)}>"
+
+    def _numbers(self) -> list[tuple[str, float]]:
+        every = ("score", self.score), ("words", self.words), ("maxsim", self.maxsim)
+        return [(name, value) for name, value in every if value is not None]
 
     def __str__(self) -> str:
         pairs = [
             f"{p.cosine:.3f}  {shorten(p.query)}  ↔  {shorten(p.document)}" for p in self.pairs
         ]
-        lines = [f"     {line}" for line in (*pairs, *self.experiences)]
+        common = [", ".join(self.common)] if self.common else []
+        lines = [f"     {line}" for line in (*common, *pairs, *self.experiences)]
         if self.copies:
             lines.append(
                 f"     {len(self.copies)} more with nearly the same text: {names(self.copies)}"
             )
-        return "\n".join([f"{self.id}  score {self.score:.4f}", *lines])
+        numbers = [f"{name} {value:.4f}" for name, value in self._numbers()]
+        return "\n".join(["  ".join([self.id, *numbers]), *lines])
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, with the texts of chunks shortened for a reader."""
@@ -81,7 +97,9 @@ class Match:
         return {
             "id": self.id,
             "score": self.score,
+            "words": self.words,
             "maxsim": self.maxsim,
+            "common": list(self.common),
             "pairs": pairs,
             "experiences": list(self.experiences),
             "copies": list(self.copies),
@@ -89,7 +107,8 @@ class Match:
 
 
 def make_matches(index: IndexFolder, query: Entry, candidates: Sequence[Candidate]) -> list[Match]:
-    """Candidates with the texts of their chunk pairs. query: with its text and spans."""
+    """Candidates with their common words and the texts of their chunk pairs. query: with its text,
+    and with spans if there are pairs."""
     cvs = index.settings.get("side", "cv") == "cv"
     found = []
     for candidate in candidates:
@@ -101,8 +120,11 @@ def make_matches(index: IndexFolder, query: Entry, candidates: Sequence[Candidat
         cv = document if cvs else query
         spans = [cv.spans[k if cvs else i] for i, k, _ in candidate.pairs]
         experiences = tuple(_experiences(cv.text, spans))
-        numbers = candidate.id, candidate.score, candidate.maxsim
-        found.append(Match(*numbers, tuple(pairs), experiences, candidate.copies))
+        common: tuple[str, ...] = ()
+        if candidate.words is not None:
+            common = index.words.common(candidate.document, document.text, query.text)
+        numbers = candidate.id, candidate.score, candidate.words, candidate.maxsim
+        found.append(Match(*numbers, common, tuple(pairs), experiences, candidate.copies))
     return found
 
 

@@ -7,7 +7,9 @@ print(*index.search(jd="…", k=10), sep="\\n")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,14 +17,18 @@ import numpy as np
 
 from jdcv_core.data.text_folder import composed
 from jdcv_core.errors import InputError
-from jdcv_core.progress import progress
-from jdcv_core.types import SIDES, Side
+from jdcv_core.progress import console, progress
+from jdcv_core.scripts import MOST_UNFIT
+from jdcv_core.types import SIDES, Qrels, Side
 from research.retrieval import copies
+from research.retrieval.evaluation import retrieval_metrics
+from research.retrieval.fit_weights import GRID, FittedWeights, fit_weights
+from research.retrieval.fused_scores import REFERENCE, WORDS, Weights
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.matches import Match, make_matches
 from research.retrieval.search import Candidate, Depth, search_many
 from research.retrieval.segment import Entry
-from research.retrieval.text_reader import TextReader, store_path
+from research.retrieval.text_reader import TextReader, check_texts, store_path
 from research.retrieval.vector_index import check_index_type
 
 if TYPE_CHECKING:
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
 IN_MEMORY = ""
 """The setting `model` of an index whose model was a Matcher and not a folder."""
+FIT_CURE = "give judgements of these queries"
 
 
 class Change(NamedTuple):
@@ -55,7 +62,7 @@ class Retriever:
     >>> cvs = {"ada": "Accountant: ledgers, month-end close.", "bo": "Go and Python services."}
     >>> index = Retriever.build("cvs.index", cvs, model="runs/baseline/matcher")  # doctest: +SKIP
     >>> index.search(jd="We are looking for an accountant.", k=1)                 # doctest: +SKIP
-    [<Match 'ada' score=0.6312 maxsim=0.6312>]
+    [<Match 'ada' score=1.0000 words=0.2891 maxsim=0.6312>]
     >>> index.put({"cy": "Nurse in an intensive care unit."})                     # doctest: +SKIP
     Change(added=1, replaced=0, unchanged=0)
     >>> index.erase(["bo"]), index.ids                                            # doctest: +SKIP
@@ -125,7 +132,9 @@ class Retriever:
         if index_type != "auto":
             check_index_type(index_type, reader.encoder.dim)
         entries = reader.entries(texts, side, cache_dir)
+        sample = list(texts.values())[:: max(1, len(texts) // REFERENCE)]
         settings = {**reader.settings(), "side": side, "model": _location(model)}
+        settings["unfit_share"] = reader.unfit_share(sample)
         if old is None:
             index = IndexFolder.of(folder, entries, index_type, settings)
         else:
@@ -167,6 +176,7 @@ class Retriever:
         depth: Depth | None = None,
         rerank: int = 0,
         distinct: bool = True,
+        weights: Weights | None = None,
     ) -> list[Match]:
         """The k best documents for one text, best first; equal scores are in the order of ids.
 
@@ -174,11 +184,14 @@ class Retriever:
         k:      most documents to return, ≥ 1
         only:   ids of the documents that may be found; None: all
         depth:  how many documents are compared, see `Depth`
-        rerank: so many of the best by MaxSim are scored and ordered by the trained model, and the
-                others are left out; 0: MaxSim decides
+        rerank: so many of the best are scored and ordered by the trained model, and the others are
+                left out; 0: words and vectors decide
         distinct: of documents with nearly the same text (see `copies`) only the best is returned,
                 and its `copies` names those of the others that are among the candidates; False:
                 each of them takes a place
+        weights: of words and vectors; None: those of the index (`weights`), or words alone for a
+                query that the encoder does not know, or if the model is not there any more; then a
+                line on stderr says so. `WORDS` alone need no model
 
         Returns one `Match` for each document. Raises InputError for a query of the wrong side or
         without text, an id that is not in the index, another model than the one that the index was
@@ -188,7 +201,8 @@ class Retriever:
             raise InputError("search", "it needs one text", "give jd= or cv=")
         self.check_query_side("jd" if cv is None else "cv")
         text = jd or cv or ""
-        (query,), (found,) = self._search({"query": text}, None, k, only, depth, rerank, distinct)
+        how = k, only, depth, rerank, distinct, weights
+        (query,), (found,) = self._search({"query": text}, None, *how)
         return make_matches(self.index, query, found)
 
     def rank(
@@ -200,6 +214,7 @@ class Retriever:
         depth: Depth | None = None,
         rerank: int = 0,
         distinct: bool = False,
+        weights: Weights | None = None,
     ) -> dict[str, dict[str, float]]:
         """A run: for each query the scores of its k best documents, best first.
 
@@ -210,8 +225,38 @@ class Retriever:
         the vector store, too. `trec.write_run` writes a run, `evaluation.retrieval_metrics`
         evaluates it.
         """
-        entries, found = self._search(queries, self.cache_dir, k, only, depth, rerank, distinct)
-        return {e.id: {c.id: c.score for c in own} for e, own in zip(entries, found, strict=True)}
+        how = k, only, depth, rerank, distinct, weights
+        entries, found = self._search(queries, self.cache_dir, *how)
+        return _run(entries, found)
+
+    def fit(self, queries: Mapping[str, str], qrels: Qrels, relevant: int = 1) -> FittedWeights:
+        """Choose the weights of words and vectors by judgements, and keep them in the index.
+
+        queries:  id → text
+        qrels:    query id → document id → grade, of some of the queries
+        relevant: the lowest grade that counts as relevant
+
+        The metric is the mean average precision; see `fit_weights`. Raises InputError if no query
+        has a relevant document, and as `search` does.
+        """
+        judged = {query: text for query, text in queries.items() if query in qrels}
+        if not judged:
+            raise InputError("the judgements", "they are of other queries", FIT_CURE)
+        own = {query: qrels[query] for query in judged}
+        asked: Side = "jd" if self.side == "cv" else "cv"
+        entries = self.reader.entries(judged, asked, self.cache_dir)
+        values = {}
+        with progress("Fitting weights", len(GRID) + 1) as advance:
+            for weights in (*GRID, Weights()):
+                found = search_many(self.index, entries, len(self), weights=weights)
+                values[weights] = retrieval_metrics(own, _run(entries, found), 10, relevant)["map"]
+                advance()
+        try:
+            fitted = fit_weights(values)
+        except ValueError as fault:
+            raise InputError("the judgements", str(fault), FIT_CURE) from fault
+        self.index = self.index.with_settings({"weights": asdict(fitted.weights)})
+        return fitted
 
     def put(self, texts: Mapping[str, str]) -> Change:
         """Add documents, and replace those whose text changed. After a kill all or none are there.
@@ -285,6 +330,15 @@ class Retriever:
         index_type: str = self.index.settings["index_type"]
         return index_type
 
+    @property
+    def weights(self) -> Weights:
+        """The weights of words and vectors that a search takes: those of `fit`, or the default; or
+        words alone if the encoder does not know the script of most of the documents."""
+        settings = self.index.settings
+        if settings.get("unfit_share", 0.0) > MOST_UNFIT:
+            return WORDS
+        return Weights(**settings.get("weights", {}))
+
     def text(self, name: str) -> str:
         """The text of a document. Raises InputError for an id that is not in the index."""
         return self.index.entry(self.index.number_of(name)).text
@@ -352,6 +406,7 @@ class Retriever:
         depth: Depth | None,
         rerank: int,
         distinct: bool,
+        weights: Weights | None,
     ) -> tuple[list[Entry], list[list[Candidate]]]:
         """The queries as entries, and what each of them finds."""
         if k < 1:
@@ -359,14 +414,65 @@ class Retriever:
         if rerank < 0:
             raise InputError(f"rerank={rerank}", "it must not be below 0", "give 0 for none")
         allowed = None if only is None else self.index.numbers_of(only)
-        reranker = self.reader.reranker(self.side) if rerank else None
+        if weights is None:
+            weights = self._usable_weights(queries, rerank)
         asked: Side = "jd" if self.side == "cv" else "cv"
-        entries = self.reader.entries(queries, asked, cache_dir)
+        reranker = self.reader.reranker(self.side) if rerank else None
+        if weights.vectors or reranker is not None:
+            entries = self.reader.entries(queries, asked, cache_dir)
+        else:
+            check_texts(queries)
+            entries = [Entry(i, np.empty((0, 0), np.float32), text) for i, text in queries.items()]
         with progress("Searching", None):
             found = search_many(
-                self.index, entries, k, depth, allowed, reranker, rerank, distinct=distinct
+                self.index,
+                entries,
+                k,
+                depth,
+                allowed,
+                reranker,
+                rerank,
+                distinct=distinct,
+                weights=weights,
             )
         return entries, found
+
+    def _usable_weights(self, queries: Mapping[str, str], rerank: int) -> Weights:
+        """The weights of the index, or words alone where vectors cannot be had or say nothing."""
+        weights = self.weights
+        if weights == WORDS:
+            if self.index.settings.get("unfit_share", 0.0) > MOST_UNFIT:
+                self.check_model()
+                _say("the encoder does not know the script of most documents: words alone decide")
+            return weights
+        if not rerank and (missing := self._missing_model()):
+            _say(f"{missing}: words alone decide")
+            return WORDS
+        if weights.vectors and self.reader.unfit_share(queries.values()) > MOST_UNFIT:
+            _say("the encoder does not know the script of the query: words alone decide")
+            return WORDS
+        return weights
+
+    def _missing_model(self) -> str:
+        """What is missing of the model that the index remembers; nothing if another is given."""
+        location = self.index.settings["model"]
+        if self._reader is not None or self._model is not None or location == IN_MEMORY:
+            return ""
+        if location is None:
+            from jdcv_core.encoding.loaders import OFFLINE
+
+            return "" if find_spec(OFFLINE) else "the package of all-MiniLM-L6-v2 is not installed"
+        return "" if Path(location).exists() else f"the model {location} is not there any more"
+
+
+def _say(text: str) -> None:
+    console.print(f"• {text}", style="yellow", soft_wrap=True, markup=False, highlight=False)
+
+
+def _run(
+    queries: Sequence[Entry], found: Sequence[Sequence[Candidate]]
+) -> dict[str, dict[str, float]]:
+    return {e.id: {c.id: c.score for c in own} for e, own in zip(queries, found, strict=True)}
 
 
 def _forget(cache_dir: str | Path | None, keys: list[str]) -> int:

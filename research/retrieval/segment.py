@@ -4,13 +4,14 @@
     months.npy       float32 [row, 4], the `Months` of each chunk; only where documents have them
     counts.npy       int64 [document], the number of chunks of each document
     signatures.npy   uint32 [document, hash], by which near-duplicates are found (`copies`)
+    words/           which words each document has, and how often (`word_counts`)
     documents.jsonl  a line for each document: text, places of its chunks, key in the vector store
     offsets.npy      int64 [document], where its line begins, in bytes
     ids.json         the ids
     chunks.faiss     codes of the chunk vectors
     means.faiss      codes of the documents' mean vectors
 
-Segments of before signatures have no signatures.npy; the next `put` writes them again with it.
+Older segments have no signatures.npy or no words/; the next `put` writes them again with both.
 A segment is written once and never changed; `index_folder` says which segments make up an index.
 """
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,9 @@ import numpy as np
 from jdcv_core.errors import InputError
 from jdcv_core.folders import write_folder
 from jdcv_core.types import Encoded
-from research.retrieval import copies
+from research.retrieval import copies, word_counts
 from research.retrieval.vector_index import FaissIndex, unit_rows
+from research.retrieval.word_counts import Counts, WordCounts, count_words
 
 VERSION = 2
 """Of the layout of an index folder and all in it."""
@@ -54,6 +57,7 @@ class Entry:
              None. All entries of an index have them, or none has
     key:     of the vectors in the vector store, so that an erasure can remove them there; or ""
     signature: uint32 [hash], of the text (`copies.signature`); None: not computed yet
+    words:   of the text (`word_counts.count_words`); None: not counted yet
     """
 
     id: str
@@ -63,6 +67,7 @@ class Entry:
     months: np.ndarray | None = None
     key: str = ""
     signature: np.ndarray | None = None
+    words: Counts | None = None
 
     @classmethod
     def of(cls, name: str, encoded: Encoded, vectors: np.ndarray | None = None) -> Entry:
@@ -102,8 +107,21 @@ class Segment:
         ids = json.loads((folder / IDS).read_bytes())
         return cls(folder, ids, counts, _mapped(folder / VECTORS), months, offsets, signatures)
 
+    @property
+    def is_old(self) -> bool:
+        """Whether it was written before there were signatures or words."""
+        return self.signatures is None or not (self.folder / word_counts.FOLDER).exists()
+
+    @cached_property
+    def words(self) -> WordCounts:
+        """The words of the documents; they are counted now if the segment is old."""
+        if (self.folder / word_counts.FOLDER).exists():
+            return WordCounts.read(self.folder)
+        lines = (self.folder / LINES).read_bytes().splitlines()
+        return WordCounts.of([count_words(json.loads(line)["text"]) for line in lines])
+
     def entry(self, at: int) -> Entry:
-        """The document at a place."""
+        """The document at a place, without its words."""
         with (self.folder / LINES).open("rb") as file:
             file.seek(int(self.offsets[at]))
             found = self._entry(at, int(self.counts[:at].sum()), file.readline())
@@ -113,9 +131,10 @@ class Segment:
     def entries(self) -> Iterator[Entry]:
         """All documents in order, with views of the vectors, which stay on the disk."""
         starts = np.cumsum(self.counts) - self.counts
+        words = self.words.each()
         with (self.folder / LINES).open("rb") as file:
             for at, start in enumerate(starts.tolist()):
-                yield self._entry(at, start, file.readline())
+                yield replace(self._entry(at, start, file.readline()), words=words[at])
 
     def _entry(self, at: int, start: int, line: bytes) -> Entry:
         rows = slice(start, start + int(self.counts[at]))
@@ -150,6 +169,8 @@ def write_segment(
         np.save(space / name, array, allow_pickle=False)
     _write_vectors(space / VECTORS, entries, counts, chunks, means)
     files: dict[str, Path | bytes] = {name: space / name for name in (*arrays, VECTORS)}
+    words = [count_words(e.text) if e.words is None else e.words for e in entries]
+    files |= WordCounts.of(words).save(space)
     files |= save_indexes(space, {CHUNKS: chunks, MEANS: means})
     files |= {LINES: b"".join(lines), IDS: json.dumps([e.id for e in entries]).encode()}
     write_folder(folder, "segment", VERSION, files, {"name": folder.name})

@@ -4,7 +4,7 @@ whitens the vectors."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from jdcv_core.data.rows import text_fault
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 from jdcv_core.types import Document, Side
-from research.retrieval.search import Reranker, scorer_reranker
+from research.retrieval.reranking import Reranker, scorer_reranker
 from research.retrieval.segment import Entry
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ class TextReader:
         from jdcv_core.encoding.encode import encode_documents
         from jdcv_core.encoding.vector_store import VectorStore
 
-        for name, text in texts.items():
-            if fault := text_fault("the text", text, sys.maxsize):
-                raise InputError(f"document {name!r}", fault[1], fault[2])
+        check_texts(texts)
         path = ":memory:" if cache_dir is None else store_path(cache_dir)
         with VectorStore(path) as store:
             if self.matcher is not None:
@@ -122,6 +120,16 @@ class TextReader:
                 found, _ = encode_documents(documents, self.encoder, store, self.chunker)
                 encoded = list(found.values())
         return [Entry.of(name, own) for name, own in zip(texts, encoded, strict=True)]
+
+    def unfit_share(self, texts: Iterable[str]) -> float:
+        """The share of the letters of some texts whose script the encoder does not know, in [0, 1];
+        see `jdcv_core.scripts`."""
+        documents = [Document(f"cv:{at}", text, "") for at, text in enumerate(texts)]
+        cut = TokenChunker(self.encoder.max_tokens).cut(
+            documents, self.encoder.tokenizer, self.encoder.max_tokens
+        )
+        share: float = cut.report["unfit_share"]
+        return share
 
     def reranker(self, side: Side) -> Reranker:
         """The trained scorer on the vectors of the index. side: of the documents.
@@ -146,6 +154,13 @@ class TextReader:
             for d, own in zip(documents, cut.chunks, strict=True)
         }
         return list(self.matcher.terms(tokens).values())
+
+
+def check_texts(texts: Mapping[str, str]) -> None:
+    """Raises InputError for a text that is empty or no text. texts: id → text"""
+    for name, text in texts.items():
+        if fault := text_fault("the text", text, sys.maxsize):
+            raise InputError(f"document {name!r}", fault[1], fault[2])
 
 
 def store_path(cache_dir: str | Path) -> Path:

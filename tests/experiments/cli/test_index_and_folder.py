@@ -221,6 +221,7 @@ REFUSALS = [
     "search --index x --jd nowhere",
     "search --index x --cv cvs/ada.txt",
     "search --index x --jd bad/b.rtf",
+    "search --index x --jd jds/j1.txt --words --vectors",
     "search --index x --jd jds/j1.txt --k 0",
     "search --index x --jd jds/j1.txt --rerank -1",
     "search --index x --jd jds/j1.txt --only wrong",

@@ -11,8 +11,9 @@ from experiments.cli.main import main
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
-from research.retrieval import Retriever
+from research.retrieval import Retriever, tfidf_search
 from research.retrieval.trec import read_run
+from research.retrieval.words import words
 
 CVS = {
     "lovelace": "Ada, accountant. Experience 08/2014-05/2015: ledgers, month-end close at Acme.",
@@ -83,7 +84,36 @@ def test_a_search_shows_pairs_and_experiences(capsys, index):
     ada = next(f for f in everything if f["id"] == "lovelace")
     assert any("08/2014-05/2015" in e for e in ada["experiences"])
     shown = did(capsys, *arguments)
-    assert shown.splitlines()[0] == f"  1. {found[0]['id']}  score {found[0]['score']:.4f}"
+    numbers = "  ".join(f"{name} {found[0][name]:.4f}" for name in ("score", "words", "maxsim"))
+    assert shown.splitlines()[0] == f"  1. {found[0]['id']}  {numbers}"
+    assert all(set(match["common"]) <= set(words(TEXTS[2])) for match in found)
+
+
+def test_words_or_vectors_alone_are_searched_and_ranked(capsys, index):
+    asked = ("search", "--index", index, "--jd", "jds/j1.txt", "--json")
+    by_words = json.loads(did(capsys, *asked, "--words"))
+    scores = tfidf_search({"q": TEXTS[2]}, CVS, 9)["q"]
+    assert {f["id"]: f["score"] for f in by_words if f["score"]} == pytest.approx(scores)
+    assert all(f["maxsim"] is None and f["pairs"] == [] for f in by_words)
+    by_vectors = json.loads(did(capsys, *asked, "--vectors"))
+    assert all(f["score"] == f["maxsim"] and f["words"] is None for f in by_vectors)
+    assert "Leave both out" in refused(capsys, *asked, "--words", "--vectors")
+    told = did(capsys, "rank", "--index", index, "--jds", "jds", "--out", "run.txt", "--words")
+    assert "by words 1.00, vectors 0.00: run.txt" in told
+    assert read_run("run.txt")["j1"] == pytest.approx({f["id"]: f["score"] for f in by_words})
+
+
+def test_weights_are_fitted_to_judgements_and_kept(capsys, index):
+    Path("qrels").write_text("j1 0 bob 1\nj2 0 lovelace 1\n", encoding="utf-8")
+    asked = ("rank", "--index", index, "--jds", "jds", "--out", "run.txt", "--fit")
+    assert "it needs judgements" in refused(capsys, *asked)
+    asked += ("--qrels", "qrels")
+    assert "Leave --words and --vectors out" in refused(capsys, *asked, "--words")
+    assert main([str(a) for a in asked]) == 0
+    told = capsys.readouterr()
+    weights = Retriever.open(index).weights
+    assert f"fitted weights: {weights}; MAP" in told.err
+    assert f"by {weights}: run.txt" in told.out
 
 
 def test_reranked_scores_are_those_of_the_model(capsys, index, model):
@@ -122,7 +152,7 @@ def test_a_foreign_folder_is_indexed_searched_and_evaluated_by_one_command(capsy
             Path("trec", kind, file.stem).write_bytes(file.read_bytes())
     Path("trec/qrels.tsv").write_text("j1\t0\tlovelace\t3\nj1 0 bob 0\nj2\t0\tbob\t1\n")
     said = did(capsys, "rank", "--trec", "trec", "--model", model, "--out", "run.txt")
-    assert "2 queries, 8 lines: run.txt" in said
+    assert "2 queries, 8 lines, by words 0.67, vectors 0.33: run.txt" in said
     assert "2 judged queries: nDCG@10 " in said
     run = read_run("run.txt")
     did(capsys, "index", "--cvs", "cvs", "--index", "x", "--model", model)

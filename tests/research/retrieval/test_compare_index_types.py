@@ -38,8 +38,8 @@ def test_the_truth_is_the_order_of_slow_loops(tmp_path):
 
 def test_recall_counts_the_true_best_among_the_first_k_found():
     found = [
-        [Candidate(0, i, 0.0, 0.0, ()) for i in "abcx"],
-        [Candidate(0, i, 0.0, 0.0, ()) for i in "q"],
+        [Candidate(0, i, 0.0, None, 0.0, ()) for i in "abcx"],
+        [Candidate(0, i, 0.0, None, 0.0, ()) for i in "q"],
     ]
     assert recall(found, [["a", "x", "b"], ["q", "r", "s"]], 3) == pytest.approx(
         (2 / 3 + 1 / 3) / 2

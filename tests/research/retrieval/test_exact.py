@@ -5,7 +5,7 @@ import pytest
 
 from research.retrieval import exact
 from research.retrieval.exact import exact_maxsim, maxsim_all
-from research.retrieval.search import approximate, maxsim
+from research.retrieval.late_interaction import approximate, maxsim
 from research.retrieval.vector_index import unit_rows as unit
 
 DIM = 16

@@ -2,18 +2,15 @@
 
 import math
 import re
-import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer
 from thorough import examples
 
 from jdcv_core.errors import InputError
-from jdcv_core.readable_text import readable
 from research.retrieval.fusion import rrf
-from research.retrieval.lexical import bm25_search, tfidf_search, words
+from research.retrieval.lexical import bm25_search, tfidf_search
 
 texts = st.lists(
     st.sampled_from(["sql", "java", "welding", "rohre", "care", "軟"]), max_size=9
@@ -103,39 +100,6 @@ def test_no_block_is_larger_than_the_bound(monkeypatch):
     corpus = {f"{i:03}": "sql" for i in range(100)}
     lexical.bm25_search({"p": "sql", "q": "sql"}, corpus, 5, cells=30)
     assert sizes == [30, 30, 35, 35, 35, 35, 15, 15]
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0x24F)))
-def test_words_of_european_text_are_those_of_scikit_learn(text):
-    """Of the repaired text, up to the forms of letters that are made one."""
-    wide = unicodedata.normalize("NFKC", readable(text).text)
-    plain = unicodedata.normalize("NFKC", wide.casefold())
-    expected = CountVectorizer().build_analyzer()(plain)
-    assert words(text) == [word.replace("ş", "ș").replace("ţ", "ț") for word in expected]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Schweißer, ÜBERPRÜFUNG", ["schweisser", "überprüfung"]),
-        ("STRASSE Straße", ["strasse", "strasse"]),
-        ("inginer și țesător", ["inginer", "și", "țesător"]),
-        ("inginer şi ţesător", ["inginer", "și", "țesător"]),
-        (unicodedata.normalize("NFD", "și țesător über"), ["și", "țesător", "über"]),
-        ("软件工程师", list("软件工程师")),
-        ("5年Java開発、チーム", ["年", "java", "開", "発", *"チーム"]),
-        ("データ", list("データ")),
-        ("ﾃﾞｰﾀ", list("データ")),
-        ("소프트웨어 개발자", ["소프트웨어", "개발자"]),
-        ("инженер Ποιότητα", ["инженер", "ποιότητα"]),
-        ("a C++ b・。", []),
-        ("D\u200béve\u00adloppeur&nbsp;Zürich", ["développeur", "zürich"]),
-        ("août à Zürich".encode().decode("latin-1"), ["août", "zürich"]),
-        ("", []),
-    ],
-)
-def test_words_of_other_languages(text, expected):
-    assert words(text) == [unicodedata.normalize("NFKC", word) for word in expected]
 
 
 @pytest.mark.parametrize("search", [bm25_search, tfidf_search])

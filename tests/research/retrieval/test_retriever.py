@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import statistics
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from jdcv_core.errors import InputError
 from jdcv_core.folders import _manifest_bytes
 from jdcv_core.matcher import Matcher
 from research import ExperienceChunker, ExperienceWeighted
-from research.retrieval import Depth, Retriever, copies
+from research.retrieval import VECTORS, WORDS, Depth, Retriever, Weights, copies, tfidf_search
+from research.retrieval.fit_weights import GRID
+from research.retrieval.word_counts import hash_of
 
 CVS = {
     "ada": "Ada. Accountant 08/2014 - 05/2015 at Acme: ledgers, month-end close.",
@@ -71,14 +74,14 @@ def test_scores_are_maxsim_over_the_vectors_of_the_model(index, model):
     (query,) = matcher.encode([JDS["j1"]], side="jd")
     documents = dict(zip(CVS, matcher.encode(list(CVS.values()), side="cv"), strict=True))
     expected = {i: loops(query.vectors, own.vectors) for i, own in documents.items()}
-    found = index.search(jd=JDS["j1"])
+    found = index.search(jd=JDS["j1"], weights=VECTORS)
     assert {m.id: pytest.approx(m.score, abs=1e-5) for m in found} == expected
     assert [m.id for m in found] == sorted(expected, key=lambda i: -expected[i])
     for match in found:
         chunks = [CVS[match.id][c.start : c.end] for c in documents[match.id].chunks]
         asked = [JDS["j1"][c.start : c.end] for c in query.chunks]
         assert all(pair.document in chunks and pair.query in asked for pair in match.pairs)
-    ranked = index.rank(JDS, k=2)["j1"]
+    ranked = index.rank(JDS, k=2, weights=VECTORS)["j1"]
     assert ranked == {m.id: pytest.approx(m.score, abs=1e-6) for m in found[:2]}
 
 
@@ -112,6 +115,103 @@ def test_months_change_the_order_of_the_reranker(by_months, tmp_path):
     assert {m.id for m in after if m.score != score[m.id]} == {"dev"}
 
 
+def test_scores_add_standard_scores_of_words_and_vectors(index):
+    words = tfidf_search({"q": JDS["j1"]}, CVS, 9)["q"]
+    words = {name: words.get(name, 0.0) for name in CVS}
+    vectors = {m.id: m.maxsim for m in index.search(jd=JDS["j1"], weights=VECTORS)}
+    expected = {}
+    for name in CVS:
+        z = [
+            (own[name] - statistics.fmean(own.values())) / statistics.pstdev(own.values())
+            for own in (words, vectors)
+        ]
+        expected[name] = (2 * z[0] + z[1]) / 3
+    found = index.search(jd=JDS["j1"])
+    assert {m.id: m.words for m in found} == pytest.approx(words, abs=1e-9)
+    assert {m.id: m.maxsim for m in found} == pytest.approx(vectors, abs=1e-6)
+    assert {m.id: m.score for m in found} == pytest.approx(expected, abs=1e-5)
+    assert [m.id for m in found] == sorted(expected, key=lambda i: -expected[i])
+    assert index.search(jd=JDS["j1"], only=["bo"])[0].score == pytest.approx(expected["bo"], 1e-5)
+
+
+def test_words_alone_are_tfidf_and_need_no_model(index, model, tmp_path):
+    shutil.copytree(index.folder, tmp_path / "copy")
+    index = Retriever.open(tmp_path / "copy", model=tmp_path / "nowhere")
+    expected = tfidf_search({"q": JDS["j1"]}, CVS, 9)["q"]
+    found = index.search(jd=JDS["j1"], weights=WORDS)
+    shared = {m.id: m.score for m in found if m.score > 0}
+    assert shared == pytest.approx(expected, abs=1e-9)
+    assert list(shared) == list(expected)
+    assert all(m.maxsim is None and m.pairs == () for m in found)
+    assert set(found[0].common) <= set(JDS["j1"].lower().split())
+    with pytest.raises(InputError, match="nowhere"):
+        index.search(jd=JDS["j1"])
+
+
+def test_without_its_model_an_index_is_searched_by_words_and_says_so(model, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "model")
+    index = Retriever.build(tmp_path / "x", CVS, model=tmp_path / "model")
+    shutil.rmtree(tmp_path / "model")
+    again = Retriever.open(tmp_path / "x")
+    assert again.search(jd=JDS["j1"]) == index.search(jd=JDS["j1"], weights=WORDS)
+    assert "is not there any more: words alone decide" in capsys.readouterr().err
+    with pytest.raises(InputError, match="there is no such folder"):
+        again.search(jd=JDS["j1"], rerank=2)
+
+
+def test_words_alone_decide_where_the_encoder_does_not_know_the_script(model, tmp_path, capsys):
+    english = Retriever.build(tmp_path / "en", CVS, model=model)
+    assert english.weights == Weights()
+    query = "招聘会计，需要总账和月结经验"
+    assert english.search(jd=query) == english.search(jd=query, weights=WORDS)
+    assert "script of the query: words alone decide" in capsys.readouterr().err
+    han = {str(n): text for n, text in enumerate(["会计月结总账。" * 3, "厨师" * 9, "护士医院"])}
+    chinese = Retriever.build(tmp_path / "zh", han, model=model)
+    assert chinese.weights == WORDS
+    assert [m.id for m in chinese.search(jd=query)][0] == "0"
+    assert "script of most documents: words alone decide" in capsys.readouterr().err
+
+
+def test_fitted_weights_stay_with_the_index(index):
+    queries = {"j1": JDS["j1"], "j2": JDS["j2"], "no": "not judged"}
+    qrels = {"j1": {"ada": 1, "bo": 0}, "j2": {"dev": 2}, "other": {"bo": 1}}
+    before = index.index.number
+    fitted = index.fit(queries, qrels)
+    assert (fitted.queries, index.index.number) == (2, before + 1)
+    assert index.weights == fitted.weights
+    assert Retriever.open(index.folder).weights == fitted.weights
+    chosen = index.index.with_settings({"weights": {"words": 0.2, "vectors": 0.8}})
+    again = Retriever(chosen, index.model_location)
+    assert again.search(jd=JDS["j1"]) == index.search(jd=JDS["j1"], weights=Weights(0.2, 0.8))
+    with pytest.raises(InputError, match="they are of other queries"):
+        index.fit({"j1": "x"}, {"j9": {"ada": 1}})
+    with pytest.raises(InputError, match="no judged query has a relevant document"):
+        index.fit(queries, {"j1": {"ada": 0}})
+
+
+def test_each_weight_of_the_grid_is_measured_as_it_is_searched(index):
+    """The figures of a fit are those of runs with these weights."""
+    queries, qrels = {"j1": JDS["j1"], "j2": JDS["j2"]}, {"j1": {"bo": 1}, "j2": {"dev": 1}}
+    fitted = index.fit(queries, qrels)
+    for weights, value in ((GRID[-1], fitted.words), (GRID[0], fitted.vectors)):
+        run = index.rank(queries, 9, weights=weights)
+        reciprocal = [1 / (1 + list(run[q]).index(d)) for q in run for d in qrels[q]]
+        assert value == pytest.approx(statistics.fmean(reciprocal))
+
+
+def test_words_of_an_erased_document_are_in_no_file(model, tmp_path):
+    index = Retriever.build(tmp_path / "x", CVS | {"gone": "Zweibrücken bookbinder"}, model=model)
+    needle = hash_of("zweibrucken").to_bytes(8, "little")
+
+    def traces() -> int:
+        files = [p for p in (tmp_path / "x").rglob("*") if p.is_file()]
+        return sum(needle in p.read_bytes() for p in files)
+
+    assert traces() == 1
+    index.erase(["gone"])
+    assert traces() == 0
+
+
 def test_only_some_are_found_and_never_more_than_asked(index):
     assert {m.id for m in index.search(jd="Python", only=["bo", "李"])} == {"bo", "李"}
     assert len(index.search(jd="Python", k=2)) == 2
@@ -133,7 +233,7 @@ def test_put_encodes_what_is_new_or_changed_alone(index, monkeypatch):
     assert sorted(cut) == ["Ada left.", "Somebody new."]
     assert {i: index.text(i) for i in index.ids} == changed
     assert index.put(changed) == (0, 0, 6)
-    index.search(jd="Accountant")
+    index.search(jd="Accountant", weights=VECTORS)
     assert sorted(cut) == ["Accountant", "Ada left.", "Somebody new."]
 
 
@@ -248,8 +348,10 @@ def test_a_match_and_an_index_print_what_they_are(index):
     assert repr(index).endswith(f"x: 5 CVs, {index.chunk_count} chunks, flat>")
     match = next(m for m in index.search(jd=JDS["j1"]) if m.id == "ada")
     first, *lines = str(match).splitlines()
-    assert first == f"ada  score {match.score:.4f}"
-    assert len(lines) == len(match.pairs) + len(match.experiences)
+    numbers = f"words {match.words:.4f}  maxsim {match.maxsim:.4f}"
+    assert first == f"ada  score {match.score:.4f}  {numbers}"
+    assert lines[0].strip() == ", ".join(match.common)
+    assert len(lines) == 1 + len(match.pairs) + len(match.experiences)
     assert match.as_dict()["pairs"][0]["query"] in str(match)
     assert any("08/2014 - 05/2015" in e for e in match.experiences)
 
@@ -370,14 +472,19 @@ def test_a_rebuild_that_fails_leaves_the_old_index(index, model, monkeypatch):
     assert not list(Path(index.folder).glob("trained-*"))
 
 
-def without_signatures(folder: Path) -> None:
-    """Turn an index into one of the version before signatures."""
+def without_words_and_signatures(folder: Path) -> None:
+    """Turn an index into one of the version before signatures and words."""
     for path in [*folder.glob("segments/*"), *folder.glob("state-*")]:
         manifest = path / "manifest.json"
         fields = json.loads(manifest.read_bytes())
         if path.parent.name == "segments":
             (path / "signatures.npy").unlink()
-            del fields["files"]["signatures.npy"]
+            shutil.rmtree(path / "words")
+            fields["files"] = {
+                name: about
+                for name, about in fields["files"].items()
+                if name != "signatures.npy" and not name.startswith("words/")
+            }
         else:
             del fields["facts"]["trained_folder"]
             for name in fields["facts"]["segments"]:
@@ -387,15 +494,18 @@ def without_signatures(folder: Path) -> None:
         manifest.write_bytes(_manifest_bytes(fields))
 
 
-def test_an_index_of_before_signatures_is_read_and_gets_them(model, tmp_path):
-    Retriever.build(tmp_path / "x", CVS | COPIES, model=model)
-    without_signatures(tmp_path / "x")
+def test_an_older_index_is_read_and_gets_signatures_and_words(model, tmp_path):
+    made = Retriever.build(tmp_path / "x", CVS | COPIES, model=model)
+    expected = made.search(jd=JDS["j1"], k=20)
+    without_words_and_signatures(tmp_path / "x")
     old = Retriever.open(tmp_path / "x")
+    assert old.search(jd=JDS["j1"], k=20) == expected
     assert old.index.outdated
     assert old.near_duplicates() == [sorted(COPIES)]
     assert len(old.search(jd=JDS["j1"], k=20)) == 6
     assert old.put(CVS) == (0, 0, len(CVS))
     new = Retriever.open(tmp_path / "x")
     assert not new.index.outdated
+    assert new.search(jd=JDS["j1"], k=20) == expected
     assert new.near_duplicates() == [sorted(COPIES)]
     assert {name: new.text(name) for name in new.ids} == CVS | COPIES

@@ -10,7 +10,8 @@ from thorough import examples
 from jdcv_core.types import ChunkVectors
 from research.aggregators.pairwise import MaxSim
 from research.retrieval.index_folder import IndexFolder
-from research.retrieval.search import Depth, approximate, maxsim, search, search_many
+from research.retrieval.late_interaction import approximate, maxsim
+from research.retrieval.search import Depth, search, search_many
 from research.retrieval.segment import Entry
 from research.retrieval.vector_index import unit_rows as unit
 

@@ -1,0 +1,94 @@
+"""A search by words over segments equals TF-IDF over one list of texts, whatever was rare."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from thorough import examples
+
+from research.retrieval import word_counts, word_search
+from research.retrieval.lexical import tfidf_search
+from research.retrieval.word_counts import WordCounts, count_words, hash_of
+from research.retrieval.word_search import WordIndex
+
+VOCABULARY = [f"w{n}" for n in range(60)]
+texts = st.lists(st.sampled_from(VOCABULARY), max_size=25).map(" ".join)
+segments = st.lists(st.lists(texts, min_size=1, max_size=8), min_size=1, max_size=4)
+
+
+def index_of(parts):
+    return WordIndex([WordCounts.of([count_words(text) for text in own]) for own in parts])
+
+
+@settings(max_examples=examples(60))
+@given(segments, texts, st.sampled_from([1, 2, 16, 10**6]), st.sampled_from([0, 3, 2**16]))
+def test_scores_equal_those_of_tfidf_whatever_is_frequent(parts, query, frequent, most):
+    every = [text for own in parts for text in own]
+    if not any(every):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(word_counts, "FREQUENT", frequent)
+        patch.setattr(word_counts, "MOST_FREQUENT", most)
+        index = index_of(parts)
+    found = index.ask(query).of(np.arange(len(every)))
+    named = {f"{n:03}": text for n, text in enumerate(every)}
+    expected = tfidf_search({"q": query}, named, len(every))["q"]
+    assert found == pytest.approx([expected.get(name, 0.0) for name in named], abs=1e-9)
+
+
+@given(st.lists(texts, max_size=12))
+def test_words_come_back_as_they_were_counted(own):
+    each = [count_words(text) for text in own]
+    again = WordCounts.of(each).each()
+    assert len(again) == len(each)
+    for (hashes, counts), (old, old_counts) in zip(again, each, strict=True):
+        assert np.array_equal(hashes, old)
+        assert np.array_equal(counts, old_counts)
+
+
+def test_files_hold_what_was_arranged(tmp_path):
+    made = WordCounts.of([count_words(t) for t in ("a1 b2 b2", "b2 c3", "", "b2")])
+    made.save(tmp_path)
+    read = WordCounts.read(tmp_path)
+    assert all(np.array_equal(getattr(made, f.name), getattr(read, f.name)) for f in fields(made))
+    b = int(np.flatnonzero(read.hashes == hash_of("b2"))[0])
+    assert read.having()[b] == 3
+
+
+def test_a_count_above_255_is_255():
+    _, counts = count_words("sql " * 300 + "java")
+    assert sorted(counts.tolist()) == [1, 255]
+
+
+def test_the_best_are_those_with_the_highest_scores():
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, 61)
+    every = [" ".join(rng.choice(VOCABULARY, 20, p=share / share.sum())) for _ in range(90)]
+    scores = index_of([every[:50], every[50:]]).ask("w0 w7 w30 w40 w41")
+    exact = scores.of(np.arange(90))
+    assert scores.best(5).tolist() == sorted(np.lexsort((np.arange(90), -exact))[:5].tolist())
+    allowed = np.arange(0, 90, 3)
+    own = sorted(allowed, key=lambda d: (-exact[d], d))[:4]
+    assert scores.best(4, allowed).tolist() == sorted(own)
+    assert scores.best(4, np.empty(0, np.int64)).tolist() == []
+
+
+def test_a_large_index_finds_candidates_by_their_rare_words(monkeypatch):
+    monkeypatch.setattr(word_search, "ALL", 10)
+    common = "the and with"
+    every = [f"{common} {'kafka' if n == 33 else 'word' + str(n)}" for n in range(64)]
+    scores = index_of([every]).ask(f"{common} kafka")
+    assert scores.without_frequent[33] > 0
+    assert np.count_nonzero(scores.without_frequent) == 1  # the common words were not read
+    assert 33 in scores.best(3)
+    assert scores.of(np.array([5, 33]))[0] > 0
+
+
+def test_common_words_are_those_that_add_most_to_the_score():
+    every = ["java kafka kafka and", "java and", "java and sql", "and"]
+    index = index_of([every[:2], every[2:]])
+    assert index.common(0, every[0], "Kafka and Java, Rust") == ("kafka", "java", "and")
+    assert index.common(2, every[2], "SQL and java", most=1) == ("sql",)
+    assert index.common(3, every[3], "welding") == ()
