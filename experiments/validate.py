@@ -160,13 +160,11 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
 
 def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> None:
     for name, row in rows.items():
-        if row != RowConfig(scorer=row.scorer, training=row.training, kind=row.kind):
+        own = {"training": row.training, "kind": row.kind, "chunking": row.chunking}
+        if row != RowConfig(scorer=row.scorer, **own):
             what = "a reranker reads the unchanged vectors of the index"
             cure = "leave out tuning, encoder, view, months and pretrained"
             raise InputError(f"variants.{name}", what, cure)
-        if row.scorer.get("words"):
-            what = "the rerankers of this recipe are trained without words"
-            raise InputError(f"variants.{name}", what, "remove words: true")
     if config.split.also:
         raise InputError("split.also", "retrieval uses only one kind of split", "leave it out")
 

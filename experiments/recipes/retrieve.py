@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from shutil import disk_usage
 from tempfile import gettempdir
@@ -22,7 +22,9 @@ from experiments.cells.row import (
     encode,
     make,
     on_vectors,
+    reads_words,
     rows_of,
+    train_terms,
     train_whitening,
 )
 from experiments.figures import index_types_figure
@@ -44,6 +46,7 @@ from jdcv_core.types import Dataset, Qrels, Run
 from research.retrieval.compare_index_types import compare_types
 from research.retrieval.evaluation import retrieval_metrics
 from research.retrieval.first_stage import first_stage
+from research.retrieval.fused_scores import Weights
 from research.retrieval.fusion import rrf
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.lexical import bm25_search, tfidf_search
@@ -54,13 +57,15 @@ from research.retrieval.segment import Entry
 from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import INDEX_TYPES, check_index_type
 
-FIRST, MAXSIM, BM25, TFIDF, FUSED = (
-    "first stage", "+ MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim",
+FIRST, MAXSIM, BM25, TFIDF, FUSED, HYBRID = (
+    "first stage", "MaxSim", "BM25", "TF-IDF cosine", "RRF of BM25 and MaxSim", "TF-IDF + MaxSim",
 )  # fmt: skip
+BASES = (FIRST, TFIDF)
+"""Systems that the others are compared with."""
 SHOWN, DEEP = 3, 10
 """Number of JDs that are shown and of CVs for each; DEEP is also the k of the metrics."""
 RERANKED = 200
-"""Number of MaxSim's best CVs that a trained row ranks."""
+"""Number of the best CVs by words and vectors that a trained row ranks."""
 LEAST, JDS = 100, 100
 """Smallest number of simulated CVs, and the number of simulated JDs."""
 
@@ -87,13 +92,11 @@ def run(composed: DictConfig) -> Path:
         Console().print(f"• {note}", soft_wrap=True, highlight=False, markup=False)
     splits, _ = make_splits(config, dataset)
     documents = [*dataset.side("cv"), *dataset.side("jd")]
-    encoded = encode(
-        config.encoder,
-        config.chunking,
-        documents,
-        config.cache_dir,
-        dataset.facts.get("reference"),
+    chunkings = list(
+        {astuple(c): c for c in (config.chunking, *(r.chunking for r in rows))}.values()
     )
+    reference = dataset.facts.get("reference")
+    cuts = [encode(config.encoder, c, documents, config.cache_dir, reference) for c in chunkings]
     qrels = judgements(dataset, config)
     about = {"config_hash": records.config_hash(resolved), "git": records.git_state()}
     folder = records.start_record(config.runs_dir, config.experiment, resolved)
@@ -101,39 +104,53 @@ def run(composed: DictConfig) -> Path:
     types = ""
     for seed in config.seeds:
         split = splits[config.split.kind, seed]
-        vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
-        cvs = entries_of(encoded, vectors, [d.id for d in dataset.side("cv")])
-        jds = entries_of(encoded, vectors, sorted({dataset.pairs[i].jd for i in split.test}))
-        device, months = encoded.encoder.device, encoded.months
-        rerankers = {
-            row.name: train_reranker(row, dataset, vectors, months, split, seed, device)
-            for row in rows
-        }
-        with tempfile.TemporaryDirectory() as space:
-            index = IndexFolder.of(Path(space) / "index", cvs)
-            runs, examples = search(index, cvs, jds, rerankers, seed)
-        for name, ranked in runs.items():
-            judged = {jd: qrels[jd] for jd in ranked}
-            figures = retrieval_metrics(judged, ranked, k=DEEP, relevant=GOOD)
+        asked = sorted({dataset.pairs[i].jd for i in split.test})
+        with progress(f"Seed {seed}: searching by words", None):
+            runs = by_words(dataset, asked)
+        for chunking, encoded in zip(chunkings, cuts, strict=True):
+            vectors = train_whitening(dataset, encoded.matrices, split)(encoded.matrices)
+            cvs = entries_of(encoded, vectors, [d.id for d in dataset.side("cv")])
+            jds = entries_of(encoded, vectors, asked)
+            rerankers = {
+                row.name: train_reranker(row, dataset, encoded, vectors, split, seed)
+                for row in rows
+                if row.chunking == chunking
+            }
+            label = "" if chunking == config.chunking else f", by {chunking.by}"
+            if not label and seed == config.seeds[0]:
+                build = index_builder(cvs)
+                types = compared(folder, build, index_types, [jd.vectors for jd in jds], len(cvs))
+            with tempfile.TemporaryDirectory() as space:
+                index = IndexFolder.of(Path(space) / "index", cvs)
+                own, examples = search(index, jds, rerankers, seed, label)
+            runs |= own
+        runs[FUSED] = rrf([runs[BM25], runs[MAXSIM]])
+        for name in systems_of(runs):
+            judged = {jd: qrels[jd] for jd in runs[name]}
+            figures = retrieval_metrics(judged, runs[name], k=DEEP, relevant=GOOD)
             found.setdefault(name, []).append(figures)
             line = {"variant": name, "seed": seed, **about, "per_jd": figures}
             records.append_record(folder, line)
         if seed == config.seeds[0]:
             show(folder, jds, examples)
-            build = index_builder(cvs)
-            types = compared(folder, build, index_types, [jd.vectors for jd in jds], len(cvs))
     table = table_of(found, sorted(qrels))
     facts = {
         "cvs": len(dataset.side("cv")),
-        "chunks": sum(len(encoded.matrices[d.id]) for d in dataset.side("cv")),
+        "chunks": sum(len(cuts[0].matrices[d.id]) for d in dataset.side("cv")),
         "judged": {jd: len(grades) for jd, grades in qrels.items()},
-        "encoder": encoded.report.summary(),
+        "encoder": cuts[0].report.summary(),
         "versions": records.versions(),
         "data": {"name": dataset.name, **dataset.facts},
     }
     records.write_text(folder, "table.json", json.dumps(table))
     text = f"{retrieval_table.markdown(table, facts, len(config.seeds))}\n{types}"
     return finished(folder, resolved, text, facts)
+
+
+def systems_of(runs: Mapping[str, Run]) -> list[str]:
+    """The systems in the order of the table: vectors, words, both, and then the rerankers."""
+    first = [FIRST, MAXSIM, BM25, TFIDF, FUSED, HYBRID]
+    return first + [name for name in runs if name not in first]
 
 
 def entries_of(
@@ -149,47 +166,64 @@ def entries_of(
 def train_reranker(
     row: Row,
     dataset: Dataset,
+    encoded: EncodedDataset,
     vectors: Mapping[str, np.ndarray],
-    months: Mapping[str, np.ndarray],
     split: Split,
     seed: int,
-    device: str,
 ) -> Reranker:
     """Train the scorer of a row on the pairs of the split's training JDs.
 
     vectors: document id → whitened chunk vectors
-    months:  document id → `Months`, if documents were cut by experience
     """
-    model = on_vectors(row, dataset, vectors, device, seed, months)
+    words = None
+    if reads_words(row):
+        words = train_terms(dataset, encoded.tokens, split)(encoded.tokens)
+    device, months = encoded.encoder.device, encoded.months
+    model = on_vectors(row, dataset, vectors, device, seed, months, words)
     index = {part: torch.tensor(pairs) for part, pairs in split.parts().items()}
     with progress(f"Seed {seed}: training {row.name}", row.training.steps) as advance:
         train(model, index["train"], index["validation"], row.training, seed, advance=advance)
-    return scorer_reranker(model.scorer, "cv")
+    if words is None:
+        return scorer_reranker(model.scorer, "cv")
+    return scorer_reranker(model.scorer, "cv", lambda entries, side: [words[e.id] for e in entries])
+
+
+def by_words(dataset: Dataset, asked: Sequence[str]) -> dict[str, Run]:
+    """Rank all CVs for some JDs by their words."""
+    queries = {jd: dataset.documents[jd].text for jd in asked}
+    texts = {d.id: d.text for d in dataset.side("cv")}
+    found: dict[str, Run] = {
+        BM25: bm25_search(queries, texts, len(texts)),
+        TFIDF: tfidf_search(queries, texts, len(texts)),
+    }
+    return found
 
 
 def search(
     index: IndexFolder,
-    cvs: Sequence[Entry],
     jds: Sequence[Entry],
     rerankers: Mapping[str, Reranker],
     seed: int,
+    label: str = "",
 ) -> tuple[dict[str, Run], list[list[Match]]]:
-    """Search with every system; return each system's run and the last system's first matches."""
-    texts, asked = ({e.id: e.text for e in side} for side in (cvs, jds))
+    """Search with every system; return each system's run and the last system's first matches.
+
+    label: what is added to the names of systems, if the index is not that of the experiment's
+           chunks
+    """
     everything = len(index)
     with progress(f"Seed {seed}: searching", None):
-        candidates = search_many(index, jds, everything)
-        maxsim, bm25 = as_run(jds, candidates), bm25_search(asked, texts, everything)
-        runs: dict[str, Run] = {
-            FIRST: first_stage(index, {jd.id: jd.vectors for jd in jds}),
-            MAXSIM: maxsim,
-            BM25: bm25,
-            TFIDF: tfidf_search(asked, texts, everything),
-            FUSED: rrf([bm25, maxsim]),
-        }
+        runs: dict[str, Run] = {}
+        if not label:
+            runs[FIRST] = first_stage(index, {jd.id: jd.vectors for jd in jds})
+        runs[f"{MAXSIM}{label}"] = as_run(jds, search_many(index, jds, everything))
+        candidates = search_many(index, jds, everything, weights=Weights())
+        runs[f"{HYBRID}{label}"] = as_run(jds, candidates)
     for name, reranker in rerankers.items():
         with progress(f"Seed {seed}: reranking by {name}", None):
-            candidates = search_many(index, jds, everything, reranker=reranker, rerank=RERANKED)
+            candidates = search_many(
+                index, jds, everything, reranker=reranker, rerank=RERANKED, weights=Weights()
+            )
         runs[f"+ {name}"] = as_run(jds, candidates)
     shown = zip(jds[:SHOWN], candidates, strict=False)
     return runs, [make_matches(index, jd, own[:DEEP]) for jd, own in shown]
@@ -275,9 +309,9 @@ def judgements(dataset: Dataset, config: Config) -> Qrels:
 def table_of(
     found: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]], jds: Sequence[str]
 ) -> dict[str, Any]:
-    """Summarise each system and metric over seeds, and compare it with the first stage.
+    """Summarise each system and metric over seeds, and compare it with the BASES.
 
-    The result has mean and deviation over seeds, and the difference to the first stage with its 95%
+    The result has mean and deviation over seeds, and the difference to each base with its 95%
     interval over JDs and seeds.
     """
     cells = {
@@ -290,8 +324,11 @@ def table_of(
         for metric, values in by_metric.items():
             mean, deviation = spread(np.nanmean(values, axis=1).tolist())
             line: dict[str, Any] = {"mean": mean, "sd": None if np.isnan(deviation) else deviation}
-            if name != FIRST:
-                line["against"] = query_difference(values, cells[FIRST][metric])
+            line["against"] = {
+                base: query_difference(values, cells[base][metric])
+                for base in BASES
+                if base != name
+            }
             table[name][metric] = line
     return table
 

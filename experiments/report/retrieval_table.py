@@ -40,23 +40,27 @@ def markdown(table: Mapping[str, Any], facts: Mapping[str, Any], seeds: int) -> 
         for name, by in table.items()
     ]
     against = [m for m in metrics if m != "judged"]
-    second = [
-        [name, *(_interval(by[m]["against"]) for m in against)]
-        for name, by in table.items()
-        if "against" in by["ndcg"]
-    ]
+    bases = dict.fromkeys(base for by in table.values() for base in by["ndcg"]["against"])
+    differences: list[str] = []
+    for base in bases:
+        second = [
+            [name, *(_interval(by[m]["against"][base]) for m in against)]
+            for name, by in table.items()
+            if name != base
+        ]
+        title = [f"against {base}", *(SEARCH[m] for m in against)]
+        differences += ["", *_grid(title, second)]
     notes = [
         f"- {facts['cvs']} CVs, {facts['chunks']} chunks; judged CVs a JD: {pools[0]} to "
         f"{pools[-1]}, median {pools[len(pools) // 2]}. A CV without a judgement counts as no fit.",
         f"- Mean ± sample standard deviation over {seeds} seeds, on test JDs. MAP, MRR and recall: "
-        "Good Fits; nDCG: linear gain. A trained row orders the 200 best of MaxSim; the others "
-        "are not in its ranking.",
+        "Good Fits; nDCG: linear gain. A trained row orders the 200 best of TF-IDF + MaxSim; the "
+        "others are not in its ranking.",
         "- Differences with 95% intervals over JDs and seeds, not corrected for their number.",
     ]
     if note := labels_note(facts["data"]):
         notes.insert(1, f"- {note}")
-    title = ["against the first stage", *(SEARCH[m] for m in against)]
-    return "\n".join([*notes, "", *_grid(head, rows), "", *_grid(title, second), ""])
+    return "\n".join([*notes, "", *_grid(head, rows), *differences, ""])
 
 
 def types_markdown(measured: Sequence[Measured], k: int, documents: int) -> str:
