@@ -16,6 +16,13 @@ The last line is one JSON object:
                       once for all JDs
     bytes_per_vector  resident bytes per chunk vector: codes of chunks and means, row numbers, maps
     p50_ms, p99_ms    latency of 1,000 sequential JDs: retrieve, exact MaxSim, 200 best
+    hybrid_p50_ms, hybrid_p99_ms  the same by words and vectors: the candidates of both, the exact
+                      scores of both for all of them, 200 best
+    reranked_p99_ms   the same, and chunk attention (untrained) scores the 200 best
+    lexical_recall_at_100  share of the 100 best CVs by TF-IDF that are candidates by words
+    lexical_bytes_per_cv, lexical_memory_per_cv  bytes of the words of a CV on the disk, and in
+                      memory; vectors take vector_bytes_per_cv on the disk
+    words_seconds     seconds to weigh the words of all CVs after the index was opened
     build_peak_ratio  (peak memory of the building process, ru_maxrss, minus its memory after the
                       imports and minus one segment of vectors) / resident size of the index
     build_peak_over_disk  the same numerator / size of all files of the index, with vectors
@@ -34,11 +41,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from research.chunk_attention import ChunkAttention
 from research.retrieval.compare_index_types import exact_best, recall, timed
+from research.retrieval.fused_scores import Weights
 from research.retrieval.index_folder import IndexFolder
+from research.retrieval.order import k_best
 from research.retrieval.pareto import Point, pareto, recommend
-from research.retrieval.search import Depth, search_many
+from research.retrieval.reranking import scorer_reranker
+from research.retrieval.search import Depth, search, search_many
 from research.retrieval.segment import SIZE, Entry
 from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import use_threads
@@ -125,6 +137,7 @@ def measure(
     chosen = SETTINGS[list(points).index(advice.point.name)]
     times, one_by_one = timed(index, list(every[: options.timed]), 200, chosen)
     shared = min(len(jds), len(times))
+    lexical = measure_words(index, simulated, options, chosen)
     index_bytes = index.nbytes()
     resident = index_bytes / index.starts[-1]
     del index
@@ -133,6 +146,8 @@ def measure(
     erased = time.perf_counter() - started
     return {
         **best,
+        **lexical,
+        "vector_bytes_per_cv": simulated.chunks * simulated.dim * 4 + index_bytes / options.cvs,
         "recall_one_by_one": recall(one_by_one[:shared], truth[:shared], 100),
         "qps_ratio": exact_alone / float(times.mean()),
         "jds_per_second": 1 / float(times.mean()),
@@ -149,6 +164,41 @@ def measure(
         "exact_jds_per_second": 1 / exact_alone,
         "exact_jds_per_second_batch": len(jds) / exact_seconds,
         "peak_gb": peak_memory() / 1e9,
+    }
+
+
+def measure_words(
+    index: IndexFolder, simulated: Simulated, options: argparse.Namespace, depth: Depth
+) -> dict[str, float]:
+    """Measure search by words and vectors."""
+    started = time.perf_counter()
+    words = index.words
+    seconds = time.perf_counter() - started
+    queries = simulated.queries(max(options.jds, options.timed))
+    found = []
+    for query in queries[: options.jds]:
+        asked = words.ask(query.words)
+        exact = k_best(asked.of(np.arange(len(words))), np.arange(len(words)), 100)
+        found.append(np.isin(exact, asked.best(depth.depth)).mean())
+    torch.manual_seed(0)
+    reranker = scorer_reranker(ChunkAttention(simulated.dim).eval(), "cv")
+    times: dict[str, list[float]] = {}
+    for name, how in (("hybrid", {}), ("reranked", {"reranker": reranker})):
+        for query in queries[:2]:  # warm-up
+            search(index, query, 200, depth, weights=Weights(), **how)
+        for query in queries[: options.timed]:
+            started = time.perf_counter()
+            search(index, query, 200, depth, weights=Weights(), **how)
+            times.setdefault(name, []).append(time.perf_counter() - started)
+    files = [p for p in index.folder.rglob("words/*") if p.is_file()]
+    return {
+        "hybrid_p50_ms": float(np.quantile(times["hybrid"], 0.5) * 1e3),
+        "hybrid_p99_ms": float(np.quantile(times["hybrid"], 0.99) * 1e3),
+        "reranked_p99_ms": float(np.quantile(times["reranked"], 0.99) * 1e3),
+        "lexical_recall_at_100": float(np.mean(found)),
+        "lexical_bytes_per_cv": sum(p.stat().st_size for p in files) / options.cvs,
+        "lexical_memory_per_cv": words.nbytes() / options.cvs,
+        "words_seconds": seconds,
     }
 
 

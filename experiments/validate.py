@@ -160,8 +160,8 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
 
 def _check_retrieve(config: RetrieveConfig, rows: Mapping[str, RowConfig]) -> None:
     for name, row in rows.items():
-        own = {"training": row.training, "kind": row.kind, "chunking": row.chunking}
-        if row != RowConfig(scorer=row.scorer, **own):
+        own = RowConfig(row.scorer, row.kind, training=row.training, chunking=row.chunking)
+        if row != own:
             what = "a reranker reads the unchanged vectors of the index"
             cure = "leave out tuning, encoder, view, months and pretrained"
             raise InputError(f"variants.{name}", what, cure)

@@ -34,6 +34,7 @@ from research.retrieval.fused_scores import reference_documents
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
 from research.retrieval.trained_indexes import Trained, digest_of, shuffled, type_of_means
 from research.retrieval.vector_index import FaissIndex, joined
+from research.retrieval.word_counts import WordCounts
 from research.retrieval.word_search import WordIndex
 
 MOST_SMALL = 8
@@ -211,7 +212,7 @@ class IndexFolder:
                 for s, is_small in zip(self._segments, small, strict=True)
                 if s.is_old or (enough and is_small)
             ]
-            old = (entry for s in again for entry in s.entries() if entry.id not in seen)
+            old = (e for s in again for e in s.entries_with_words() if e.id not in seen)
             written = self._written(number, chain(entries, old), total, seen)
             kept = self._without(seen, number, written)  # those written again are seen
             self._publish(number, {**kept, **written})
@@ -359,15 +360,16 @@ class IndexFolder:
             rest = [entry for entry in old.entries() if entry.id not in gone]
             if rest:
                 new = f"{number:06d}-{len(names) + len(kept):03d}r"
-                kept[new] = self._write(new, rest)
+                words = old.words.only(np.array([name not in gone for name in old.ids]))
+                kept[new] = self._write(new, rest, words)
         return kept
 
-    def _write(self, name: str, entries: Sequence[Entry]) -> str:
+    def _write(self, name: str, entries: Sequence[Entry], words: WordCounts | None = None) -> str:
         """Write a segment; returns the SHA-256 of its manifest."""
         path = self.folder / "segments" / name
         with scratch_folder(self.folder) as space:
             chunks, means = self._trained(CHUNKS), self._trained(MEANS)
-            segment.write_segment(path, space, entries, chunks, means)
+            segment.write_segment(path, space, entries, chunks, means, words)
         return digest_of(path)
 
     def _publish(self, number: int, segments: Mapping[str, str]) -> None:

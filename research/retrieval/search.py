@@ -22,6 +22,7 @@ from research.retrieval.order import k_best
 from research.retrieval.reranking import Reranker
 from research.retrieval.segment import Entry
 from research.retrieval.vector_index import search_all, unit_rows
+from research.retrieval.word_counts import Counts, count_words
 from research.retrieval.word_search import WordScores
 
 MEANS_EFFORT = 512
@@ -121,7 +122,7 @@ def search_many(
     near = _candidates(index, [u for u in units if u is not None], depth, rows)
 
     def one(at: int) -> list[Candidate]:
-        words = index.words.ask(queries[at].text) if weights.words else None
+        words = index.words.ask(_words_of(queries[at])) if weights.words else None
         found = [] if words is None else [words.best(depth.depth, rows)]
         found += [near(at)] if weights.vectors else []
         documents = np.unique(np.concatenate(found))
@@ -132,6 +133,10 @@ def search_many(
         return [one(at) for at in range(len(units))]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(one, range(len(units))))
+
+
+def _words_of(query: Entry) -> Counts:
+    return count_words(query.text) if query.words is None else query.words
 
 
 def _candidates(

@@ -129,12 +129,17 @@ class Segment:
         return replace(found, vectors=np.array(found.vectors), months=months)
 
     def entries(self) -> Iterator[Entry]:
-        """All documents in order, with views of the vectors, which stay on the disk."""
+        """All documents in order, with views of the vectors, which stay on the disk; without their
+        words."""
         starts = np.cumsum(self.counts) - self.counts
-        words = self.words.each()
         with (self.folder / LINES).open("rb") as file:
             for at, start in enumerate(starts.tolist()):
-                yield replace(self._entry(at, start, file.readline()), words=words[at])
+                yield self._entry(at, start, file.readline())
+
+    def entries_with_words(self) -> Iterator[Entry]:
+        """The same with their words."""
+        for entry, words in zip(self.entries(), self.words.each(), strict=True):
+            yield replace(entry, words=words)
 
     def _entry(self, at: int, start: int, line: bytes) -> Entry:
         rows = slice(start, start + int(self.counts[at]))
@@ -151,12 +156,18 @@ class Segment:
 
 
 def write_segment(
-    folder: Path, space: Path, entries: Sequence[Entry], chunks: FaissIndex, means: FaissIndex
+    folder: Path,
+    space: Path,
+    entries: Sequence[Entry],
+    chunks: FaissIndex,
+    means: FaissIndex,
+    words: WordCounts | None = None,
 ) -> None:
     """Write a segment as a folder that is whole or not there.
 
     space:         an empty folder on the same disk for files that are linked into the segment
     chunks, means: trained, empty indexes, which are filled here
+    words:         of the entries; None: those that the entries have, or that their texts have
     """
     counts = np.array([len(e.vectors) for e in entries], np.int64)
     lines = [_line(entry) for entry in entries]
@@ -169,8 +180,10 @@ def write_segment(
         np.save(space / name, array, allow_pickle=False)
     _write_vectors(space / VECTORS, entries, counts, chunks, means)
     files: dict[str, Path | bytes] = {name: space / name for name in (*arrays, VECTORS)}
-    words = [count_words(e.text) if e.words is None else e.words for e in entries]
-    files |= WordCounts.of(words).save(space)
+    if words is None:
+        each = [count_words(e.text) if e.words is None else e.words for e in entries]
+        words = WordCounts.of(each)
+    files |= words.save(space)
     files |= save_indexes(space, {CHUNKS: chunks, MEANS: means})
     files |= {LINES: b"".join(lines), IDS: json.dumps([e.id for e in entries]).encode()}
     write_folder(folder, "segment", VERSION, files, {"name": folder.name})

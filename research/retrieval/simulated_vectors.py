@@ -1,4 +1,5 @@
-"""Simulated chunk vectors, to try retrieval at a scale for which there are no texts. Ours.
+"""Simulated documents, to try retrieval at a scale for which there are no texts: chunk vectors, and
+words (`simulated_words`) that go with the same occupations. Ours.
 
     v = unit(common + occupation + topic of the occupation + person + noise)
 
@@ -27,6 +28,7 @@ import numpy as np
 
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.segment import Entry
+from research.retrieval.simulated_words import CV_TOKENS, JD_TOKENS, draw_words
 from research.retrieval.vector_index import unit_rows
 
 OCCUPATIONS, TOPICS = 2000, 24
@@ -65,10 +67,13 @@ class Simulated:
         return (self.block(number) for number in range(self.blocks))
 
     def entries(self) -> Iterator[Entry]:
-        """All CVs for an index, without texts; ids are their numbers."""
-        for number, block in enumerate(self.each()):
-            for at, vectors in enumerate(block):
-                yield Entry(f"{number * BLOCK + at:08d}", vectors)
+        """All CVs for an index, with words but without texts; ids are their numbers."""
+        for number in range(self.blocks):
+            seed = [self.seed, 1, number]
+            count = min(BLOCK, self.cvs - number * BLOCK)
+            words = draw_words(self._occupations(count, seed), CV_TOKENS, [*seed, 0])
+            for at, vectors in enumerate(self.block(number)):
+                yield Entry(f"{number * BLOCK + at:08d}", vectors, words=words[at])
 
     def index(self, folder: Path, index_type: str) -> IndexFolder:
         """All CVs in a new index, see `IndexFolder.create`."""
@@ -80,10 +85,21 @@ class Simulated:
         """float32 [jd, chunk, dim], of unit length."""
         return self._draw(count, self.jd_chunks, [self.seed, 2])
 
+    def queries(self, count: int) -> list[Entry]:
+        """The same JDs with their words."""
+        seed = [self.seed, 2]
+        words = draw_words(self._occupations(count, seed), JD_TOKENS, [*seed, 0])
+        jds = zip(self.jds(count), words, strict=True)
+        return [Entry(str(n), vectors, words=own) for n, (vectors, own) in enumerate(jds)]
+
+    def _occupations(self, count: int, seed: list[int]) -> np.ndarray:
+        """The occupations that `_draw` gives documents: int [document]."""
+        return np.random.default_rng(seed).choice(OCCUPATIONS, count, p=self._world[-1])
+
     def _draw(self, count: int, chunks: int, seed: list[int]) -> np.ndarray:
         deviation, rotation, common, occupations, topics, frequency = self._world
         rng = np.random.default_rng(seed)
-        occupation = rng.choice(OCCUPATIONS, count, p=frequency)
+        occupation = rng.choice(OCCUPATIONS, count, p=frequency)  # as `_occupations` draws them
         topic = rng.integers(0, TOPICS, (count, chunks))
         vectors = rng.standard_normal((count, chunks, self.dim), dtype=np.float32)
         vectors *= deviation * np.float32(NOISE**0.5)

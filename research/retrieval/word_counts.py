@@ -67,26 +67,19 @@ class WordCounts:
     @classmethod
     def of(cls, each: Sequence[Counts]) -> WordCounts:
         """Arrange the words of at most 65,536 documents."""
-        lengths = [len(hashes) for hashes, _ in each]
-        every = np.concatenate([hashes for hashes, _ in each]) if each else np.empty(0, np.uint64)
-        counts = np.concatenate([own for _, own in each]) if each else np.empty(0, np.uint8)
-        document = np.repeat(np.arange(len(each)), lengths)
-        hashes, word, having = np.unique(every, return_inverse=True, return_counts=True)
-        often = np.argsort(-having, kind="stable")[:MOST_FREQUENT]
-        is_frequent = np.zeros(len(hashes), bool)
-        is_frequent[often] = having[often] * FREQUENT > len(each)
-        in_frequent = is_frequent[word]
-        rare = np.flatnonzero(~in_frequent)
-        rare = rare[np.argsort(word[rare], kind="stable")]
-        place = np.cumsum(is_frequent) - 1  # of each frequent word among the frequent ones
-        return cls(
-            hashes,
-            _starts(np.where(is_frequent, 0, having)),
-            document[rare].astype(np.uint16),
-            counts[rare],
-            _starts(np.bincount(document[in_frequent], minlength=len(each))),
-            place[word[in_frequent]].astype(np.uint16),
-            counts[in_frequent],
+        every = np.concatenate([np.empty(0, np.uint64), *(hashes for hashes, _ in each)])
+        counts = np.concatenate([np.empty(0, np.uint8), *(own for _, own in each)])
+        document = np.repeat(np.arange(len(each)), [len(hashes) for hashes, _ in each])
+        hashes, word = np.unique(every, return_inverse=True)
+        return _arranged(hashes, len(each), document, word, counts)
+
+    def only(self, kept: np.ndarray) -> WordCounts:
+        """The words of some documents, as `of` would arrange them. kept: bool [document]"""
+        document, word, counts = self._entries()
+        mine = kept[document]
+        place = np.cumsum(kept) - 1
+        return _arranged(
+            self.hashes, int(kept.sum()), place[document[mine]], word[mine], counts[mine]
         )
 
     @classmethod
@@ -124,16 +117,58 @@ class WordCounts:
 
     def each(self) -> list[Counts]:
         """The words of each document; the inverse of `of`."""
-        word = np.repeat(np.arange(len(self.hashes)), np.diff(self.starts))
-        frequent = self.frequent_words[self.frequent]
-        owner = np.repeat(np.arange(len(self)), np.diff(self.frequent_starts))
-        document = np.concatenate([self.documents.astype(np.int64), owner])
-        word = np.concatenate([word, frequent])
-        counts = np.concatenate([self.counts, self.frequent_counts])
-        order = np.lexsort((word, document))
-        hashes, counts = self.hashes[word[order]], counts[order]
+        document, word, counts = _sorted(*self._entries())
+        hashes = self.hashes[word]
         ends = _starts(np.bincount(document, minlength=len(self)))
         return [(hashes[a:b], counts[a:b]) for a, b in pairwise(ends.tolist())]
+
+    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Document, word and count of each entry."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.frequent_starts))
+        rare = np.repeat(np.arange(len(self.hashes)), np.diff(self.starts))
+        return (
+            np.concatenate([self.documents.astype(np.int64), owner]),
+            np.concatenate([rare, self.frequent_words[self.frequent]]),
+            np.concatenate([self.counts, self.frequent_counts]),
+        )
+
+
+def _arranged(
+    hashes: np.ndarray, size: int, document: np.ndarray, word: np.ndarray, counts: np.ndarray
+) -> WordCounts:
+    """Arrange entries, in any order. hashes: of words, also of some without an entry."""
+    having = np.bincount(word, minlength=len(hashes))
+    used = having > 0
+    hashes, having, word = hashes[used], having[used], (np.cumsum(used) - 1)[word]
+    often = np.argsort(-having, kind="stable")[:MOST_FREQUENT]
+    is_frequent = np.zeros(len(hashes), bool)
+    is_frequent[often] = having[often] * FREQUENT > size
+    frequent = is_frequent[word]
+    rare = ~frequent
+    rare_word, rare_document, rare_counts = _sorted(word[rare], document[rare], counts[rare])
+    owner, often_word, often_counts = _sorted(document[frequent], word[frequent], counts[frequent])
+    place = np.cumsum(is_frequent) - 1  # of each frequent word among the frequent ones
+    return WordCounts(
+        hashes,
+        _starts(np.bincount(rare_word, minlength=len(hashes))),
+        rare_document.astype(np.uint16),
+        rare_counts,
+        _starts(np.bincount(owner, minlength=size)),
+        place[often_word].astype(np.uint16),
+        often_counts,
+    )
+
+
+def _sorted(
+    first: np.ndarray, second: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort entries by the first number, then by the second; both are below 2^28. One sort of packed
+    numbers takes a tenth of the time of a sort of places."""
+    packed = first.astype(np.uint64) << np.uint64(36) | second.astype(np.uint64) << np.uint64(8)
+    packed |= counts
+    packed.sort()
+    own = ((packed >> np.uint64(8)) & np.uint64(2**28 - 1)).astype(np.int64)
+    return (packed >> np.uint64(36)).astype(np.int64), own, packed.astype(np.uint8)
 
 
 def _starts(counts: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from math import log
 import numpy as np
 
 from research.retrieval.order import k_best
-from research.retrieval.word_counts import WordCounts, count_words, hash_of
+from research.retrieval.word_counts import Counts, WordCounts, hash_of
 from research.retrieval.words import words
 
 ALL = 16_384
@@ -46,9 +46,9 @@ class WordIndex:
     def __len__(self) -> int:
         return int(self.firsts[-1])
 
-    def ask(self, text: str) -> WordScores:
-        """The scores of all documents with a text."""
-        return WordScores(self, text)
+    def ask(self, words: Counts) -> WordScores:
+        """The scores of all documents with a text. words: of that text (`count_words`)"""
+        return WordScores(self, words)
 
     def common(self, document: int, text: str, query: str, most: int = 8) -> tuple[str, ...]:
         """The words that a document shares with a query, those that add most to its score first;
@@ -73,9 +73,9 @@ class WordScores:
     without_frequent: float64 [document], the scores without the frequent words
     """
 
-    def __init__(self, index: WordIndex, text: str) -> None:
+    def __init__(self, index: WordIndex, words: Counts) -> None:
         self._index = index
-        hashes, counts = count_words(text)
+        hashes, counts = words
         self._asked: list[np.ndarray] = []  # float64 [frequent word] of each part
         sums = []
         squares = np.zeros(len(hashes))

@@ -27,6 +27,33 @@ def test_vectors_have_unit_length(corpus):
     assert corpus.jds(7).shape == (7, 2, 384)
 
 
+def test_words_are_counted_as_in_real_documents():
+    """The numbers in the module, which real CVs and JDs have too, within a sixth to a third."""
+    corpus = Simulated(333)
+    cvs, jds = [e.words[0] for e in corpus.entries()], [e.words[0] for e in corpus.queries(197)]
+    assert np.median([len(own) for own in cvs]) == pytest.approx(361, rel=0.15)
+    assert np.median([len(own) for own in jds]) == pytest.approx(184, rel=0.15)
+    every, having = np.unique(np.concatenate(cvs), return_counts=True)
+    frequent = having * 16 > len(cvs)
+    assert having[frequent].sum() / having.sum() == pytest.approx(0.59, rel=0.25)
+    rare = dict(zip(every[~frequent].tolist(), having[~frequent].tolist(), strict=True))
+    shared = [sum(rare.get(word, 0) for word in own.tolist()) / len(cvs) for own in jds]
+    assert np.mean(shared) == pytest.approx(1.5, rel=0.35)
+
+
+def test_documents_of_an_occupation_share_words():
+    corpus = Simulated(600)
+    words = [set(e.words[0].tolist()) for e in corpus.entries()]
+    occupation = corpus._occupations(600, [0, 1, 0])
+    one = np.flatnonzero(occupation == np.bincount(occupation).argmax()).tolist()
+    others = [n for n in range(600) if n not in one]
+
+    def common(first: list[int], second: list[int]) -> float:
+        return np.mean([len(words[a] & words[b]) for a in first for b in second if a != b])
+
+    assert common(one, one) > common(one, others) + 5
+
+
 def test_cosines_are_near_those_of_real_documents(corpus):
     cvs, jds = corpus.block(1), corpus.jds(300)
     flat = cvs.reshape(-1, 384)

@@ -32,7 +32,7 @@ def test_scores_equal_those_of_tfidf_whatever_is_frequent(parts, query, frequent
         patch.setattr(word_counts, "FREQUENT", frequent)
         patch.setattr(word_counts, "MOST_FREQUENT", most)
         index = index_of(parts)
-    found = index.ask(query).of(np.arange(len(every)))
+    found = index.ask(count_words(query)).of(np.arange(len(every)))
     named = {f"{n:03}": text for n, text in enumerate(every)}
     expected = tfidf_search({"q": query}, named, len(every))["q"]
     assert found == pytest.approx([expected.get(name, 0.0) for name in named], abs=1e-9)
@@ -46,6 +46,16 @@ def test_words_come_back_as_they_were_counted(own):
     for (hashes, counts), (old, old_counts) in zip(again, each, strict=True):
         assert np.array_equal(hashes, old)
         assert np.array_equal(counts, old_counts)
+
+
+@given(st.lists(st.tuples(texts, st.booleans()), max_size=40))
+def test_words_of_some_documents_are_as_if_there_were_no_others(own):
+    each = [count_words(text) for text, _ in own]
+    kept = np.array([keep for _, keep in own], bool)
+    found = WordCounts.of(each).only(kept)
+    alone = WordCounts.of([words for words, keep in zip(each, kept, strict=True) if keep])
+    for field in fields(WordCounts):
+        assert np.array_equal(getattr(found, field.name), getattr(alone, field.name))
 
 
 def test_files_hold_what_was_arranged(tmp_path):
@@ -66,7 +76,7 @@ def test_the_best_are_those_with_the_highest_scores():
     rng = np.random.default_rng(0)
     share = 1 / np.arange(1, 61)
     every = [" ".join(rng.choice(VOCABULARY, 20, p=share / share.sum())) for _ in range(90)]
-    scores = index_of([every[:50], every[50:]]).ask("w0 w7 w30 w40 w41")
+    scores = index_of([every[:50], every[50:]]).ask(count_words("w0 w7 w30 w40 w41"))
     exact = scores.of(np.arange(90))
     assert scores.best(5).tolist() == sorted(np.lexsort((np.arange(90), -exact))[:5].tolist())
     allowed = np.arange(0, 90, 3)
@@ -79,7 +89,7 @@ def test_a_large_index_finds_candidates_by_their_rare_words(monkeypatch):
     monkeypatch.setattr(word_search, "ALL", 10)
     common = "the and with"
     every = [f"{common} {'kafka' if n == 33 else 'word' + str(n)}" for n in range(64)]
-    scores = index_of([every]).ask(f"{common} kafka")
+    scores = index_of([every]).ask(count_words(f"{common} kafka"))
     assert scores.without_frequent[33] > 0
     assert np.count_nonzero(scores.without_frequent) == 1  # the common words were not read
     assert 33 in scores.best(3)
