@@ -90,7 +90,7 @@ def add_commands(commands: Any) -> None:
         "--chunk-size",
         type=int,
         metavar="TOKENS",
-        help="most tokens in a chunk; default: what the encoder reads",
+        help="most tokens in a chunk; default: that of the model, 64 for all-MiniLM-L6-v2",
     )
     text = "remove documents of the index that have no file any more"
     add("--prune", action="store_true", help=text)

@@ -19,19 +19,19 @@ class Weights:
     words:   of the cosine of TF-IDF (`word_search`)
     vectors: of MaxSim over chunk vectors (`late_interaction`)
 
-    Only their ratio matters. With one of them 0, the other one alone decides. The default was
-    measured on two collections of real CVs and JDs, where it was better than either alone
-    (docs/results/retrieval.md); `fit_weights` finds others where there are judgements.
+    Only their ratio matters. With one of them 0, the other one alone decides. With the default,
+    vectors help where they say something, and do little harm where they do not: see
+    docs/results/retrieval.md. `fit_weights` finds others where there are judgements.
     Raises InputError for a weight below 0, and if both are 0.
     """
 
-    words: int | float = 2
+    words: int | float = 4
     vectors: int | float = 1
 
     def __post_init__(self) -> None:
         if not (self.words >= 0 and self.vectors >= 0 and self.words + self.vectors > 0):
             what = "weights must be at least 0, and one of them above"
-            raise InputError(f"words={self.words}, vectors={self.vectors}", what, "give 2 and 1")
+            raise InputError(f"words={self.words}, vectors={self.vectors}", what, "give 4 and 1")
 
     def __str__(self) -> str:
         share = self.words / (self.words + self.vectors)

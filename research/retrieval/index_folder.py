@@ -5,11 +5,7 @@ and erased without building the index again.
     INDEX/trained/               the trained, empty FAISS indexes; trained-000012 after a rebuild
     INDEX/segments/000012-000/   documents, see `segment`
 
-Segments never change. A change first writes new segments, then the next state (by one rename, which
-is the moment of the change), and last removes what belongs to no state. So a kill leaves the old
-state or the new one; whoever opens the folder next removes the rest. Every file has its SHA-256 in
-the manifest of its folder, every manifest of a segment has its SHA-256 in the state, and all are
-compared before FAISS reads a byte.
+Segments never change; `index_state` has the steps of a change, and what a kill leaves.
 """
 
 from __future__ import annotations
@@ -24,13 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from jdcv_core.atomic import TEMPORARY, lock, remove_folder, remove_leftovers, scratch_folder
+from jdcv_core.atomic import lock, scratch_folder
 from jdcv_core.data.text_folder import composed
 from jdcv_core.errors import InputError, names
-from jdcv_core.folders import MANIFEST, read_manifest, verify_folder, write_folder
+from jdcv_core.folders import read_manifest, verify_folder, write_folder
 from jdcv_core.progress import progress
 from research.retrieval import copies, segment
 from research.retrieval.fused_scores import reference_documents
+from research.retrieval.index_state import TRAINED, clean, compare_manifest, read_state, sweep
 from research.retrieval.segment import CHUNKS, MEANS, VERSION, Entry, Segment
 from research.retrieval.trained_indexes import Trained, digest_of, shuffled, type_of_means
 from research.retrieval.vector_index import FaissIndex, joined
@@ -41,8 +38,6 @@ MOST_SMALL = 8
 """If so many segments are less than half full, the next `put` joins them."""
 MANY = 50_000
 """Documents whose words take more than a second to weigh."""
-TRAINED = "trained"
-"""The folder of the trained indexes; a rebuild puts its own into another one."""
 
 
 class IndexFolder:
@@ -67,8 +62,8 @@ class IndexFolder:
         Raises InputError naming the file that is missing, altered or not of this index.
         """
         self.folder, self.gpu = folder, gpu
-        _sweep(folder)
-        self.number, state = _state(folder)
+        sweep(folder)
+        self.number, state = read_state(folder)
         self.settings: dict[str, Any] = state["settings"]
         self._listed: dict[str, str] = state["segments"]
         self._trained_folder = folder / state.get("trained_folder", TRAINED)
@@ -76,12 +71,12 @@ class IndexFolder:
         check = verify_folder if verify else read_manifest
         with progress("Opening the index", size) if size > 8 else _silent() as advance:
             check(self._trained_folder, "trained index", VERSION)
-            _compare_manifest(self._trained_folder, state["trained"])
+            compare_manifest(self._trained_folder, state["trained"])
             self._segments = []
             for name, digest in self._listed.items():
                 path = folder / "segments" / name
                 check(path, "segment", VERSION)
-                _compare_manifest(path, digest)
+                compare_manifest(path, digest)
                 self._segments.append(Segment.read(path))
                 advance()
         counts = [s.counts for s in self._segments]
@@ -380,7 +375,7 @@ class IndexFolder:
             "segments": dict(segments),
         }
         write_folder(self.folder / f"state-{number:06d}", "index", VERSION, {}, state)
-        _clean(self.folder)
+        clean(self.folder)
 
     @contextmanager
     def _change(self) -> Iterator[int]:
@@ -389,13 +384,13 @@ class IndexFolder:
             if not held:
                 what = "another process is changing it"
                 raise InputError(str(self.folder), what, "wait for it, then repeat")
-            if _state(self.folder)[0] != self.number:
+            if read_state(self.folder)[0] != self.number:
                 what = "another process has changed it"
                 raise InputError(str(self.folder), what, "open it again and repeat")
             try:
                 yield self.number + 1
             except BaseException:
-                _clean(self.folder)
+                clean(self.folder)
                 raise
 
     def _trained(self, file: str) -> FaissIndex:
@@ -412,65 +407,6 @@ class IndexFolder:
             for index, _ in whole:
                 index.to_gpu(self.gpu)
         return whole
-
-
-def _state(folder: Path) -> tuple[int, dict[str, Any]]:
-    """The number and the content of the newest state."""
-    if folder.is_file():
-        raise InputError(str(folder), "it is a file, not an index", "give the folder of an index")
-    if not folder.is_dir():
-        raise InputError(
-            str(folder), "there is no such index", "make it with `jdcv index` or Retriever.build"
-        )
-    states = sorted(folder.glob("state-*"))
-    if not states:
-        raise InputError(str(folder), "it is no index: it has no state", "give another folder")
-    content = read_manifest(states[-1], "index", VERSION).facts
-    return int(states[-1].name.partition("-")[2]), content
-
-
-def _compare_manifest(folder: Path, digest: str) -> None:
-    if digest_of(folder) != digest:
-        what = "it belongs to another index, or to another state of this one"
-        raise InputError(str(folder / MANIFEST), what, "put a whole copy of the index in its place")
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed process left, unless another process is changing the folder. Where there
-    is nothing to remove, nothing is written, not even a lock."""
-    try:
-        left = _leftovers(folder)
-    except InputError:
-        return  # whoever opens the folder gets the error
-    if left:
-        with lock(folder / "lock") as held:
-            if held:
-                _clean(folder)
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    """Older states, segments and trained indexes of no state, and temporary folders."""
-    number, current = _state(folder)
-    states = [p for p in folder.glob("state-*") if p.name != f"state-{number:06d}"]
-    trained = current.get("trained_folder", TRAINED)
-    old = [p for p in folder.glob(f"{TRAINED}*") if p.name != trained]
-    inside = sorted((folder / "segments").glob("*"))
-    parts = [p for p in inside if p.name not in current["segments"] and p.name[0] != "."]
-    unfinished = [p for p in (*folder.glob(".*"), *inside) if TEMPORARY.fullmatch(p.name)]
-    return [*sorted(states), *sorted(old), *parts, *unfinished]
-
-
-def _clean(folder: Path) -> None:
-    """Remove all `_leftovers`. Call it with the lock."""
-    try:
-        left = _leftovers(folder)
-    except InputError:
-        return
-    for path in left:
-        if not TEMPORARY.fullmatch(path.name):
-            remove_folder(path)
-    remove_leftovers(folder / "segments")
-    remove_leftovers(folder)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ class Retriever:
         side:       of the documents; the other side is the query
         index_type: auto (flat up to 100,000 chunks, ivf-pq above), another name in
                     `vector_index.INDEX_TYPES`, or a factory string of FAISS
-        chunk_size: most tokens in a chunk; None: that of the model, 254 for all-MiniLM-L6-v2
+        chunk_size: most tokens in a chunk; None: that of the model, 64 for all-MiniLM-L6-v2
         device:     of encoder and index: a torch device, or auto: CUDA if there is a GPU
         cache_dir:  a folder in which chunk vectors are kept, so that a text is encoded once even
                     after a kill; None: they are not kept

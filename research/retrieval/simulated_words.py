@@ -13,7 +13,6 @@ near those of 333 real CVs and 197 JDs (a test compares them):
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -33,25 +32,20 @@ def draw_words(occupations: np.ndarray, tokens: tuple[int, float], seed: list[in
     lengths = (tokens[0] * np.exp(tokens[1] * rng.standard_normal(len(occupations)))).astype(int)
     document = np.repeat(np.arange(len(occupations)), lengths.clip(min=1))
     own = rng.random(len(document)) < OWN_SHARE
-    rank = np.where(own, 0, _ranks(rng, WORDS, SHIFT, len(document)))
-    rank[own] = _ranks(rng, OWN_WORDS, OWN_SHIFT, int(own.sum()))
-    word = rank + np.where(own, WORDS + occupations[document] * OWN_WORDS, 0)
-    hashes = word.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # odd, so they stay distinct
-    order = np.lexsort((hashes, document))
-    hashes, document = hashes[order], document[order]
-    new = (hashes[1:] != hashes[:-1]) | (document[1:] != document[:-1])
-    first = np.concatenate([[0], np.flatnonzero(new) + 1])
-    counts = np.diff(first, append=len(hashes)).clip(max=255).astype(np.uint8)
-    ends = np.searchsorted(document[first], np.arange(len(occupations) + 1))
-    hashes = hashes[first]
+    draw = rng.random(len(document))
+    common = _rank(draw, WORDS, SHIFT)
+    special = WORDS + occupations[document] * OWN_WORDS + _rank(draw, OWN_WORDS, OWN_SHIFT)
+    token = (document << 40) + np.where(own, special, common)
+    token.sort()
+    token, first = np.unique(token, return_index=True)
+    counts = np.diff(first, append=len(document)).clip(max=255).astype(np.uint8)
+    hashes = (token.astype(np.uint64) & np.uint64(2**40 - 1)) << np.uint64(24)
+    ends = np.searchsorted(token >> 40, np.arange(len(occupations) + 1))
     return [(hashes[a:b], counts[a:b]) for a, b in pairwise(ends.tolist())]
 
 
-def _ranks(rng: np.random.Generator, words: int, shift: int, count: int) -> np.ndarray:
-    return np.searchsorted(_cumulative(words, shift), rng.random(count))
-
-
-@lru_cache(maxsize=2)
-def _cumulative(words: int, shift: int) -> np.ndarray:
-    share = (np.arange(words) + shift) ** -POWER
-    return np.cumsum(share / share.sum())[:-1]
+def _rank(draw: np.ndarray, words: int, shift: int) -> np.ndarray:
+    """Ranks below `words` for numbers drawn from [0, 1): the inverse of the distribution."""
+    low, high = shift ** (1 - POWER), (words + shift) ** (1 - POWER)
+    found = (low + draw * (high - low)) ** (1 / (1 - POWER)) - shift
+    return found.astype(np.int64).clip(0, words - 1)

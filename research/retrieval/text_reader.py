@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from jdcv_core.matcher import Matcher
 
 
+CHUNK_SIZE = 64
+"""Most tokens in a chunk, without a trained model. MaxSim finds more by chunks of 64 tokens than by
+the 254 that all-MiniLM-L6-v2 can read (docs/results/retrieval.md)."""
+
+
 @dataclass(frozen=True)
 class TextReader:
     """Reads documents and queries for one index.
@@ -51,8 +56,7 @@ class TextReader:
         """Load a model.
 
         model:   a Matcher, the folder of a saved one, or None for all-MiniLM-L6-v2
-        size:    most tokens in a chunk; None: that of the model, else as many as the
-                 encoder can read (`settled_size`)
+        size:    most tokens in a chunk; None: that of the model, else CHUNK_SIZE
         chunker: without a model, the chunker of an existing index, as `settings` gives it
         device:  of the encoder, see `Encoder`
 
@@ -66,6 +70,7 @@ class TextReader:
             encoder = sentence_transformer(device=device, precision="fp32")
             if chunker is not None:
                 return cls(encoder, registry.make("chunkers", chunker, "the index"))
+            size = CHUNK_SIZE if size is None else size
             return cls(
                 encoder, TokenChunker(settled_size(size, 0, encoder.max_tokens, encoder.name))
             )

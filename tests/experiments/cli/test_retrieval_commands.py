@@ -152,7 +152,7 @@ def test_a_foreign_folder_is_indexed_searched_and_evaluated_by_one_command(capsy
             Path("trec", kind, file.stem).write_bytes(file.read_bytes())
     Path("trec/qrels.tsv").write_text("j1\t0\tlovelace\t3\nj1 0 bob 0\nj2\t0\tbob\t1\n")
     said = did(capsys, "rank", "--trec", "trec", "--model", model, "--out", "run.txt")
-    assert "2 queries, 8 lines, by words 0.67, vectors 0.33: run.txt" in said
+    assert "2 queries, 8 lines, by words 0.80, vectors 0.20: run.txt" in said
     assert "2 judged queries: nDCG@10 " in said
     run = read_run("run.txt")
     did(capsys, "index", "--cvs", "cvs", "--index", "x", "--model", model)

@@ -125,7 +125,7 @@ def test_scores_add_standard_scores_of_words_and_vectors(index):
             (own[name] - statistics.fmean(own.values())) / statistics.pstdev(own.values())
             for own in (words, vectors)
         ]
-        expected[name] = (2 * z[0] + z[1]) / 3
+        expected[name] = (4 * z[0] + z[1]) / 5
     found = index.search(jd=JDS["j1"])
     assert {m.id: m.words for m in found} == pytest.approx(words, abs=1e-9)
     assert {m.id: m.maxsim for m in found} == pytest.approx(vectors, abs=1e-6)
