@@ -115,7 +115,7 @@ def _check_options(arguments: argparse.Namespace, index: Retriever) -> None:
     if arguments.chunk_size not in (None, index.chunk_size):
         refuse("--chunk-size", index.chunk_size, arguments.chunk_size)
     if arguments.model is not None:
-        index.check_model()
+        index.model.check()
 
 
 def _rebuilt(
@@ -126,7 +126,7 @@ def _rebuilt(
 
     model, size = arguments.model, arguments.chunk_size
     if model is None:
-        model = index.model_location
+        model = index.model.location
         size = size or (index.chunk_size if model is None else None)
     return Retriever.build(
         arguments.index,

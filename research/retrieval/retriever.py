@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +24,7 @@ from research.retrieval.evaluation import retrieval_metrics
 from research.retrieval.fit_weights import GRID, FittedWeights, fit_weights
 from research.retrieval.fused_scores import REFERENCE, WORDS, Weights
 from research.retrieval.index_folder import IndexFolder
+from research.retrieval.index_model import IndexModel, location_of
 from research.retrieval.matches import Match, make_matches
 from research.retrieval.search import Candidate, Depth, search_many
 from research.retrieval.segment import Entry
@@ -34,8 +34,6 @@ from research.retrieval.vector_index import check_index_type
 if TYPE_CHECKING:
     from jdcv_core.matcher import Matcher
 
-IN_MEMORY = ""
-"""The setting `model` of an index whose model was a Matcher and not a folder."""
 FIT_CURE = "give judgements of these queries"
 
 
@@ -56,6 +54,7 @@ class Retriever:
     folder: of the index
     side:   of its documents, cv or jd
     ids:    of its documents
+    model:  by which it reads texts, see `IndexModel`
     cache_dir: the folder of the vector store, as given to `build` or `open`
 
     >>> from research.retrieval import Retriever
@@ -80,8 +79,7 @@ class Retriever:
         self.index = index
         self.folder = index.folder
         self.cache_dir = cache_dir
-        self._model, self._device = model, device
-        self._reader: TextReader | None = None
+        self.model = IndexModel(index.folder, index.settings, model, device)
 
     @classmethod
     def build(
@@ -133,7 +131,7 @@ class Retriever:
             check_index_type(index_type, reader.encoder.dim)
         entries = reader.entries(texts, side, cache_dir)
         sample = list(texts.values())[:: max(1, len(texts) // REFERENCE)]
-        settings = {**reader.settings(), "side": side, "model": _location(model)}
+        settings = {**reader.settings(), "side": side, "model": location_of(model)}
         settings["unfit_share"] = reader.unfit_share(sample)
         if old is None:
             index = IndexFolder.of(folder, entries, index_type, settings)
@@ -142,7 +140,7 @@ class Retriever:
             _forget(cache_dir, sorted(keys - {entry.key for entry in entries}))
             index = old.rebuild(entries, index_type, settings)
         made = cls(index, model, device, cache_dir)
-        made._use(reader)
+        made.model.loaded = reader
         return made
 
     @classmethod
@@ -244,8 +242,9 @@ class Retriever:
             raise InputError("the judgements", "they are of other queries", FIT_CURE)
         own = {query: qrels[query] for query in judged}
         asked: Side = "jd" if self.side == "cv" else "cv"
-        entries = self.reader.entries(judged, asked, self.cache_dir)
+        entries = self.model.reader.entries(judged, asked, self.cache_dir)
         values = {}
+        self.index.gpu = self.model.gpu
         with progress("Fitting weights", len(GRID) + 1) as advance:
             for weights in (*GRID, Weights()):
                 found = search_many(self.index, entries, len(self), weights=weights)
@@ -273,7 +272,9 @@ class Retriever:
         }
         before = len(self)
         if changed or self.index.outdated:
-            entries = self.reader.entries(changed, self.side, self.cache_dir) if changed else []
+            entries = (
+                self.model.reader.entries(changed, self.side, self.cache_dir) if changed else []
+            )
             self.index = self.index.put(entries, len(entries))
         added = len(self) - before
         return Change(added, len(changed) - added, len(texts) - len(changed))
@@ -357,46 +358,6 @@ class Retriever:
             what = f"it holds {side.upper()}s, not {other}s"
             raise InputError(str(self.folder), what, f"search it with a {other}")
 
-    def check_model(self) -> None:
-        """Raises InputError if the given model is another than that of the index. A model from the
-        folder that the index remembers is not loaded for that."""
-        if _location(self._model) != self.index.settings["model"]:
-            _ = self.reader
-
-    @property
-    def model_location(self) -> str | None:
-        """The folder of the model that the index was made with; None: all-MiniLM-L6-v2. Raises
-        InputError if it was a model in memory."""
-        location: str | None = self.index.settings["model"]
-        if location == IN_MEMORY:
-            what = "it was made with a model in memory"
-            raise InputError(str(self.folder), what, "give the model")
-        return location
-
-    @property
-    def reader(self) -> TextReader:
-        """The model of the index, loaded at the first access. Raises InputError for another one."""
-        if self._reader is not None:
-            return self._reader
-        settings = self.index.settings
-        model = self.model_location if self._model is None else self._model
-        reader = TextReader.load(model, chunker=settings["chunker"], device=self._device)
-        for name, value in reader.settings().items():
-            if settings.get(name) != value:
-                made, given = (_model_name(m) for m in (settings["model"], _location(model)))
-                what = f"it was made with another {name} than that of the given model"
-                what += f" ({made} is not {given})" if made != given else ""
-                cure = "give the model it was made with, or make the index again"
-                raise InputError(str(self.folder), what, cure)
-        self._use(reader)
-        return reader
-
-    def _use(self, reader: TextReader) -> None:
-        """Keep the reader, and search on the GPU of its encoder."""
-        self._reader = reader
-        kind, _, number = reader.encoder.device.partition(":")
-        self.index.gpu = int(number or 0) if kind == "cuda" else None
-
     def _search(
         self,
         queries: Mapping[str, str],
@@ -417,12 +378,13 @@ class Retriever:
         if weights is None:
             weights = self._usable_weights(queries, rerank)
         asked: Side = "jd" if self.side == "cv" else "cv"
-        reranker = self.reader.reranker(self.side) if rerank else None
+        reranker = self.model.reader.reranker(self.side) if rerank else None
         if weights.vectors or reranker is not None:
-            entries = self.reader.entries(queries, asked, cache_dir)
+            entries = self.model.reader.entries(queries, asked, cache_dir)
         else:
             check_texts(queries)
             entries = [Entry(i, np.empty((0, 0), np.float32), text) for i, text in queries.items()]
+        self.index.gpu = self.model.gpu
         with progress("Searching", None):
             found = search_many(
                 self.index,
@@ -442,27 +404,16 @@ class Retriever:
         weights = self.weights
         if weights == WORDS:
             if self.index.settings.get("unfit_share", 0.0) > MOST_UNFIT:
-                self.check_model()
+                self.model.check()
                 _say("the encoder does not know the script of most documents: words alone decide")
             return weights
-        if not rerank and (missing := self._missing_model()):
+        if not rerank and (missing := self.model.missing()):
             _say(f"{missing}: words alone decide")
             return WORDS
-        if weights.vectors and self.reader.unfit_share(queries.values()) > MOST_UNFIT:
+        if weights.vectors and self.model.reader.unfit_share(queries.values()) > MOST_UNFIT:
             _say("the encoder does not know the script of the query: words alone decide")
             return WORDS
         return weights
-
-    def _missing_model(self) -> str:
-        """What is missing of the model that the index remembers; nothing if another is given."""
-        location = self.index.settings["model"]
-        if self._reader is not None or self._model is not None or location == IN_MEMORY:
-            return ""
-        if location is None:
-            from jdcv_core.encoding.loaders import OFFLINE
-
-            return "" if find_spec(OFFLINE) else "the package of all-MiniLM-L6-v2 is not installed"
-        return "" if Path(location).exists() else f"the model {location} is not there any more"
 
 
 def _say(text: str) -> None:
@@ -492,14 +443,3 @@ def _check_names(texts: Iterable[str]) -> None:
         if (other := seen.setdefault(composed(name), name)) != name:
             what = f"{other!r} and {name!r} differ only in their form of Unicode"
             raise InputError("the ids", what, "rename one of them")
-
-
-def _model_name(location: str | None) -> str:
-    return {None: "all-MiniLM-L6-v2", IN_MEMORY: "a model in memory"}.get(location, str(location))
-
-
-def _location(model: Matcher | str | Path | None) -> str | None:
-    """The setting `model` of an index."""
-    if model is None:
-        return None
-    return str(Path(model).absolute()) if isinstance(model, str | Path) else IN_MEMORY

@@ -181,7 +181,7 @@ def test_fitted_weights_stay_with_the_index(index):
     assert index.weights == fitted.weights
     assert Retriever.open(index.folder).weights == fitted.weights
     chosen = index.index.with_settings({"weights": {"words": 0.2, "vectors": 0.8}})
-    again = Retriever(chosen, index.model_location)
+    again = Retriever(chosen, index.model.location)
     assert again.search(jd=JDS["j1"]) == index.search(jd=JDS["j1"], weights=Weights(0.2, 0.8))
     with pytest.raises(InputError, match="they are of other queries"):
         index.fit({"j1": "x"}, {"j9": {"ada": 1}})
