@@ -43,7 +43,7 @@ WIDTH = 24
 
 @pytest.fixture(scope="module")
 def sides() -> tuple[Encoded, Encoded]:
-    """CV and JD: a line that names a topic has its axis, every other line has one of its own."""
+    """CV and JD: a line that names a topic has its axis, every other line another one."""
     texts = {"cv:1": CV, "jd:1": JD}
     documents = [Document(i, text) for i, text in texts.items()]
     cut = RequirementChunker(reference="2024-04").cut(documents, train_tokenizer([CV, JD], 400), 64)
