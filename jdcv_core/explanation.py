@@ -16,7 +16,7 @@ from torch import nn
 
 from jdcv_core.encoding.whitening import unit_rows
 from jdcv_core.progress import progress
-from jdcv_core.requirements import STATES, Answer, Requirement, requirements_of
+from jdcv_core.requirements import STATES, Answer, Requirement, requirements_of, shortened
 from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 
@@ -93,11 +93,11 @@ class Explanation:
             lines += [f"{state}: {len(own)} of the JD's lines"] if own else []
             for r in sorted(own, key=lambda r: -r.importance):
                 numbers = f"importance {r.importance:.2f}  covered {r.covered:.2f}"
-                lines.append(f'  {numbers}  "{shortened(r.text)}"')
+                lines.append(f'  {numbers}  "{shortened(r.text, WIDTH)}"')
                 if state != STATES[-1]:
                     lines += _answer_lines(r.answers)
         left = sum(not r.listed for r in self.requirements)
-        lines.append(f"{left} more lines of the JD have hardly any importance")
+        lines.append(f"not listed: {left} of the JD's lines, of hardly any importance")
         return [*lines, *(f"note: {note}" for note in self.notes)]
 
 
@@ -106,7 +106,7 @@ def _answer_lines(answers: Sequence[Answer]) -> list[str]:
     lines = []
     for answer in answers[:ANSWERS_SHOWN]:
         where = answer.experience or "no dated experience"
-        lines.append(f'      ← "{shortened(answer.text)}" ({where})')
+        lines.append(f'      ← "{shortened(answer.text, WIDTH)}" ({where})')
     more = len(answers) - ANSWERS_SHOWN
     return [*lines, f"      ← and {more} more"] if more > 0 else lines
 
@@ -122,7 +122,7 @@ def _effect_lines(side: str, effects: Sequence[ChunkEffect], most: int) -> list[
     for e in sorted(effects, key=lambda e: (np.isnan(e.effect), -e.effect)):
         effect = "  only" if np.isnan(e.effect) else f"{e.effect:+.3f}"
         near = f"nearest {other} chunk {e.nearest} ({e.cosine:+.2f})"
-        lines.append(f"  {effect}  {e.index:>3}  {near}  {shortened(e.text)}")
+        lines.append(f"  {effect}  {e.index:>3}  {near}  {shortened(e.text, WIDTH)}")
     return lines
 
 
@@ -196,9 +196,3 @@ def _without(own: Encoded, at: int) -> Encoded:
     chunks = (*own.chunks[:at], *own.chunks[at + 1 :])
     words = None if own.words is None else np.delete(own.words, at, axis=0)
     return replace(own, chunks=chunks, vectors=np.delete(own.vectors, at, axis=0), words=words)
-
-
-def shortened(text: str) -> str:
-    """The text in one line of at most WIDTH characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"

@@ -6,6 +6,7 @@ every scorer. A scorer that has `evidence` says more: its logit is a sum over JD
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jdcv_core.types import ChunkVectors, Encoded
+from jdcv_core.types import ChunkVectors, Encoded, Months
 
 MATCHED, PARTLY = 2 / 3, 1 / 3
 """Least covered share of a requirement that is matched, and of one that is partly matched."""
@@ -21,6 +22,7 @@ ANSWERS = 0.5
 """Least share of a line of another experience that is listed as one more answer."""
 NEGLIGIBLE = 0.05
 """A JD chunk with less than this share of the largest importance is no requirement."""
+TITLE = 40
 STATES = ("matched", "partly", "missing")
 
 
@@ -86,12 +88,12 @@ class Answer:
 
     @property
     def experience(self) -> str:
-        """Its experience in words; "" for none.
+        """Its experience in words, the title with at most TITLE characters; "" for none.
 
         >>> Answer(0, 0, 4, "Cook", 0.9, "Chef", "2019-2022", 39, 24).experience
         'Chef, 2019-2022, 39 months, ended 24 months ago'
         """
-        said = [word for word in (self.title, self.dates) if word]
+        said = [word for word in (shortened(self.title, TITLE), self.dates) if word]
         said += [] if self.months is None else [f"{self.months} months"]
         said += [f"ended {self.ended} months ago"] if self.ended else []
         return ", ".join(said)
@@ -137,31 +139,58 @@ class Requirements(NamedTuple):
     level: float
 
 
-@torch.inference_mode()
+class Numbers(NamedTuple):
+    """Evidence of one pair as plain values, in the order of the JD chunks.
+
+    answers: for each JD chunk, (CV chunk, its share) as in `Requirement.answers`
+    """
+
+    importance: list[float]
+    covered: list[float]
+    answers: list[list[tuple[int, float]]]
+    gain: float
+    bias: float
+    level: float
+
+
 def requirements_of(scorer: WithEvidence, cv: Encoded, jd: Encoded) -> Requirements:
     """What `scorer.evidence` says about a pair, with the texts of both sides.
 
     cv, jd: with whitened vectors
     """
-    found = scorer.evidence(_alone(jd, scorer), _alone(cv, scorer))
-    importance, covered, level = (
-        part[0].double().cpu().numpy() for part in (found.importance, found.covered, found.level)
-    )
-    share, nearest = found.share[0].double().cpu().numpy(), found.chunk[0].tolist()
-    gain, bias = found.gain.item(), found.bias.item()
-    titles = titles_of(cv)
-    least = NEGLIGIBLE * importance.max()
+    return with_texts(numbers_of(scorer, _alone(jd, scorer), _alone(cv, scorer)), cv, jd)
+
+
+@torch.inference_mode()
+def numbers_of(scorer: WithEvidence, jd: ChunkVectors, cv: ChunkVectors) -> Numbers:
+    """What `scorer.evidence` says about a pair. jd, cv: of one document each, without padding."""
+    found = scorer.evidence(jd, cv)
+    places = [math.nan] * cv.vectors.shape[1]
+    if cv.months is not None:
+        places = cv.months[0, :, Months._fields.index("experience")].tolist()
+    share = found.share[0].double().cpu().numpy()
+    answers = [
+        [(k, float(own[k])) for k in _answering(own, nearest, places)]
+        for own, nearest in zip(share, found.chunk[0].tolist(), strict=True)
+    ]
+    importance, covered = (x[0].double().tolist() for x in (found.importance, found.covered))
+    numbers = found.gain.item(), found.bias.item(), found.level.item()
+    return Numbers(importance, covered, answers, *numbers)
+
+
+def with_texts(numbers: Numbers, cv: Encoded, jd: Encoded) -> Requirements:
+    """The same with the texts of both sides; vectors are not read."""
+    titles, least = titles_of(cv), NEGLIGIBLE * max(numbers.importance)
     each = []
-    for i, chunk in enumerate(jd.chunks):
-        answers = tuple(
-            _answer(cv, k, float(share[i, k]), titles) for k in _answering(cv, share[i], nearest[i])
-        )
+    for chunk, importance, covered, found in zip(
+        jd.chunks, numbers.importance, numbers.covered, numbers.answers, strict=True
+    ):
+        answers = tuple(_answer(cv, k, share, titles) for k, share in found)
         text = jd.document.text[chunk.start : chunk.end]
-        part = gain * importance[i] * covered[i]
-        numbers = (float(importance[i]), float(covered[i]), float(part))
-        listed = bool(importance[i] >= least)
-        each.append(Requirement(i, chunk.start, chunk.end, text, *numbers, listed, answers))
-    return Requirements(tuple(each), bias, float(level))
+        part, listed = numbers.gain * importance * covered, importance >= least
+        place = (chunk.index, chunk.start, chunk.end, text)
+        each.append(Requirement(*place, importance, covered, part, listed, answers))
+    return Requirements(tuple(each), numbers.bias, numbers.level)
 
 
 def titles_of(cv: Encoded) -> list[tuple[str, str]]:
@@ -171,29 +200,26 @@ def titles_of(cv: Encoded) -> list[tuple[str, str]]:
     return [(" ".join(e.title.split()), " ".join(e.written.split())) for e in found]
 
 
-def _answering(cv: Encoded, share: np.ndarray, nearest: int) -> list[int]:
-    """The nearest chunk; then the best chunk of each other experience, in the CV's order."""
-    places = [_place(cv, k) for k in range(len(cv.chunks))]
-    best: dict[int | None, int] = {}
+def _answering(share: np.ndarray, nearest: int, places: list[float]) -> list[int]:
+    """The nearest chunk; then the best chunk of each other experience, in the CV's order.
+
+    places: the place of each chunk's experience, nan for none
+    """
+    of = [-1 if math.isnan(place) else int(place) for place in places]
+    best: dict[int, int] = {}
     for k in np.argsort(-share, kind="stable").tolist():
-        if share[k] >= ANSWERS and places[k] != places[nearest]:
-            best.setdefault(places[k], k)
+        if share[k] >= ANSWERS and of[k] != of[nearest]:
+            best.setdefault(of[k], k)
     return [nearest, *sorted(best.values())]
 
 
-def _place(cv: Encoded, chunk: int) -> int | None:
-    """The place of a chunk's experience among those of the CV, or None."""
-    months = cv.chunks[chunk].months
-    return None if months is None or np.isnan(months.experience) else int(months.experience)
-
-
 def _answer(cv: Encoded, at: int, share: float, titles: list[tuple[str, str]]) -> Answer:
-    chunk, place = cv.chunks[at], _place(cv, at)
-    about: dict[str, Any] = {}
-    if place is not None and place < len(titles):
-        about["title"], about["dates"] = titles[place]
-    if chunk.months is not None and not np.isnan(chunk.months.duration):
-        about["months"], about["ended"] = int(chunk.months.duration), int(chunk.months.recency)
+    chunk, about = cv.chunks[at], dict[str, Any]()
+    months = chunk.months
+    if months is not None and not math.isnan(months.experience):
+        about["title"], about["dates"] = titles[int(months.experience)] if titles else ("", "")
+    if months is not None and not math.isnan(months.duration):
+        about["months"], about["ended"] = int(months.duration), int(months.recency)
     text = cv.document.text[chunk.start : chunk.end]
     return Answer(at, chunk.start, chunk.end, text, share, **about)
 
@@ -205,3 +231,9 @@ def _alone(own: Encoded, scorer: Any) -> ChunkVectors:
     words = None if own.words is None else {name: own.words}
     device = str(next((p.device for p in scorer.parameters()), "cpu"))
     return ChunkVectors.pad({name: own.vectors}, [name], months, words).to(device)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -1,5 +1,6 @@
 """Explanations by requirement: what is planted is found, and the parts are the scorer's own."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from thorough import examples
 from jdcv_core.chunking import TokenChunker
 from jdcv_core.encoding.gpt2_mini import train_tokenizer
 from jdcv_core.explanation import Explanation, explain_pair
-from jdcv_core.requirements import ANSWERS, requirements_of
+from jdcv_core.requirements import ANSWERS, Numbers, numbers_of, requirements_of, with_texts
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.types import Chunk, ChunkVectors, Document, Encoded, Months
 from research.compare_aggregate import CompareAggregate
@@ -129,7 +130,7 @@ def test_the_requirements_come_first_and_the_important_ones_first(sides):
     )
     assert shown[at[0] + 1] == '      ← "Speaks Dutch" (no dated experience)'
     assert not any("lunch" in x for x in shown[: shown.index("missing: 2 of the JD's lines") + 3])
-    assert "1 more lines of the JD have hardly any importance" in shown
+    assert "not listed: 1 of the JD's lines, of hardly any importance" in shown
     assert "CV chunks by their effect on the score, the 5 largest of 11" in shown
     assert "JD chunks by their effect on the score" in shown  # there are only 5
     assert not any(x.startswith("note") for x in shown)
@@ -196,6 +197,15 @@ def test_the_parts_add_up_to_the_logit(on, maximum, asked, said, seed):
     assert sum(r.importance for r in each) == pytest.approx(1, abs=1e-5)
     score = explain_pair(scorer, cv, jd, str).score
     assert score == pytest.approx(1 / (1 + math.exp(-logit)), abs=1e-5)
+
+
+def test_numbers_survive_a_record(sides):
+    cv, jd = sides
+    scorer = scorer_of(months=True, level=True)
+    padded = [ChunkVectors.pad({"x": x.vectors}, ["x"], {"x": x.months} if x.months is not None
+                               else None) for x in (jd, cv)]  # fmt: skip
+    line = json.loads(json.dumps(numbers_of(scorer, *padded)._asdict()))
+    assert with_texts(Numbers(**line), cv, jd) == requirements_of(scorer, cv, jd)
 
 
 @settings(max_examples=examples(20))
