@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import TEXTS, save_matcher
+from tiny_models import TEXTS, save_gpt2, save_matcher
 
 from experiments.cli.main import main
+from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.types import LABELS
+from research.compare_aggregate import CompareAggregate
+from research.experience.requirement_chunking import RequirementChunker
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -266,3 +269,48 @@ def test_a_folder_that_is_no_matcher_is_one_line(capsys):
     Path("empty").mkdir()
     files = ("--cv", "cv.txt", "--jd", "jd.txt")
     assert "manifest.json: it is missing" in refused(capsys, "--model", "empty", *files)
+
+
+@pytest.fixture(scope="module")
+def by_line(tmp_path_factory) -> Path:
+    """A model that compares line by line."""
+    folder = tmp_path_factory.mktemp("by_line")
+    encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
+    spec = {"name": "compare_aggregate", "arguments": {"dim": 32, "months": True}}
+    scorer = CompareAggregate(**spec["arguments"])
+    chunker = RequirementChunker(size=40, reference="2024-06")
+    whitening = Whitening(np.zeros(32), np.eye(32))
+    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunker)
+    return matcher.save_pretrained(folder / "matcher")
+
+
+CV = "Ada Byron\nAccountant, 01/2019-04/2022, Acme\nClosed the books.\nEducation\nDegree"
+JD = "Accountant wanted\nYou close the books\nYou bake bread"
+
+
+def test_reasons_are_printed_and_drawn(by_line, capsys):
+    Path("cv.txt").write_text(CV)
+    Path("jd.txt").write_text(JD)
+    files = ("--cv", "cv.txt", "--jd", "jd.txt")
+    command = ["score", "--model", str(by_line), *files, "--explain"]
+    assert main([*command, "--out", "why.png"]) == 0
+    printed, said = capsys.readouterr()
+    assert printed == f"{Matcher.from_pretrained(by_line).explain(cv=CV, jd=JD)}\n"
+    capsys.readouterr()
+    assert '"You bake bread"' in printed
+    assert "Accountant, 01/2019-04/2022, 39 months, ended 26 months ago" in printed
+    assert Path("why.png").read_bytes().startswith(b"\x89PNG")
+    assert "Figure: why.png" in said
+    assert "why.png: it is there already" in refused(capsys, *command[1:], "--out", "why.png")
+    assert "End it in .png" in refused(capsys, *command[1:], "--out", "why.csv")
+
+
+def test_a_scorer_without_requirements_is_explained_by_its_chunks_and_not_drawn(model, capsys):
+    Path("cv.txt").write_text(CVS[1])
+    Path("jd.txt").write_text(JDS[0])
+    command = ["--model", str(model), "--cv", "cv.txt", "--jd", "jd.txt", "--explain"]
+    assert main(["score", *command]) == 0
+    assert "CV chunks by their effect on the score\n" in capsys.readouterr().out
+    assert "MeanPairs does not say which requirement" in refused(capsys, *command, "--out", "a.png")
+    pairs = ("--pairs", "pairs.csv", "--out", "scored.csv")
+    assert "Give --cv and --jd" in refused(capsys, "--model", model, *pairs, "--explain")
