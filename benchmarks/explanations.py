@@ -19,22 +19,30 @@ JSON object with
   experience_right   share of the experiences named as answers that exercised the skill
   experience_found   share of the experiences that exercised the skill and were named
   pairs, lines       number of pairs, and of listed JD lines on required skills
+  usual_cosine       the largest median cosine of a CV line and a JD line in a pair
+  other_cosine       with `--other`, a CSV file of the hub dataset: the smallest one in its pairs
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
+import numpy as np
+
 from jdcv_core import Matcher, demo_corpus, make_split
 from jdcv_core.data.demo.generate import DemoSettings, draw_world, write_documents
 from jdcv_core.data.demo.latent import Job, Person
 from jdcv_core.data.normalise import document_id
+from jdcv_core.data.sources import HUB_COLUMNS
+from jdcv_core.encoding.whitening import unit_rows
 from jdcv_core.requirements import STATES, Requirement, requirements_of
 from jdcv_core.types import SIDES, Encoded
 
@@ -83,9 +91,27 @@ def main() -> None:
         cv, jd = encoded[pair.cv], encoded[pair.jd]
         for r in requirements_of(matcher.scorer, cv, jd).each:  # type: ignore[arg-type]
             count(counts, wrong, r, truth, truth.people[pair.cv], truth.jobs[pair.jd], cv, random)
+    found = figures(counts) | {"pairs": len(pairs), "lines": int(counts["lines"])}
+    found["usual_cosine"] = max(usual_cosine(encoded[p.cv], encoded[p.jd]) for p in pairs)
+    if options.other is not None:
+        found["other_cosine"] = min(other_cosines(matcher, options.other))
     for line in random.sample(wrong, min(options.wrong, len(wrong))):
         print(line)
-    print(json.dumps(figures(counts) | {"pairs": len(pairs), "lines": int(counts["lines"])}))
+    print(json.dumps(found))
+
+
+def usual_cosine(cv: Encoded, jd: Encoded) -> float:
+    """The median cosine of a CV chunk and a JD chunk, by which `explanation` judges a pair."""
+    return round(float(np.median(unit_rows(cv.vectors) @ unit_rows(jd.vectors).T)), 4)
+
+
+def other_cosines(matcher: Matcher, path: Path) -> list[float]:
+    """`usual_cosine` of each pair of a CSV file."""
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    sides = [matcher.encode([r[HUB_COLUMNS[s]] for r in rows], side=s) for s in SIDES]
+    return [usual_cosine(cv, jd) for cv, jd in zip(*sides, strict=True)]
 
 
 def count(
@@ -159,6 +185,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--other", type=Path)
     parser.add_argument("--wrong", type=int, default=12)
     return parser.parse_args()
 

@@ -8,16 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import TEXTS, save_gpt2, save_matcher
+from tiny_models import TEXTS, save_matcher, save_matcher_by_line
 
 from experiments.cli.main import main
-from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from jdcv_core.scoring import MeanPairs
 from jdcv_core.types import LABELS
-from research.compare_aggregate import CompareAggregate
-from research.experience.requirement_chunking import RequirementChunker
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -273,15 +270,7 @@ def test_a_folder_that_is_no_matcher_is_one_line(capsys):
 
 @pytest.fixture(scope="module")
 def by_line(tmp_path_factory) -> Path:
-    """A model that compares line by line."""
-    folder = tmp_path_factory.mktemp("by_line")
-    encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
-    spec = {"name": "compare_aggregate", "arguments": {"dim": 32, "months": True}}
-    scorer = CompareAggregate(**spec["arguments"])
-    chunker = RequirementChunker(size=40, reference="2024-06")
-    whitening = Whitening(np.zeros(32), np.eye(32))
-    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunker)
-    return matcher.save_pretrained(folder / "matcher")
+    return save_matcher_by_line(tmp_path_factory.mktemp("by_line"))
 
 
 CV = "Ada Byron\nAccountant, 01/2019-04/2022, Acme\nClosed the books.\nEducation\nDegree"
