@@ -23,6 +23,7 @@ ANSWERS = 0.5
 NEGLIGIBLE = 0.05
 """A JD chunk with less than this share of the largest importance is no requirement."""
 TITLE = 40
+"""Number of characters of an experience's title that are shown."""
 STATES = ("matched", "partly", "missing")
 
 
