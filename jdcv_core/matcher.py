@@ -179,8 +179,10 @@ class Matcher:
     def explain(self, *, cv: str, jd: str) -> Explanation:
         """Which chunks carry the score of a pair; the result prints itself.
 
-        The effect of a chunk is the score minus the score without the chunk (leave-one-out). Raises
-        InputError as `score` does.
+        The effect of a chunk is the score minus the score without the chunk (leave-one-out). For a
+        scorer with `evidence` the result also says which requirement of the JD is met, by which
+        line of the CV, and which is missing: see `jdcv_core.requirements`. Raises InputError as
+        `score` does.
         """
         (own,), (other,) = self.encode([cv], side="cv"), self.encode([jd], side="jd")
         return explain_pair(self.scorer, own, other, self.label)

@@ -25,7 +25,8 @@ class Scorer(Protocol):
 
     jd, cv: the two sides of the same pairs, ChunkVectors of the same number of documents
     Returns the logit of each pair, [pair]; its sigmoid is the score. Padding never changes it.
-    A scorer may also have `losses(jd, cv, labels) -> [pair]` (see `pair_losses`).
+    A scorer may also have `losses(jd, cv, labels) -> [pair]` (see `pair_losses`), and
+    `evidence(jd, cv)` (see `jdcv_core.requirements`), by which its scores are explained.
     """
 
     def __call__(self, jd: ChunkVectors, cv: ChunkVectors) -> Tensor: ...

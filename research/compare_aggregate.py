@@ -8,8 +8,6 @@ attention (Parikh et al. 2016, sections 3.1 to 3.3), for the chunks of `Requirem
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from einops import einsum, repeat
 from jaxtyping import Bool, Float, Int
@@ -18,6 +16,7 @@ from torch.nn.functional import normalize, softplus
 
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.masking import real_only
+from jdcv_core.requirements import Evidence
 from jdcv_core.types import ChunkVectors
 from research.experience.experience_chunking import DURATION, PLACE, RECENCY
 from research.experience.weights import PACE, Decay
@@ -28,21 +27,6 @@ LEVEL_PACE = 2.0
 """Vectors learn this many times as fast as a matrix; single numbers learn `PACE` times as fast."""
 TITLE_CHUNKS = 3
 """The first chunks of a document, in which its title stands."""
-
-
-class Evidence(NamedTuple):
-    """The parts of a pair's logit = gain · sum_i importance_i · covered_i + bias - level.
-
-    importance: [pair i], the weight of each JD chunk; each row sums to 1
-    covered:    [pair i], how far the CV covers each JD chunk
-    chunk:      int [pair i], the CV chunk that is most similar to each JD chunk
-    level:      [pair], what a missing level takes off the logit
-    """
-
-    importance: Tensor
-    covered: Tensor
-    chunk: Tensor
-    level: Tensor
 
 
 class CompareAggregate(nn.Module):
@@ -110,7 +94,7 @@ class CompareAggregate(nn.Module):
         return self.gain() * (parts.importance * parts.covered).sum(1) + self.bias() - parts.level
 
     def evidence(self, jd: ChunkVectors, cv: ChunkVectors) -> Evidence:
-        """The parts of the logit of each pair."""
+        """The parts of the logit of each pair; numbers of padded chunks in `share` mean nothing."""
         u, v = real_only(jd), real_only(cv)  # [pair i dim], [pair k dim]
         a, b = normalize(self.jd(u), dim=-1), normalize(self.cv(v), dim=-1)
         s = einsum(a, b, "pair i dim, pair k dim -> pair i k")
@@ -133,7 +117,8 @@ class CompareAggregate(nn.Module):
         importance = asked / asked.sum(1, keepdim=True)  # [pair i]
         level = u.new_zeros(len(u)) if self.level is None else self.level(u, v)
         chunk = s.masked_fill(~cv.mask[:, None], -torch.inf).argmax(2)  # [pair i]
-        return Evidence(importance, covered.masked_fill(~jd.mask, 0), chunk, level)
+        covered = covered.masked_fill(~jd.mask, 0)
+        return Evidence(importance, covered, chunk, level, p, self.gain(), self.bias())
 
     def learnt(self) -> dict[str, float]:
         """The learned half-life in months, if there is one."""

@@ -2,7 +2,7 @@
 
 An example is a Python block after `<!-- run -->`; the text block behind it is what it prints, to
 the letter. After `<!-- run: form -->` its figures depend on a model, and only the form is compared:
-numbers, classes, ids and the texts of chunks may differ.
+numbers, classes, ids, the states of requirements and the texts of chunks may differ.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from conftest import ROOT
 from experiments import validate
 from jdcv_core import LABELS
 from jdcv_core.encoding.whitening import Whitening
+from jdcv_core.requirements import STATES
 
 PAGES = [
     ROOT / "README.md",
@@ -58,19 +59,25 @@ EXAMPLES = list(examples())
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
-    """A folder with a saved model, MODEL: GPT-2 of two layers and a match head, both untrained."""
+    """A folder with two saved models: GPT-2 of two layers and a scorer, both untrained.
+
+    MODEL has a match head, and BY_LINE compares line by line.
+    """
     folder = tmp_path_factory.mktemp("examples")
     whitening = Whitening(np.zeros(32), np.eye(32))
     tiny_models.save_matcher(folder, whitening).rename(folder / "MODEL")
+    tiny_models.save_matcher_by_line(folder).rename(folder / "BY_LINE")
     return folder
 
 
 def form(output: str) -> list[str]:
-    """The lines without numbers, classes, ids and texts of chunks; equal neighbours once."""
+    """The lines without numbers, classes, states of requirements, ids and texts of chunks; equal
+    neighbours once."""
     found = []
     for line in output.splitlines():
         line = re.sub(r"(nearest \w+ chunk \d+ \(.*?\)).*", r"\1", line)
         line = re.sub("|".join(LABELS), "LABEL", line)
+        line = re.sub(rf"\b({'|'.join(STATES)})\b", "STATE", line)
         line = re.sub(r"\b(ada|bo|cy)\b", "ID", line)
         line = re.sub(r"[+-]?\b\d+(\.\d+)?(e-\d+)?|\bonly\b", "N", line)
         found.append(" ".join(line.split()))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
@@ -20,6 +21,8 @@ from jdcv_core.encoding.loaders import gpt2
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.matcher import Matcher
 from jdcv_core.scoring import MeanPairs
+from research.compare_aggregate import CompareAggregate
+from research.experience.requirement_chunking import RequirementChunker
 
 TEXTS = [
     "Senior Accountant 08/2014-05/2015: general ledger, month-end close, reporting.",
@@ -53,6 +56,18 @@ def save_matcher(folder: Path, whitening: Whitening) -> Path:
     spec = {"name": "mean_pairs", "arguments": {"dim": 32}}
     matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), TokenChunker(20))
     return matcher.save_pretrained(folder / "matcher")
+
+
+def save_matcher_by_line(folder: Path) -> Path:
+    """Save a matcher with that GPT-2 and an untrained scorer that compares line by line in
+    folder/by_line."""
+    encoder = gpt2(path=str(save_gpt2(folder / "gpt2 of by_line")), precision="fp32", device="cpu")
+    spec = {"name": "compare_aggregate", "arguments": {"dim": 32, "months": True}}
+    scorer = CompareAggregate(32, months=True)
+    chunker = RequirementChunker(size=64, reference="2024-06")
+    whitening = Whitening(np.zeros(32), np.eye(32))
+    matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunker)
+    return matcher.save_pretrained(folder / "by_line")
 
 
 def save_gpt2(folder: Path) -> Path:

@@ -24,8 +24,8 @@ from jdcv_core.atomic import atomic_file
 SOURCES = (
     "experiments.cells.row", "experiments.cells.train_cell", "experiments.cells.explain",
     "research.attribution", "research.deletion_test", "research.falsifiers", "jdcv_core.scoring",
-    "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.training",
-    "jdcv_core.encoding", "jdcv_core.evaluation.classification",
+    "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.requirements",
+    "jdcv_core.training", "jdcv_core.encoding", "jdcv_core.evaluation.classification",
 )  # fmt: skip
 """Modules and packages whose code affects a cell, in addition to the package of its scorer."""
 

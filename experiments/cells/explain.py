@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from jdcv_core.data.splits import Split
 from jdcv_core.evaluation.classification import GOOD
+from jdcv_core.requirements import MATCHED, NEGLIGIBLE, PARTLY, numbers_of
 from jdcv_core.training.trainable import OnVectors
 from jdcv_core.types import ChunkVectors, Dataset
 from research.chunk_attention import ChunkAttention
@@ -18,6 +19,8 @@ from research.experience.scorers import MonthWeights
 
 EXPLAINED = 200
 """Number of test pairs on which the faithfulness of attributions is measured."""
+SEARCHED = 50
+"""Number of test pairs among which an example of requirements is looked for."""
 
 
 def attention_examples(
@@ -76,6 +79,36 @@ def timeline_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[s
             )
     pair = dataset.pairs[int(index)]
     return {"timeline": {"cv": pair.cv, "jd": pair.jd, "experiences": found}}
+
+
+def requirements_example(model: OnVectors, dataset: Dataset, split: Split) -> dict[str, Any]:
+    """Say which CV chunk meets which JD chunk for a Good Fit test pair that also lacks something.
+
+    Returns {"requirements": {"cv", "jd", "score" and the fields of `requirements.Numbers`}}, or {}
+    if the scorer has no `evidence`. Of the SEARCHED pairs with the fewest JD chunks it is the first
+    one in which a requirement is matched and another one missing, else the first.
+    """
+    scorer = model.scorer
+    good = [i for i in split.test if dataset.pairs[i].label == GOOD]
+    if not good or not callable(getattr(scorer, "evidence", None)):
+        return {}
+    counts = model.data.chunk_counts(torch.arange(len(dataset.pairs)))[0]
+    good.sort(key=lambda i: (int(counts[i]), dataset.pairs[i].jd, dataset.pairs[i].cv))
+    chosen = None
+    for i in good[:SEARCHED]:
+        sides = model.data.sides(torch.tensor([i]))
+        numbers = numbers_of(cast(Any, scorer), *sides)
+        least = NEGLIGIBLE * max(numbers.importance)
+        listed = [c for c, a in zip(numbers.covered, numbers.importance, strict=True) if a >= least]
+        both = min(listed) < PARTLY and max(listed) >= MATCHED
+        if chosen is None or both:
+            with torch.inference_mode():
+                score = float(scorer(*sides).sigmoid())
+            pair = dataset.pairs[i]
+            chosen = {"cv": pair.cv, "jd": pair.jd, "score": score, **numbers._asdict()}
+        if both:
+            break
+    return {"requirements": chosen}
 
 
 def faithfulness_of(

@@ -21,7 +21,12 @@ import torch
 
 from experiments.cells.cell import Cell
 from experiments.cells.cell_store import CellStore
-from experiments.cells.explain import attention_examples, faithfulness_of, timeline_example
+from experiments.cells.explain import (
+    attention_examples,
+    faithfulness_of,
+    requirements_example,
+    timeline_example,
+)
 from experiments.cells.row import Row, on_vectors, reads_words, train_terms, train_whitening
 from jdcv_core import floors
 from jdcv_core.data.splits import Split
@@ -166,6 +171,7 @@ def _train(bench: Bench, task: Task, row: Row, hooks: dict[str, Any]) -> tuple[C
     learnt: Any = getattr(model.scorer, "learnt", dict)
     cell.facts |= {"learnt": found} if (found := learnt()) else {}
     cell.facts |= timeline_example(model, dataset, split)
+    cell.facts |= requirements_example(model, dataset, split)
     cell.examples = attention_examples(model, dataset, split)
     if bench.attribution == task.split:
         cell.facts["faithfulness"] = faithfulness_of(model, dataset, split, task.seed)

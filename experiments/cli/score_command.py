@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import check_out, read_pairs, read_text, write_csv
+from experiments.cli.text_files import check_out, read_pairs, read_text, say, write_csv
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
@@ -20,6 +20,8 @@ EXAMPLES = """\
 examples
   one CV against one JD (text files, UTF-8)
     jdcv score --model runs/baseline/matcher --cv cv.txt --jd jd.txt
+  the same with reasons: which requirement is met by which line, and a figure of it
+    jdcv score --model runs/full_stack/matcher --cv cv.txt --jd jd.txt --explain --out why.png
   every row of a CSV file; the output has all columns of the input, then score and label
     jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv
   the same with other column names
@@ -44,7 +46,13 @@ def add_command(commands: Any) -> None:
     add("--cv", type=Path, metavar="FILE", help="the text of one CV")
     add("--jd", type=Path, metavar="FILE", help="the text of one JD")
     add("--pairs", type=Path, metavar="FILE", help="a CSV file with a CV and a JD in each row")
-    add("--out", type=Path, metavar="FILE", help="the CSV file to write; goes with --pairs")
+    text = "the file to write: with --pairs a CSV file, with --explain a figure (.png, .svg, .pdf)"
+    add("--out", type=Path, metavar="FILE", help=text)
+    text = (
+        "print why: the requirements that are met or missing, for a scorer that compares line by "
+        "line, and the effect of each chunk; goes with --cv and --jd"
+    )
+    add("--explain", action="store_true", help=text)
     add("--force", action="store_true", help="replace the file --out if it exists")
     add("--cv-column", default=HUB_COLUMNS["cv"], metavar="NAME", help="default: %(default)s")
     add("--jd-column", default=HUB_COLUMNS["jd"], metavar="NAME", help="default: %(default)s")
@@ -61,14 +69,23 @@ def add_command(commands: Any) -> None:
 def run_score(arguments: argparse.Namespace) -> None:
     """`jdcv score`: check all arguments first, then load the model."""
     given = {name for name in ("cv", "jd", "pairs", "out") if getattr(arguments, name) is not None}
-    if given not in ({"cv", "jd"}, {"pairs", "out"}):
+    explain = arguments.explain
+    allowed: list[set[str]] = [{"cv", "jd"}, {"cv", "jd", "out"} if explain else {"pairs", "out"}]
+    if given not in allowed:
         named = " ".join(f"--{name}" for name in ("cv", "jd", "pairs", "out") if name in given)
         what = f"it got {named}" if given else "it got no text"
-        raise InputError("jdcv score", what, "give --cv and --jd, or --pairs and --out")
+        cure = "give --cv and --jd, or --pairs and --out"
+        raise InputError("jdcv score", what, "give --cv and --jd" if explain else cure)
+    if explain and arguments.out is not None:
+        if arguments.out.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise InputError(str(arguments.out), "no such kind of figure", "end it in .png")
+        check_out(arguments.out, arguments.force)
     if not arguments.model.is_dir():
         what = "there is no such folder"
         raise InputError(str(arguments.model), what, "give --model=FOLDER of a saved matcher")
-    if "cv" in given:
+    if explain:
+        explain_one(arguments)
+    elif "cv" in given:
         score_one(arguments)
     else:
         score_table(arguments)
@@ -85,6 +102,30 @@ def score_one(arguments: argparse.Namespace) -> None:
     print(f"score   {score:.6f}")
     print(f"label   {matcher.label(score)}")
     print(f"chunks  {len(own.chunks)} of the CV, {len(other.chunks)} of the JD")
+
+
+def explain_one(arguments: argparse.Namespace) -> None:
+    """Print an explanation of one pair, and draw its requirements.
+
+    Raises InputError for a figure of a scorer without requirements.
+    """
+    cv, jd = read_text(arguments.cv), read_text(arguments.jd)
+    matcher = load(arguments)
+    if arguments.out is not None and not callable(getattr(matcher.scorer, "evidence", None)):
+        what = (
+            f"{type(matcher.scorer).__name__} does not say which requirement is met by which line"
+        )
+        raise InputError("--out", what, "leave it out, or give a model of +exp=full_stack")
+    found = matcher.explain(cv=cv, jd=jd)
+    print(found)
+    if arguments.out is not None:
+        from experiments.figures.requirements_figure import draw
+
+        title = (
+            f"{arguments.cv.name} for {arguments.jd.name}: score {found.score:.2f} ({found.label})"
+        )
+        draw(arguments.out, found.requirements, title, found.notes)
+        say(f"Figure: {arguments.out}")
 
 
 def score_pair(matcher: Matcher, *, cv: Encoded, jd: Encoded) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from experiments.cells.schedule import Experiment, checkpoints_of, training
 from experiments.cells.train_cell import Bench, Task
 from experiments.figures import (
     pretraining_figure,
+    requirements_figure,
     result_figures,
     scaling_figure,
     training_figures,
@@ -31,6 +32,7 @@ from jdcv_core import records
 from jdcv_core.evaluation.intervals import spread
 from jdcv_core.evaluation.metrics import HEADLINE
 from jdcv_core.progress import progress
+from jdcv_core.requirements import Numbers, with_texts
 from jdcv_core.training.distributed import from_first, rank
 from jdcv_core.types import Dataset
 
@@ -174,12 +176,34 @@ def conclude(experiment: Experiment) -> Path:
         result_figures.table_figure(folder, table)
         result_figures.prediction_figures(folder, predictions)
         result_figures.attention_figure(folder, experiment.examples)
+        _draw_requirements(experiment, lines)
         training_figures.draw(folder, lines, predictions)
         scaling_figure.draw(folder, _points(experiment, table))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     folder = records.finish_record(folder)
     ablation.show(table, folder)
     return folder
+
+
+def _draw_requirements(experiment: Experiment, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Write requirements.png: which line of a CV meets which line of a JD, for one test pair.
+
+    The pair is of the row with the most parameters whose scorer has `evidence`. Without such a row,
+    nothing is written.
+    """
+    shown = [line for line in lines if line.get("requirements") and line["kind"] == "variant"]
+    if not shown:
+        return
+    line = max(shown, key=lambda line: line["parameters"])
+    example = dict(line["requirements"])
+    cv, jd = (
+        experiment.encoded[line["variant"], line["seed"]].documents[example.pop(side)]
+        for side in ("cv", "jd")
+    )
+    ids = f"{cv.document.id[:9]} for {jd.document.id[:9]}"
+    title = f"{ids}, row '{line['variant']}': score {example.pop('score'):.2f}"
+    found = with_texts(Numbers(**example), cv, jd)
+    requirements_figure.draw(experiment.folder / "requirements.png", found.each, title)
 
 
 def _pretrained_facts(experiment: Experiment) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jdcv_core.months import as_text, month_from
 from jdcv_core.readable_text import readable
 from jdcv_core.scripts import ScriptCounts
 from jdcv_core.types import Chunk, Document, Months
-from research.experience.parsed_cv import ParsedCV
+from research.experience.parsed_cv import Experience, ParsedCV
 from research.experience.parsing import parse_cv
 from research.experience.reference import reference_month
 
@@ -85,6 +85,11 @@ class ExperienceChunker:
         report |= scripts.report({d.id for d in documents})
         faults = {i: own.faults for i, own in parsed.items() if own.faults}
         return Cut(chunks, settled, report, faults)
+
+    @staticmethod
+    def experiences(text: str) -> tuple[Experience, ...]:
+        """The experiences of a CV in order of appearance, to which `Months.experience` refers."""
+        return parse_cv(text).experiences
 
     @staticmethod
     def chunks(*arguments: Any) -> list[list[Chunk]]:

@@ -20,7 +20,11 @@ from jdcv_core.types import Chunk, Document
 from research.experience.experience_chunking import ExperienceChunker, with_months
 from research.experience.parsed_cv import ParsedCV
 
-_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?;])\s+|(?<=[。！？；])"
+    r"|(?<=[a-z)][.!?;])(?=[A-Z])"  # "deadlines.Led a team", where the space was lost
+    r"|(?=[•·▪●])"
+)
 _LINE_END = re.compile(r"[\r\n\u2028\u2029]+")
 
 
@@ -130,7 +134,10 @@ def _cut(
 
 
 def _by_sentence(line: Document, tokenizer: Any, size: int, overlap: int) -> list[Chunk]:
-    """The chunks of a long line: each sentence begins one."""
+    """The chunks of a long line: each sentence and each bullet begins one.
+
+    A window without a letter or digit, as in a row of spaces, has no chunk.
+    """
     edges = [0, *(m.end() for m in _SENTENCE_END.finditer(line.text)), len(line.text)]
     pieces = [
         (a, b) for a, b in zip(edges, edges[1:], strict=False) if _says_something(line.text[a:b])
@@ -141,6 +148,7 @@ def _by_sentence(line: Document, tokenizer: Any, size: int, overlap: int) -> lis
         replace(chunk, start=a + chunk.start, end=a + chunk.end)
         for (a, _), chunks in zip(pieces, cut, strict=True)
         for chunk in chunks
+        if _says_something(line.text[a + chunk.start : a + chunk.end])
     ]
 
 

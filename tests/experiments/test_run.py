@@ -92,6 +92,7 @@ def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
     with_attention = ("chunk_attention", "ablation", "experience", "full_stack")
     drawn |= {"attention"} if name in with_attention else set()
     drawn |= {"timeline"} if name == "experience" else set()
+    drawn |= {"requirements"} if name == "full_stack" else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
     drawn |= {"pretraining"} if name == "contrastive" else set()
     assert {path.stem for path in folder.glob("*.png")} == drawn

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_models import TEXTS, save_matcher
+from tiny_models import TEXTS, save_matcher, save_matcher_by_line
 
 from experiments.cli.main import main
 from jdcv_core.encoding.whitening import Whitening
@@ -266,3 +266,40 @@ def test_a_folder_that_is_no_matcher_is_one_line(capsys):
     Path("empty").mkdir()
     files = ("--cv", "cv.txt", "--jd", "jd.txt")
     assert "manifest.json: it is missing" in refused(capsys, "--model", "empty", *files)
+
+
+@pytest.fixture(scope="module")
+def by_line(tmp_path_factory) -> Path:
+    return save_matcher_by_line(tmp_path_factory.mktemp("by_line"))
+
+
+CV = "Ada Byron\nAccountant, 01/2019-04/2022, Acme\nClosed the books.\nEducation\nDegree"
+JD = "Accountant wanted\nYou close the books\nYou bake bread"
+
+
+def test_reasons_are_printed_and_drawn(by_line, capsys):
+    Path("cv.txt").write_text(CV)
+    Path("jd.txt").write_text(JD)
+    files = ("--cv", "cv.txt", "--jd", "jd.txt")
+    command = ["score", "--model", str(by_line), *files, "--explain"]
+    assert main([*command, "--out", "why.png"]) == 0
+    printed, said = capsys.readouterr()
+    assert printed == f"{Matcher.from_pretrained(by_line).explain(cv=CV, jd=JD)}\n"
+    capsys.readouterr()
+    assert '"You bake bread"' in printed
+    assert "Accountant, 01/2019-04/2022, 39 months, ended 26 months ago" in printed
+    assert Path("why.png").read_bytes().startswith(b"\x89PNG")
+    assert "Figure: why.png" in said
+    assert "why.png: it is there already" in refused(capsys, *command[1:], "--out", "why.png")
+    assert "End it in .png" in refused(capsys, *command[1:], "--out", "why.csv")
+
+
+def test_a_scorer_without_requirements_is_explained_by_its_chunks_and_not_drawn(model, capsys):
+    Path("cv.txt").write_text(CVS[1])
+    Path("jd.txt").write_text(JDS[0])
+    command = ["--model", str(model), "--cv", "cv.txt", "--jd", "jd.txt", "--explain"]
+    assert main(["score", *command]) == 0
+    assert "CV chunks by their effect on the score\n" in capsys.readouterr().out
+    assert "MeanPairs does not say which requirement" in refused(capsys, *command, "--out", "a.png")
+    pairs = ("--pairs", "pairs.csv", "--out", "scored.csv")
+    assert "Give --cv and --jd" in refused(capsys, "--model", model, *pairs, "--explain")

@@ -79,6 +79,27 @@ def test_one_long_paragraph_is_cut_at_its_sentences(tokenizer):
     assert all(len(c.tokens) <= 24 for c in chunks)
 
 
+def test_sentences_without_a_space_and_bullets_begin_chunks_of_a_long_line(tokenizer):
+    pieces = [
+        "Set deadlines.",
+        "Led a team (of 4).",
+        "Node.js and v2.0 ",
+        "• Baked bread",
+        " · Sold it",
+    ]
+    jd = Document("jd:1", "".join(pieces))
+    (chunks,) = cut([jd], tokenizer, size=16)
+    assert {c.start for c in chunks} >= {0, 14, 32, 49, 63}
+    assert [jd.text[c.start : c.end] for c in cut([jd], tokenizer, size=200)[0]] == [jd.text]
+
+
+def test_a_row_of_spaces_in_a_long_line_is_no_chunk(tokenizer):
+    jd = Document("jd:1", "Bake." + " " * 400 + "bread" + "\u00a0" * 300 + "now")
+    (chunks,) = cut([jd], tokenizer, size=8)
+    check_cover(jd, chunks)
+    assert all(any(c.isalnum() for c in jd.text[x.start : x.end]) for x in chunks)
+
+
 def test_the_lines_of_a_cv_have_the_months_of_their_experience(corpus, tokenizer):
     by_line = RequirementChunker().cut(corpus, tokenizer, limit=1024)
     by_experience = ExperienceChunker(size=1024).cut(corpus, tokenizer, limit=1024)
