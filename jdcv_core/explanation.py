@@ -15,8 +15,9 @@ import numpy as np
 from torch import nn
 
 from jdcv_core.encoding.whitening import unit_rows
+from jdcv_core.evaluation.formats import shortened
 from jdcv_core.progress import progress
-from jdcv_core.requirements import STATES, Answer, Requirement, requirements_of, shortened
+from jdcv_core.requirements import STATES, Answer, Requirement, requirements_of
 from jdcv_core.scoring import score_encoded
 from jdcv_core.types import Encoded, Side
 

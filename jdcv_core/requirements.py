@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jdcv_core.evaluation.formats import shortened
 from jdcv_core.types import ChunkVectors, Encoded, Months
 
 MATCHED, PARTLY = 2 / 3, 1 / 3
@@ -232,9 +233,3 @@ def _alone(own: Encoded, scorer: Any) -> ChunkVectors:
     words = None if own.words is None else {name: own.words}
     device = str(next((p.device for p in scorer.parameters()), "cpu"))
     return ChunkVectors.pad({name: own.vectors}, [name], months, words).to(device)
-
-
-def shortened(text: str, most: int) -> str:
-    """The text in one line of at most `most` characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"

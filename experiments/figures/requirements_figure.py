@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path as Curve
 
-from jdcv_core.requirements import STATES, Answer, Requirement, shortened
+from jdcv_core.evaluation.formats import shortened
+from jdcv_core.requirements import STATES, Answer, Requirement
 
 COLOURS = dict(zip(STATES, ("#1b7837", "#e08214", "#b2182b"), strict=True))
 MOST_NOTES = 3

@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 
 from experiments.report.table import labels_note
-from jdcv_core.evaluation.formats import interval, short, with_spread
+from jdcv_core.evaluation.formats import interval, short, shortened, with_spread
 from jdcv_core.evaluation.metrics import SEARCH
 from research.retrieval.compare_index_types import Measured
-from research.retrieval.matches import Match, shorten
+from research.retrieval.matches import SHOWN, Match
 from research.retrieval.pareto import pareto, recommend
 
 AIM = 0.98
@@ -20,13 +20,17 @@ AIM = 0.98
 
 def example(name: str, text: str, matches: Sequence[Match]) -> dict[str, Any]:
     """Describe a JD and the CVs that were found for it as plain values."""
-    return {"jd": name, "text": shorten(text), "matches": [match.as_dict() for match in matches]}
+    return {
+        "jd": name,
+        "text": shortened(text, SHOWN),
+        "matches": [match.as_dict() for match in matches],
+    }
 
 
 def show_example(name: str, text: str, matches: Sequence[Match]) -> None:
     """Print a JD and the CVs that were found for it."""
     ranked = [f"{place:>3}. {match}" for place, match in enumerate(matches, start=1)]
-    lines = "\n".join([f"{name}: {shorten(text)}", *ranked, ""])
+    lines = "\n".join([f"{name}: {shortened(text, SHOWN)}", *ranked, ""])
     Console().print(lines, markup=False, highlight=False, soft_wrap=True)
 
 

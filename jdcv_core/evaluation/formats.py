@@ -1,4 +1,4 @@
-"""Format figures in the same way on the terminal, in table.md and in the report.
+"""Format figures and texts in the same way on the terminal, in table.md and in the report.
 
 An undefined figure is nan (or None, as in JSON) and is shown as n/a. No library is imported.
 """
@@ -60,3 +60,9 @@ def sign(found: Mapping[str, Any]) -> str:
 
 def p_value(value: float | None) -> str:
     return "<.001" if value is not None and value < 0.001 else short(value)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text in one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -4,17 +4,23 @@ texts, and the experiences of the CV that the chunks belong to."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from jdcv_core.errors import names
+from jdcv_core.evaluation.formats import shortened
 from research.experience.parsing import parse_cv
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.search import Candidate
 from research.retrieval.segment import Entry
 
-SHOWN = 160
-"""Characters of a chunk that are printed."""
+if TYPE_CHECKING:
+    from jdcv_core.requirements import Requirement
+
+SHOWN, HALF = 160, 72
+"""Characters of a chunk that are printed, and of a requirement and its answer."""
+REQUIREMENTS, MISSING = 4, 3
+"""Requirements that are printed of a match: with an answer, and missing."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Match:
     pairs:       chunk pairs, the highest cosine first; of at most two chunks of the document
     experiences: titles and dates of the CV's experiences that these chunks touch
     copies:      ids of near-duplicates that were left out for this document, best first
+    requirements: what the reranker finds for each line of the JD, in order, if it compares line by
+                 line (`CompareAggregate`); printed instead of pairs and experiences
 
     >>> pair = ChunkPair(0.83, query="Month-end close.", document="Closed the books each month.")
     >>> jobs = ("Accountant (08/2014-05/2015)",)
@@ -66,6 +74,7 @@ class Match:
     pairs: tuple[ChunkPair, ...] = ()
     experiences: tuple[str, ...] = ()
     copies: tuple[str, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
 
     def __repr__(self) -> str:
         numbers = [f"{name}={value:.4f}" for name, value in self._numbers()]
@@ -77,10 +86,12 @@ class Match:
 
     def __str__(self) -> str:
         pairs = [
-            f"{p.cosine:.3f}  {shorten(p.query)}  ↔  {shorten(p.document)}" for p in self.pairs
+            f"{p.cosine:.3f}  {shortened(p.query, SHOWN)}  ↔  {shortened(p.document, SHOWN)}"
+            for p in self.pairs
         ]
         common = [", ".join(self.common)] if self.common else []
-        lines = [f"     {line}" for line in (*common, *pairs, *self.experiences)]
+        shown = self._requirement_lines() if self.requirements else [*pairs, *self.experiences]
+        lines = [f"     {line}" for line in (*common, *shown)]
         if self.copies:
             lines.append(
                 f"     {len(self.copies)} more with nearly the same text: {names(self.copies)}"
@@ -88,10 +99,30 @@ class Match:
         numbers = [f"{name} {value:.4f}" for name, value in self._numbers()]
         return "\n".join(["  ".join([self.id, *numbers]), *lines])
 
+    def _requirement_lines(self) -> list[str]:
+        """How many requirements are matched, and the most important ones of each state."""
+        from jdcv_core.requirements import STATES  # torch: a search without a model needs none
+
+        listed = sorted((r for r in self.requirements if r.listed), key=lambda r: -r.importance)
+        by_state = {state: [r for r in listed if r.state == state] for state in STATES}
+        matched, partly, missing = by_state.values()
+        lines = [f"{len(matched)} matched, {len(partly)} partly, {len(missing)} missing"]
+        for r in [*matched, *partly][:REQUIREMENTS]:
+            answer = r.answers[0]
+            place = f" ({answer.experience})" if answer.experience else ""
+            line = f"{r.state} {r.covered:.2f}  {shortened(r.text, HALF)}  ←  "
+            lines.append(f"{line}{shortened(answer.text, HALF)}{place}")
+        lines += [f"missing {r.covered:.2f}  {shortened(r.text, HALF)}" for r in missing[:MISSING]]
+        return lines
+
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, with the texts of chunks shortened for a reader."""
         pairs = [
-            {"cosine": p.cosine, "query": shorten(p.query), "document": shorten(p.document)}
+            {
+                "cosine": p.cosine,
+                "query": shortened(p.query, SHOWN),
+                "document": shortened(p.document, SHOWN),
+            }
             for p in self.pairs
         ]
         return {
@@ -103,6 +134,9 @@ class Match:
             "pairs": pairs,
             "experiences": list(self.experiences),
             "copies": list(self.copies),
+            "requirements": [
+                {"state": r.state, **asdict(r)} for r in self.requirements if r.listed
+            ],
         }
 
 
@@ -126,16 +160,6 @@ def make_matches(index: IndexFolder, query: Entry, candidates: Sequence[Candidat
         numbers = candidate.id, candidate.score, candidate.words, candidate.maxsim
         found.append(Match(*numbers, common, tuple(pairs), experiences, candidate.copies))
     return found
-
-
-def shorten(text: str) -> str:
-    """A text on one line, of at most SHOWN characters.
-
-    >>> shorten("two\\n words")
-    'two words'
-    """
-    words = " ".join(text.split())
-    return words if len(words) <= SHOWN else f"{words[: SHOWN - 1]}…"
 
 
 def _piece(entry: Entry, chunk: int) -> str:

@@ -8,7 +8,8 @@ print(*index.search(jd="…", k=10), sep="\\n")
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -201,7 +202,15 @@ class Retriever:
         text = jd or cv or ""
         how = k, only, depth, rerank, distinct, weights
         (query,), (found,) = self._search({"query": text}, None, *how)
-        return make_matches(self.index, query, found)
+        matches = make_matches(self.index, query, found)
+        if rerank:
+            documents = [self.index.entry(candidate.document) for candidate in found]
+            explain = partial(self.model.reader.requirements, query, side=self.side)
+            matches = [
+                replace(match, requirements=explain(document))
+                for match, document in zip(matches, documents, strict=True)
+            ]
+        return matches
 
     def rank(
         self,

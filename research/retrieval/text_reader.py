@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from jdcv_core.chunking import Chunker, TokenChunker, settled_size
 from jdcv_core.data.rows import text_fault
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
-from jdcv_core.types import Document, Side
+from jdcv_core.types import Chunk, Document, Encoded, Months, Side
 from research.retrieval.reranking import Reranker, scorer_reranker
 from research.retrieval.segment import Entry
 
 if TYPE_CHECKING:
     from jdcv_core.encoding.encoder import Encoder
     from jdcv_core.matcher import Matcher
+    from jdcv_core.requirements import Requirement
 
 
 CHUNK_SIZE = 64
@@ -148,6 +149,30 @@ class TextReader:
             return scorer_reranker(self.matcher.scorer, side)
         return scorer_reranker(self.matcher.scorer, side, self._words)
 
+    def requirements(self, query: Entry, document: Entry, side: Side) -> tuple[Requirement, ...]:
+        """What the trained scorer finds for each JD chunk, in order; () for a scorer without
+        `evidence`. query, document: with texts, spans and vectors; side: of the document"""
+        scorer = None if self.matcher is None else self.matcher.scorer
+        if not hasattr(scorer, "evidence"):
+            return ()
+        from jdcv_core.requirements import requirements_of
+
+        asked: Side = "jd" if side == "cv" else "cv"
+        pair = {side: self._encoded(document, side), asked: self._encoded(query, asked)}
+        return requirements_of(cast(Any, scorer), pair["cv"], pair["jd"]).each
+
+    def _encoded(self, entry: Entry, side: Side) -> Encoded:
+        """An entry as it was encoded, but for the tokens of its chunks."""
+        assert self.matcher is not None
+        months = [None if entry.months is None else Months(*own) for own in _rows(entry)]
+        chunks = tuple(
+            Chunk(entry.id, at, start, end, (), own)
+            for at, ((start, end), own) in enumerate(zip(entry.spans, months, strict=True))
+        )
+        words = None if self.matcher.terms is None else self._words([entry], side)[0]
+        document = Document(f"{side}:{entry.id}", entry.text, entry.id)
+        return Encoded(document, chunks, entry.vectors, self.chunker, entry.key, words)
+
     def _words(self, entries: Sequence[Entry], side: Side) -> list[np.ndarray]:
         """The words of the chunks of each entry, which are cut again: an index keeps no tokens."""
         assert self.matcher is not None
@@ -159,6 +184,11 @@ class TextReader:
             for d, own in zip(documents, cut.chunks, strict=True)
         }
         return list(self.matcher.terms(tokens).values())
+
+
+def _rows(entry: Entry) -> list[list[float]]:
+    """The months of each chunk; nothing for a chunk of a document without months."""
+    return [[]] * len(entry.spans) if entry.months is None else entry.months.tolist()
 
 
 def check_texts(texts: Mapping[str, str]) -> None:

@@ -16,12 +16,16 @@ from tiny_models import TEXTS, save_gpt2, save_matcher
 
 from jdcv_core import chunking
 from jdcv_core.encoding.loaders import gpt2
+from jdcv_core.encoding.term_weights import TermWeights
 from jdcv_core.encoding.vector_store import VectorStore
 from jdcv_core.encoding.whitening import Whitening
 from jdcv_core.errors import InputError
 from jdcv_core.folders import _manifest_bytes
 from jdcv_core.matcher import Matcher
+from jdcv_core.types import Document
 from research import ExperienceChunker, ExperienceWeighted
+from research.compare_aggregate import CompareAggregate
+from research.experience.requirement_chunking import RequirementChunker
 from research.retrieval import VECTORS, WORDS, Depth, Retriever, Weights, copies, tfidf_search
 from research.retrieval.fit_weights import GRID
 from research.retrieval.word_counts import hash_of
@@ -56,6 +60,29 @@ def by_months(tmp_path_factory) -> Path:
     chunker = ExperienceChunker(24, 0, "2024-06")
     whitening = Whitening(np.zeros(32), np.eye(32))
     matcher = Matcher(encoder, whitening, scorer, spec, (0.5, 0.9), chunker)
+    return matcher.save_pretrained(folder / "matcher")
+
+
+@pytest.fixture(scope="module")
+def by_requirement(tmp_path_factory) -> Path:
+    """A model that compares line by line, with months and words."""
+    folder = tmp_path_factory.mktemp("requirements")
+    encoder = gpt2(path=str(save_gpt2(folder / "gpt2")), precision="fp32", device="cpu")
+    arguments = {"months": True, "level": True, "words": True}
+    chunker = RequirementChunker(24, 0, "2024-06")
+    documents = [Document(f"cv:{i}", text, "") for i, text in CVS.items()]
+    cut = chunker.cut(documents, encoder.tokenizer, encoder.max_tokens)
+    tokens = {str(n): [c.tokens for c in own] for n, own in enumerate(cut.chunks)}
+    spec = {"name": "compare_aggregate", "arguments": {"dim": 32, **arguments}}
+    matcher = Matcher(
+        encoder,
+        Whitening(np.zeros(32), np.eye(32)),
+        CompareAggregate(32, **arguments),
+        spec,
+        (0.5, 0.9),
+        cut.chunker,
+        terms=TermWeights.fit(tokens, tokens),
+    )
     return matcher.save_pretrained(folder / "matcher")
 
 
@@ -210,6 +237,32 @@ def test_words_of_an_erased_document_are_in_no_file(model, tmp_path):
     assert traces() == 1
     index.erase(["gone"])
     assert traces() == 0
+
+
+@pytest.mark.parametrize("side", ["cv", "jd"])
+def test_reranked_matches_have_the_requirements_that_the_model_explains(
+    by_requirement, side, tmp_path
+):
+    texts, query = (CVS, JDS["j1"]) if side == "cv" else (JDS, CVS["dev"])
+    index = Retriever.build(tmp_path / "x", texts, model=by_requirement, side=side)
+    other = "jd" if side == "cv" else "cv"
+    found = index.search(**{other: query}, k=2, rerank=2)
+    matcher = Matcher.from_pretrained(by_requirement, "cpu")
+    for match in found:
+        explained = matcher.explain(**{side: texts[match.id], other: query})
+        assert match.score == pytest.approx(explained.score, abs=1e-5)
+        for own, expected in zip(match.requirements, explained.requirements, strict=True):
+            assert (own.text, own.state, own.listed) == (
+                expected.text,
+                expected.state,
+                expected.listed,
+            )
+            assert own.part == pytest.approx(expected.part, abs=1e-5)
+            assert own.answers[0].experience == expected.answers[0].experience
+        states = [r.state for r in match.requirements if r.listed]
+        assert f"{states.count('matched')} matched" in str(match)
+        assert [r["state"] for r in match.as_dict()["requirements"]] == states
+    assert index.search(**{other: query})[0].requirements == ()
 
 
 def test_only_some_are_found_and_never_more_than_asked(index):
