@@ -1,4 +1,6 @@
-"""Recipe sweep: run an experiment at every point of a grid, and show the best row of each."""
+"""Recipe sweep: run an experiment at every point of a grid, or under named conditions, and show the
+best row of each.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,17 @@ from jdcv_core.progress import console
 def run(composed: DictConfig) -> Path | None:
     """Run `recipes.match` at every point; return the summary's folder (None after an estimate).
 
+    The points are those of the grid `sweep`, or the `conditions`, each by its name.
     Each point is a separate experiment, `runs/<experiment>/<point>/`. Cells that were trained
     before are reused, so repeating a stopped sweep continues it. The summary consists of
     sweep.json, with the table of every point, and sweep.png.
     Raises InputError for an unknown key before anything runs.
     """
-    grid = cast(dict[str, list[Any]], OmegaConf.to_container(composed.sweep))
-    places = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    configs = [_at(composed, point) for point in places]
+    points = _points(composed)
+    configs = [_at(composed, point, changes) for point, changes in points]
     tables = []
-    for number, (point, config) in enumerate(zip(places, configs, strict=True), start=1):
-        console.print(f"Point {number} of {len(places)}: {_name(point)}", highlight=False)
+    for number, ((point, _), config) in enumerate(zip(points, configs, strict=True), start=1):
+        console.print(f"Point {number} of {len(points)}: {_name(point)}", highlight=False)
         folder = match.run(config, point)
         if folder is not None:
             tables.append(json.loads((folder / "table.json").read_text(encoding="utf-8")))
@@ -48,16 +50,30 @@ def run(composed: DictConfig) -> Path | None:
     return folder
 
 
-def _at(composed: DictConfig, point: dict[str, Any]) -> DictConfig:
+def _points(composed: DictConfig) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """List what a record says of each point, and the keys that the point changes."""
+    grid = cast(dict[str, list[Any]], OmegaConf.to_container(composed.sweep))
+    named = cast(dict[str, dict[str, Any]], OmegaConf.to_container(composed.conditions))
+    if grid and named:
+        cure = "remove one of them"
+        raise InputError("conditions", "a sweep is given, too", cure)
+    if named:
+        return [({"condition": name}, changes) for name, changes in named.items()]
+    places = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    return [(place, place) for place in places]
+
+
+def _at(composed: DictConfig, point: dict[str, Any], changes: dict[str, Any]) -> DictConfig:
     """Return the configuration of one point."""
     config = composed.copy()
-    for key, value in point.items():
+    for key, value in changes.items():
         if OmegaConf.select(config, key) is None:
+            where = "conditions" if composed.conditions else "sweep"
             raise InputError(
-                f"sweep.{key}", "there is no such key", "write it as on the command line"
+                f"{where}.{key}", "there is no such key", "write it as on the command line"
             )
         OmegaConf.update(config, key, value)
-    config.sweep = {}
+    config.sweep, config.conditions = {}, {}
     config.experiment = f"{composed.experiment}/{_name(point)}"
     validate.settings(config)
     return config
