@@ -68,10 +68,9 @@ def _at(composed: DictConfig, point: dict[str, Any], changes: dict[str, Any]) ->
     config = composed.copy()
     for key, value in changes.items():
         if OmegaConf.select(config, key) is None:
-            where = "conditions" if composed.conditions else "sweep"
-            raise InputError(
-                f"{where}.{key}", "there is no such key", "write it as on the command line"
-            )
+            where = f"conditions.{point['condition']}" if composed.conditions else "sweep"
+            cure = "write it as on the command line"
+            raise InputError(f"{where}.{key}", "there is no such key", cure)
         OmegaConf.update(config, key, value)
     config.sweep, config.conditions = {}, {}
     config.experiment = f"{composed.experiment}/{_name(point)}"
