@@ -14,10 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from experiments import validate
 from experiments.figures import sweep_figure
 from experiments.recipes import match
+from experiments.report import conditions
 from experiments.schema import NOT_THE_RESULT
 from jdcv_core import records
 from jdcv_core.errors import InputError
-from jdcv_core.progress import console
+from jdcv_core.progress import console, progress
 
 
 def run(composed: DictConfig) -> Path | None:
@@ -26,25 +27,32 @@ def run(composed: DictConfig) -> Path | None:
     The points are those of the grid `sweep`, or the `conditions`, each by its name.
     Each point is a separate experiment, `runs/<experiment>/<point>/`. Cells that were trained
     before are reused, so repeating a stopped sweep continues it. The summary consists of
-    sweep.json, with the table of every point, and sweep.png.
+    sweep.json, with the table of every point, and sweep.png. Under named conditions with the floor
+    TF-IDF + logistic regression, conditions.md and conditions.png compare every row with it.
     Raises InputError for an unknown key before anything runs.
     """
     points = _points(composed)
     configs = [_at(composed, point, changes) for point, changes in points]
-    tables = []
+    made = []
     for number, ((point, _), config) in enumerate(zip(points, configs, strict=True), start=1):
         console.print(f"Point {number} of {len(points)}: {_name(point)}", highlight=False)
         folder = match.run(config, point)
         if folder is not None:
-            tables.append(json.loads((folder / "table.json").read_text(encoding="utf-8")))
-    if not tables:
+            made.append(folder)
+    if not made:
         return None
+    tables = [json.loads((f / "table.json").read_text(encoding="utf-8")) for f in made]
     resolved = cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     kept = {key: value for key, value in resolved.items() if key not in NOT_THE_RESULT}
     folder = records.start_record(composed.runs_dir, composed.experiment, kept)
     records.write_text(folder, "sweep.json", json.dumps(tables, indent=1, ensure_ascii=False))
     records.write_text(folder, "config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
     sweep_figure.draw(folder, tables)
+    if composed.conditions and "tfidf_logistic" in composed.floors:
+        with progress("Intervals over conditions", None):
+            found = [conditions.read(f) for f in made]
+        records.write_text(folder, "conditions.md", conditions.as_markdown(found))
+        conditions.draw(folder / "conditions.png", found)
     folder = records.finish_record(folder)
     sweep_figure.show(tables, folder)
     return folder

@@ -196,7 +196,10 @@ def check_the_conditions(folder: Path, config: DictConfig) -> None:
             assert OmegaConf.select(own, key) == value
         rows = {row["name"] for row in table["rows"] if row["kind"] == "variant"}
         assert rows == set(changes.get("rows", config.rows))
-    assert (summary / "sweep.png").exists()
+    differences = (summary / "conditions.md").read_text().partition("# Differences")[2]
+    named = [line.split("|")[1].strip() for line in differences.splitlines()[4:]]
+    assert [n for n in named if n] == [name.replace("_", " ") for name in config.conditions]
+    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"}
 
 
 def test_every_exp_file_composes_and_its_rows_can_be_made():
