@@ -32,7 +32,8 @@ def experiment(config: DictConfig) -> None:
             if rank() > 0:
                 be_quiet()
             recipe = retrieve if config.recipe == "retrieve" else match
-            (sweep if config.get("sweep") else recipe).run(config)
+            several = config.get("sweep") or config.get("conditions")
+            (sweep if several else recipe).run(config)
     except InputError as fault:
         refuse(fault)
     except KeyboardInterrupt:

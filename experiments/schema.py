@@ -132,6 +132,7 @@ class MatchConfig(Config):
                  the main split
     save_models: whether to keep each row's trained model of the first seed, for `jdcv score`
     sweep:       dotted key → values; the experiment is run at every point of their grid
+    conditions:  name → (dotted key → value); the experiment is run under each, instead of a sweep
     reuse:       whether to take a cell (row, split, seed) from the cache if it was trained before
                  with the same data, vectors, settings and code
     jobs:        number of processes, with one thread each, that train rows on stored vectors; 0
@@ -156,6 +157,7 @@ class MatchConfig(Config):
     attribution: bool = False
     save_models: bool = False
     sweep: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     reuse: bool = True
     jobs: int = 1
     resume: str | None = None

@@ -153,9 +153,10 @@ def show(tables: Sequence[dict[str, Any]], folder: Path) -> None:
 
 
 def variants(tables: Sequence[dict[str, Any]]) -> list[str]:
-    """List the rows that are compared with the baseline."""
-    rows = tables[0]["rows"]
-    return [r["name"] for r in rows if r["kind"] == "variant" and r["against"] is not None]
+    """List the rows that are compared with the baseline at any point."""
+    rows = [row for table in tables for row in table["rows"]]
+    names = [r["name"] for r in rows if r["kind"] == "variant" and r["against"] is not None]
+    return list(dict.fromkeys(names))
 
 
 def _winner(table: dict[str, Any], metric: str) -> str:
@@ -171,8 +172,10 @@ def _winner(table: dict[str, Any], metric: str) -> str:
 
 
 def _against(table: dict[str, Any], name: str, metric: str) -> tuple[float, str]:
-    """Return difference (nan if undefined) and verdict on the main split."""
-    row = next(r for r in table["rows"] if r["name"] == name)
+    """Return difference (nan if undefined, or without the row) and verdict on the main split."""
+    row = next((r for r in table["rows"] if r["name"] == name), None)
+    if row is None:
+        return np.nan, ""
     found = row["against"][table["main_split"]][metric]
     value = found["difference"]
     return (np.nan if value is None else value), found["verdict"]

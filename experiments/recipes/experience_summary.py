@@ -5,6 +5,7 @@ The half-life is estimated from the words of the training pairs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def facts_of(
             "seed": seed,
             "text": str(found),
             "rate": found.rate,
-            "error": found.error,
+            "error": found.error if math.isfinite(found.error) else None,
             "loss": found.loss,
             "loss_without_age": found.loss_without_age,
             "pairs": found.pairs,

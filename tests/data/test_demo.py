@@ -408,6 +408,31 @@ def test_a_jd_names_its_skills_with_their_months(demo):
             assert re.search(rf"\b{months}\b", asking[0])
 
 
+def test_a_stated_level_changes_the_first_line_of_a_jd_and_nothing_else(demo):
+    stated = whole(level_stated=True)
+    assert stated.cvs == demo.cvs
+    levels = Counter()
+    for (plain, job), (other, same) in zip(demo.jds, stated.jds, strict=True):
+        assert job == same
+        (first, *rest), (title, *others) = plain.split("\n"), other.split("\n")
+        assert rest == others
+        assert title == f"{stated.bank['levels'][job.level].title()} {first}".strip()
+        levels[job.level] += 1
+    assert len(levels) == 4
+    places = [{jd: place for place, jd in enumerate(c.jobs)} for c in (demo, stated)]
+    labels = [
+        {(pair.cv, place[pair.jd]): (pair.label, pair.fit) for pair in c.data.pairs}
+        for c, place in zip((demo, stated), places, strict=True)
+    ]
+    assert labels[0] == labels[1]
+
+
+def test_no_jd_states_its_level_by_default(demo):
+    words = {level.title() for level in demo.bank["levels"] if level}
+    assert len(words) == 3
+    assert not any(words & set(jd.split("\n")[0].split()) for jd, _ in demo.jds)
+
+
 @pytest.mark.parametrize(("paraphrase", "written"), [(0.0, 0), (1.0, 1)])
 def test_paraphrase_at_its_ends_uses_one_name_only(paraphrase, written):
     corpus = whole(**SMALL, paraphrase=paraphrase)
@@ -460,6 +485,7 @@ def test_the_bank_names_every_skill_in_two_ways_with_terms():
         ({"balance": (0.5, 0.5, 0.0)}, "data.balance"),
         ({"seed": -1}, "data.seed"),
         ({"cvs": 40.5}, "data.cvs"),
+        ({"level_stated": "yes"}, "data.level_stated"),
     ],
 )
 def test_a_setting_out_of_range_is_one_line_that_names_it(setting, message):

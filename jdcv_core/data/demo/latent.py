@@ -86,6 +86,10 @@ class World:
         """Return all skills of the sector's families."""
         return self.skills[list(self.sectors[sector])].ravel()
 
+    def title(self, family: int, level: int) -> str:
+        """Return the title of a job of the family at the level: "senior cost accountant"."""
+        return f"{self.levels[level]} {self.titles[family]}".strip()
+
 
 def fit(person: Person, job: Job, half_life: float) -> float:
     """Compute the noise-free fit in [0, 1] by the module's formula; half_life is in months."""
@@ -119,7 +123,7 @@ def draw_person(world: World, sector: int, spread: float, rng: np.random.Generat
     for place in range(jobs):
         start = end - int(rng.integers(8, 49))
         level = max(0, top - place // 2)
-        title = f"{world.levels[level]} {world.titles[family]}".strip()
+        title = world.title(family, level)
         employer = world.employers[int(rng.integers(len(world.employers)))]
         experiences.append(Experience(title, employer, start, end, tuple(sorted(shown[place]))))
         end = start - int(rng.integers(0, 5))
