@@ -9,7 +9,7 @@ attention (Parikh et al. 2016, sections 3.1 to 3.3), for the chunks of `Requirem
 from __future__ import annotations
 
 import torch
-from einops import einsum, repeat
+from einops import einsum, rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize, softplus
@@ -228,6 +228,8 @@ def strongest(
     padded = repeat(~mask, "pair k -> pair i k", i=s.shape[1])
     if temperature is None:
         p = p.masked_fill(padded, -torch.inf)
+        if empty.shape[2] == 1:
+            return p.amax(2, keepdim=True)  # every CV has a chunk; faster than scatter_reduce
         found = empty.scatter_reduce(2, at, p, "amax", include_self=False)
         return found.masked_fill(found.isneginf(), 0)
     real = s.detach().masked_fill(padded, -torch.inf)
@@ -245,19 +247,31 @@ def word_cosines(jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, "pair i k"
     """
     if jd.words is None or cv.words is None:
         raise ValueError("this scorer reads words, and the chunk vectors have none")
-    found = jd.vectors.new_zeros(len(jd.ids), jd.words.shape[1], cv.words.shape[1])
-    for pair, (own, other) in enumerate(zip(jd.words, cv.words, strict=True)):
-        i, here = own[..., 1].nonzero(as_tuple=True)
-        k, there = other[..., 1].nonzero(as_tuple=True)
-        (asked, w), (said, v) = own[i, here].T, other[k, there].T  # tokens and weights
-        known, column = asked.unique(return_inverse=True)
-        table = found.new_zeros(len(known), found.shape[1])  # [token, i]
-        table[column, i] = w.to(table.dtype)
-        at = torch.searchsorted(known, said.contiguous()).clamp_max(len(known) - 1)
-        common = known[at] == said
-        weighted = table[at[common]] * v[common, None].to(table.dtype)
-        found[pair] = found[pair].T.index_add(0, k[common], weighted).T
-    return found
+    asked, row, w = _terms(jd.words)
+    said, line, v = _terms(cv.words)
+    count, i_count, k_count = len(jd.ids), jd.words.shape[1], cv.words.shape[1]
+    found = jd.vectors.new_zeros(count * k_count, i_count)  # [pair·k, i]
+    if not len(asked) or not len(said):
+        return jd.vectors.new_zeros(count, i_count, k_count)
+    step = int(torch.maximum(asked.max(), said.max())) + 1
+    # A token counts within its own pair only, so its key is pair · step + token.
+    asked, said = asked + row // i_count * step, said + line // k_count * step
+    known, column = asked.unique(return_inverse=True)
+    table = found.new_zeros(len(known), i_count)  # [key, i]
+    table[column, row % i_count] = w.to(found.dtype)
+    at = torch.searchsorted(known, said).clamp_max(len(known) - 1)
+    common = known[at] == said
+    weighted = table[at[common]] * v[common, None].to(found.dtype)
+    found = found.index_add(0, line[common], weighted)
+    return rearrange(found, "(pair k) i -> pair i k", pair=count)
+
+
+def _terms(words: Float[Tensor, "pair chunk term 2"]) -> tuple[Tensor, Tensor, Tensor]:
+    """The tokens of all chunks, the number of each one's chunk among all, and its weight."""
+    flat = words.flatten(0, 1)  # [pair·chunk, term, 2]
+    chunk, term = flat[..., 1].nonzero(as_tuple=True)
+    token, weight = flat[chunk, term].unbind(-1)
+    return token.long(), chunk, weight
 
 
 class Fast(nn.Module):

@@ -20,7 +20,7 @@ from jdcv_core.explanation import explain_pair
 from jdcv_core.losses import sigmoid_mse
 from jdcv_core.types import Chunk, ChunkVectors, Document, Encoded
 from research.attribution import logits_of_subsets
-from research.compare_aggregate import CompareAggregate, word_cosines
+from research.compare_aggregate import CompareAggregate, strongest, word_cosines
 
 SWITCHES = ("saturate", "importance", "months", "level", "words")
 COMBINATIONS = [
@@ -200,6 +200,51 @@ def test_word_cosines_are_those_of_dense_vectors():
 
     expected = torch.einsum("pit,pkt->pik", dense(jd), dense(cv)).double()
     torch.testing.assert_close(word_cosines(jd, cv), expected, atol=1e-6, rtol=0)
+
+
+def test_word_cosines_of_a_batch_are_those_of_each_pair_alone():
+    jd, cv = sides([(3, 4), (1, 2), (2, 5)], 6, more=(1, 0))
+    together = word_cosines(jd, cv)
+    for pair in range(3):
+        at = torch.tensor([pair])
+        own_jd, own_cv = (side.take(at) for side in (jd, cv))
+        alone = word_cosines(own_jd, own_cv)
+        (_, i, k) = alone.shape
+        assert torch.equal(together[pair, :i, :k], alone[0])
+        assert not together[pair, i:].any()
+        assert not together[pair, :, k:].any()
+
+
+def test_word_cosines_without_any_word_are_0():
+    jd, cv = sides([(3, 4), (1, 2)], 5)
+    assert jd.words is not None
+    silent = replace(jd, words=torch.zeros_like(jd.words))
+    for asked, said in ((silent, cv), (jd, replace(cv, words=torch.zeros_like(cv.words)))):
+        assert not word_cosines(asked, said).any()
+
+
+def test_the_strongest_of_one_place_is_that_of_many_places():
+    """The short way and the general one agree, and so do their gradients, at ties too."""
+    rng = torch.Generator().manual_seed(0)
+    # Not 0, since scatter_reduce shares the gradient of a maximum of 0 with its empty start.
+    s = torch.randint(1, 5, (3, 5, 6), generator=rng).double()
+    mask = torch.arange(6) < torch.tensor([[6], [1], [3]])
+    found = []
+    for many in (False, True):
+        p = s.clone().requires_grad_()
+        place = torch.zeros(3, 6, dtype=torch.long)
+        if many:  # a further pair whose last chunk is in another place
+            more = torch.zeros(1, 6, dtype=torch.long)
+            more[0, 5] = 1
+            wide = torch.cat([s[:1], p]), torch.cat([mask[:1], mask]), torch.cat([more, place])
+            best = strongest(wide[0], wide[0], wide[1], wide[2])[1:, :, :1]
+        else:
+            best = strongest(p, p, mask, place)
+        (gradient,) = torch.autograd.grad(best.sum(), p)
+        found.append((best, gradient))
+    assert found[0][0].shape == (3, 5, 1)
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])
 
 
 @pytest.mark.parametrize("on", [{}, {"months": True, "level": True, "words": True}])
