@@ -64,7 +64,7 @@ def fused(
     better. The reference does not depend on what was found, so neither does a score. Ours.
 
     >>> words, vectors = np.array([0.0, 0.4]), np.array([0.3, 0.1])
-    >>> fused(words, vectors, Weights(3, 1), (words, vectors)).tolist()
+    >>> fused(words, vectors, Weights(3, 1), (words, vectors)).round(6).tolist()
     [-0.5, 0.5]
     """
     total = weights.words * _standard(words, reference[0])
