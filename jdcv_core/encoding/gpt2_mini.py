@@ -22,6 +22,7 @@ from jdcv_core.atomic import atomic_folder
 from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.loaders import causal_lm, hide_progress
 from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.muon import Muon
 from jdcv_core.encoding.pooling import Pooling
 from jdcv_core.encoding.precision import multiplies_bf16
 from jdcv_core.errors import InputError, nearest
@@ -30,7 +31,7 @@ from jdcv_core.readable_text import readable
 from jdcv_core.types import Document
 
 END = "<|endoftext|>"
-RECIPE = 1  # increase when the same settings no longer give the same weights
+RECIPE = 2  # increase when the same settings no longer give the same weights
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def train_model(
     """Train a GPT2LMHeadModel on the stream; return it and each step's loss in nats per token."""
     model = new_model(vocabulary, settings).train()
     steps = max(1, settings.train_tokens // (settings.rows * settings.context))
-    both = optimizers(model, settings)
+    both = optimizers(model, settings, bf16)
     losses = []
     with progress("Training gpt2-mini", steps) as advance:
         for step, batch in zip(range(steps), batches(stream, settings), strict=False):
@@ -251,19 +252,18 @@ def mini_config(vocabulary: int, settings: MiniSettings) -> Any:
     )
 
 
-def optimizers(model: Any, settings: MiniSettings) -> list[torch.optim.Optimizer]:
+def optimizers(model: Any, settings: MiniSettings, bf16: bool) -> list[torch.optim.Optimizer]:
     """Make Muon for the layers' matrices, and AdamW for embeddings, biases and gains.
 
     In so few steps Muon learns far more than AdamW alone (docs/LOG.md). Its steps are scaled to
-    the size of AdamW's, so that one learning rate serves both. Sources: Jordan et al. 2024 (Muon);
-    Liu et al. 2025, "Muon is scalable for LLM training", equation 4 (scaling).
+    the size of AdamW's, so that one learning rate serves both.
     """
     matrices = [p for p in model.transformer.h.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     rate, decay = settings.learning_rate, settings.weight_decay
     return [
-        torch.optim.Muon(matrices, rate, decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(matrices, rate, decay, torch.bfloat16 if bf16 else torch.float32),
         torch.optim.AdamW(rest, rate, betas=(0.9, 0.95), weight_decay=0.0),
     ]
 
