@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(matrices, {"lr": rate, "weight_decay": weight_decay, "dtype": dtype})
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Change the matrices that have gradients."""
         for group in self.param_groups:
             for weight in group["params"]:
