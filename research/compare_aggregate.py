@@ -83,7 +83,7 @@ class CompareAggregate(nn.Module):
         self.squash = Squash() if saturate else nn.Identity()
         self.temperature = number(10.0) if maximum == "soft" else None
         self.importance = zeros(dim) if importance else None
-        self.months = MonthCoverage(dim) if months else None
+        self.months = MonthCoverage() if months else None
         self.level = LevelGap(dim) if level else None
         self.reads_words = words
         self.word_weight = number(0.5) if words else None
@@ -109,7 +109,7 @@ class CompareAggregate(nn.Module):
         else:
             place = places_of(cv)  # [pair k]
             best = strongest(s, p, cv.mask, place, temperature)  # [pair i e]
-            covered = self.months(u, best, cv, place)  # [pair i]
+            covered = self.months(best, cv, place)  # [pair i]
 
         asked = jd.mask.to(u.dtype)
         if self.importance is not None:
@@ -140,26 +140,23 @@ class MonthCoverage(nn.Module):
     """How far the months of a CV cover each JD chunk; evidence of several experiences adds up.
 
         credit_e = duration_e · 2^(-recency_e / half-life)           months
-        need_i   = exp(n . u_i + n0)                                 months
-        c_i      = 1 - exp(-sum_e p_ie credit_e / need_i)
+        c_i      = 1 - exp(-sum_e p_ie credit_e / need)
 
     p_ie is the largest p_ik in experience e. The chunks that belong to no dated experience count as
     one experience, whose credit is learnt. This is W(E) = f(duration, recency) P(E, J) inside the
-    saturation. The half-life, n, n0 and that credit are learnt.
+    saturation. The half-life, the need and that credit are learnt. All JD chunks have one need: if
+    each had its own, read from its vector, the needs would take up a part of the decay, and the
+    half-life would come out too short (docs/results/full_stack.md).
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.decay = Decay(by="recency")
-        self.need, self.usual_need = zeros(dim), number(2.5)
+        self.need = number(2.5)  # the logarithm of its months
         self.undated = number(1.0)  # the logarithm of its months
 
     def forward(
-        self,
-        u: Float[Tensor, "pair i dim"],
-        best: Float[Tensor, "pair i e"],
-        cv: ChunkVectors,
-        place: Int[Tensor, "pair k"],
+        self, best: Float[Tensor, "pair i e"], cv: ChunkVectors, place: Int[Tensor, "pair k"]
     ) -> Float[Tensor, "pair i"]:
         assert cv.months is not None
         duration, recency = cv.months[..., (DURATION, RECENCY)].nan_to_num().unbind(-1)
@@ -167,8 +164,8 @@ class MonthCoverage(nn.Module):
         each = torch.where(place > 0, each, self.undated().exp())  # [pair k]
         credit = each.new_zeros(len(each), best.shape[2])
         credit = credit.scatter_reduce(1, place, each, "amax", include_self=False)  # [pair e]
-        need = (u @ self.need() + self.usual_need()).exp()  # [pair i]
-        return -torch.expm1(-einsum(best, credit, "pair i e, pair e -> pair i") / need)
+        months = einsum(best, credit, "pair i e, pair e -> pair i")
+        return -torch.expm1(-months / self.need().exp())
 
 
 class LevelGap(nn.Module):

@@ -42,7 +42,7 @@ def logit(model, jd, cv, saturate, importance, months, level, words, maximum):
             p = [sigmoid(scale * (x - threshold)) for x in s]
         covered = strongest(s, p, range(len(v)), maximum, model)
         if months:
-            covered = month_coverage(model.months, u[i], s, p, cv["months"], maximum, model)
+            covered = month_coverage(model.months, s, p, cv["months"], maximum, model)
         asked.append((sigmoid(dot(u[i], value(model.importance))) if importance else 1.0, covered))
     for gate, covered in asked:
         total += gate / sum(g for g, _ in asked) * covered
@@ -57,9 +57,9 @@ def strongest(s, p, chosen, maximum, model):
     return sum(share * p[k] for share, k in zip(shares, chosen, strict=True))
 
 
-def month_coverage(module, requirement, s, p, months, maximum, model):
+def month_coverage(module, s, p, months, maximum, model):
     half_life = module.decay.half_life.item()
-    need = math.exp(dot(requirement, value(module.need)) + value(module.usual_need))
+    need = math.exp(value(module.need))
     experiences = {}
     for k, (_, _, _, place) in enumerate(months):
         experiences.setdefault(None if math.isnan(place) else place, []).append(k)
