@@ -33,11 +33,14 @@ def facts_of(
     """Fit `half_life` on the training pairs of the first seed, and draw a timeline.
 
     The timeline shows a test pair of the last row that weights by months. Returns {} without a
-    reference, which means that no experiences were read.
+    reference, which means that the experiment does not cut CVs by experience, and if no row learns
+    a half-life.
     """
     if reference is None:
         return {}
     draw(dataset, reference, folder, lines)
+    if not any("half_life" in line.get("learnt", {}) for line in lines):
+        return {}
     seed = config.seeds[0]
     train = [dataset.pairs[i] for i in splits[config.split.kind, seed].train]
     with progress("Half-life from the words of the training pairs", None):

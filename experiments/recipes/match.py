@@ -154,7 +154,7 @@ def conclude(experiment: Experiment) -> Path:
     facts["cells"] = {"made": experiment.fresh, "all": len(experiment.lines)}
     facts |= _pretrained_facts(experiment)
     facts |= experience_summary.facts_of(
-        facts["experiences"].get("reference"),
+        experiment.first.report.experiences.get("reference"),
         experiment.dataset,
         experiment.splits,
         config,
@@ -215,8 +215,9 @@ def _pretrained_facts(experiment: Experiment) -> dict[str, Any]:
     chosen = next((row for row in experiment.rows if row.pretrained), None)
     if chosen is None:
         return {}
+    same = (chosen.encoder, chosen.chunking)
     plain = next(
-        (r for r in rows.values() if not r.pretrained and r.encoder == chosen.encoder), None
+        (r for r in rows.values() if not r.pretrained and (r.encoder, r.chunking) == same), None
     )
     names = {
         experiment.encoded[row.name, config.seeds[0]].encoder.name: row.name

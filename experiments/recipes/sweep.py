@@ -75,7 +75,8 @@ def _at(composed: DictConfig, point: dict[str, Any], changes: dict[str, Any]) ->
     """Return the configuration of one point."""
     config = composed.copy()
     for key, value in changes.items():
-        if OmegaConf.select(config, key) is None:
+        parent, _, last = key.rpartition(".")
+        if last not in ((OmegaConf.select(config, parent) if parent else config) or {}):
             where = f"conditions.{point['condition']}" if composed.conditions else "sweep"
             cure = "write it as on the command line"
             raise InputError(f"{where}.{key}", "there is no such key", cure)

@@ -91,7 +91,7 @@ class Encoder:
             )
         if self.device == "auto":
             self.device = "cuda" if torch.cuda.is_available() else "cpu"
-        _check_device(self.device)
+        check_device(self.device)
 
     @property
     def dim(self) -> int:
@@ -207,7 +207,8 @@ class Encoder:
         return ids.to(self.device), mask.to(self.device), own.to(self.device)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise InputError with the reason if torch cannot use the device."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:

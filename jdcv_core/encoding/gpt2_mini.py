@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy
 
 from jdcv_core.atomic import atomic_folder
-from jdcv_core.encoding.encoder import Encoder, Precision
+from jdcv_core.encoding.encoder import Encoder, Precision, check_device
 from jdcv_core.encoding.loaders import causal_lm, hide_progress
 from jdcv_core.encoding.model_files import fingerprint
 from jdcv_core.encoding.muon import Muon
@@ -94,17 +94,20 @@ def gpt2_mini(
                that the vectors do not depend on a measurement of speed
     settings:  fields of `MiniSettings`
 
-    The same texts and settings give the same weights on the same machine. If the processor has
-    instructions for bf16, training uses them and takes half the time; the weights stay fp32.
+    The same texts and settings give the same weights on the same machine. It is trained on the
+    device, in bf16 if that is a GPU or a processor with instructions for it; the weights stay fp32.
     Raises InputError for an unknown setting and for an empty corpus.
     """
     known = [f.name for f in fields(MiniSettings)]
     for name in settings:
         if name not in known:
             raise InputError(f"encoder.{name}", "there is no such setting", nearest(name, known))
-    folder = train_mini(
-        sorted({d.text for d in documents}), Path(cache_dir).expanduser(), MiniSettings(**settings)
-    )
+    trained_on = device
+    if device == "auto":
+        trained_on = "cuda" if torch.cuda.is_available() else "cpu"
+    check_device(trained_on)
+    texts, folder = sorted({d.text for d in documents}), Path(cache_dir).expanduser()
+    folder = train_mini(texts, folder, MiniSettings(**settings), torch.device(trained_on))
     encoder = causal_lm(
         str(folder),
         pooling=pooling,
@@ -116,7 +119,9 @@ def gpt2_mini(
     return encoder
 
 
-def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Path:
+def train_mini(
+    texts: list[str], cache_dir: Path, settings: MiniSettings, device: torch.device
+) -> Path:
     """Train unless the cache has the model; return its folder (model, tokenizer, `mini.json`).
 
     The folder is either complete or absent (`atomic_folder`). If two processes train at the same
@@ -125,13 +130,14 @@ def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Pat
     if not texts:
         raise InputError("encoder gpt2-mini", "there are no documents to train on", "check data")
     texts = [readable(text).text for text in texts]
-    precision = "bf16" if multiplies_bf16() else "fp32"
-    folder = cache_dir / fingerprint(RECIPE, texts, asdict(settings), precision)[:20]
+    bf16 = multiplies_bf16() if device.type == "cpu" else device.type == "cuda"
+    precision = "bf16" if bf16 else "fp32"
+    folder = cache_dir / fingerprint(RECIPE, texts, asdict(settings), precision, device.type)[:20]
     if folder.is_dir():
         return folder
     try:
         with atomic_folder(folder) as temporary:
-            _train_into(temporary, texts, settings, precision)
+            _train_into(temporary, texts, settings, precision, device)
     except OSError as error:
         if not folder.is_dir():  # otherwise another process was faster, and its weights are used
             cure = "give encoder.cache_dir=FOLDER, a folder that you can write to"
@@ -139,16 +145,19 @@ def train_mini(texts: list[str], cache_dir: Path, settings: MiniSettings) -> Pat
     return folder
 
 
-def _train_into(folder: Path, texts: list[str], settings: MiniSettings, precision: str) -> None:
+def _train_into(
+    folder: Path, texts: list[str], settings: MiniSettings, precision: str, device: torch.device
+) -> None:
     started = time.perf_counter()
     tokenizer = train_tokenizer(texts, settings.vocabulary)
     stream, vocabulary = pack(texts, tokenizer), tokenizer.get_vocab_size()
-    model, losses = train_model(stream, vocabulary, settings, bf16=precision == "bf16")
+    model, losses = train_model(stream, vocabulary, settings, precision == "bf16", device)
     save(folder, model, tokenizer)
     last = losses[-20:]
     facts = {
         "settings": asdict(settings),
         "precision": precision,
+        "device": device.type,
         "documents": len(texts),
         "tokens": len(stream),
         "parameters": sum(p.numel() for p in model.transformer.parameters()),
@@ -199,16 +208,21 @@ def batches(stream: torch.Tensor, settings: MiniSettings) -> Iterator[torch.Tens
 
 
 def train_model(
-    stream: torch.Tensor, vocabulary: int, settings: MiniSettings, bf16: bool
+    stream: torch.Tensor,
+    vocabulary: int,
+    settings: MiniSettings,
+    bf16: bool,
+    device: torch.device,
 ) -> tuple[Any, list[float]]:
     """Train a GPT2LMHeadModel on the stream; return it and each step's loss in nats per token."""
-    model = new_model(vocabulary, settings).train()
+    model = new_model(vocabulary, settings).to(device).train()
     steps = max(1, settings.train_tokens // (settings.rows * settings.context))
     both = optimizers(model, settings, bf16)
     losses = []
     with progress("Training gpt2-mini", steps) as advance:
         for step, batch in zip(range(steps), batches(stream, settings), strict=False):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            batch = batch.to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 logits = model(input_ids=batch[:, :-1], use_cache=False).logits
             loss = cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
             loss.backward()
@@ -220,7 +234,7 @@ def train_model(
                 optimizer.zero_grad()
             losses.append(loss.item())
             advance(note=f"loss {losses[-1]:.2f}")
-    return model.eval(), losses
+    return model.cpu().eval(), losses
 
 
 def new_model(vocabulary: int, settings: MiniSettings) -> Any:

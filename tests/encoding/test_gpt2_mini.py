@@ -156,3 +156,9 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path):
 def test_a_corpus_without_documents_is_refused(tmp_path):
     with pytest.raises(InputError, match="no documents"):
         train(tmp_path, [])
+
+
+def test_a_device_that_torch_does_not_know_is_refused_before_training(tmp_path):
+    with pytest.raises(InputError, match="encoder device gpu"):
+        gpt2_mini([Document("cv:1", "cook")], tmp_path, device="gpu")
+    assert not list(tmp_path.iterdir())

@@ -39,12 +39,18 @@ def tiny(name: str) -> tuple[str, ...]:
     return (*TINY, *rows, *pretraining, *ALSO.get(name, ()), "training.token_budget=null")
 
 
-LEFT_OUT = ("half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase_0")
+LEFT_OUT = (
+    "half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase_0", "encoder_trained_longer",
+)  # fmt: skip
 ALSO = {
     "ordinal": ("jobs=2",),
     "full_stack_conditions": (*(f"~conditions.{name}" for name in LEFT_OUT), "jobs=1"),
-}
-"""Additional arguments: one experiment uses worker processes, one has two of its six conditions."""
+    "granularity": (
+        *(f"~conditions.tokens_{size}" for size in (256, 128, 64)),
+        "rows=[mean over chunk pairs,'compare, then aggregate']", "jobs=1",
+    ),
+}  # fmt: skip
+"""Additional arguments: one experiment uses worker processes, two have only some conditions."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -54,7 +60,7 @@ def composed(name: str, *words: str) -> DictConfig:
 
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
-    "contrastive_grid", "experience", "full_stack", "full_stack_conditions",
+    "contrastive_grid", "experience", "full_stack", "full_stack_conditions", "granularity",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -99,9 +105,9 @@ def test_every_exp_file_runs_a_tiny_step(name, run, cache, tmp_path):
     with_attention = ("chunk_attention", "ablation", "experience", "full_stack")
     drawn |= {"attention"} if name in with_attention else set()
     drawn |= {"timeline"} if name == "experience" else set()
-    drawn |= {"requirements"} if name == "full_stack" else set()
+    drawn |= {"requirements"} if name in ("full_stack", "chunk_attention") else set()
     drawn |= {"scaling"} if name.startswith("scaling") else set()
-    drawn |= {"pretraining"} if name == "contrastive" else set()
+    drawn |= {"pretraining"} if name in ("contrastive", "full_stack") else set()
     assert {path.stem for path in folder.glob("*.png")} == drawn
     splits = 1 + len(config.split.also)
     assert len(list((folder / "training").glob("*.jsonl"))) == splits * len(config.variants)
