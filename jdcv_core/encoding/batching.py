@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 
 def length_batches(lengths: Sequence[int], budget: int, call: int = 0) -> list[list[int]]:
     """Group chunks of similar length into batches so that the total cost is least.
@@ -22,15 +24,15 @@ def length_batches(lengths: Sequence[int], budget: int, call: int = 0) -> list[l
     if budget < 1:
         raise ValueError(f"a budget of {budget} tokens is too small: give 1 or more")
     order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-    least = [0] * (len(order) + 1)  # cost of order[i:]
+    least = np.zeros(len(order) + 1, dtype=np.int64)  # cost of order[i:]
     stop = [0] * len(order)  # end of the batch that starts at i in the best partition
+    sizes = np.arange(1, len(order) + 1)
     for i in reversed(range(len(order))):
         longest = lengths[order[i]]
-        most = max(1, budget // longest)
-        ends = range(min(i + most, len(order)), i, -1)  # fullest first: it wins a tie
-        least[i], stop[i] = min(
-            ((call + (end - i) * longest + least[end], end) for end in ends), key=lambda c: c[0]
-        )
+        most = min(max(1, budget // longest), len(order) - i)
+        costs = sizes[:most] * longest + least[i + 1 : i + 1 + most]
+        size = most - int(costs[::-1].argmin())  # the fullest batch wins a tie
+        least[i], stop[i] = call + costs[size - 1], i + size
     batches, at = [], 0
     while at < len(order):
         batches.append(order[at : stop[at]])
