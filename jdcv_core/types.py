@@ -245,10 +245,11 @@ class ChunkVectors:
 
     def _repeated(self, ids: tuple[str, ...]) -> ChunkVectors:
         """Views of the one document, under ids."""
-        every = self.vectors, self.mask, self.months, self.words
-        return ChunkVectors(
-            ids, *(None if own is None else own.expand(len(ids), *own.shape[1:]) for own in every)
-        )
+        count = len(ids)
+        months = None if self.months is None else self.months.expand(count, -1, -1)
+        words = None if self.words is None else self.words.expand(count, -1, -1, -1)
+        vectors, mask = self.vectors.expand(count, -1, -1), self.mask.expand(count, -1)
+        return ChunkVectors(ids, vectors, mask, months, words)
 
 
 def _pad_words(words: Sequence[np.ndarray]) -> Tensor:

@@ -202,9 +202,9 @@ def _entries(
     places = np.empty(len(entries), np.uint16)
     counts = np.empty(len(entries), np.uint8)
     bounds = starts[np.searchsorted(part, np.arange(len(files) + 1))].tolist()
-    for own, (a, b) in zip(files, pairwise(bounds), strict=True):
-        for array, found in zip(own, (places, counts), strict=True):
-            np.take(array, entries[a:b], out=found[a:b], mode="clip")
+    for (own_places, own_counts), (a, b) in zip(files, pairwise(bounds), strict=True):
+        np.take(own_places, entries[a:b], out=places[a:b], mode="clip")
+        np.take(own_counts, entries[a:b], out=counts[a:b], mode="clip")
     whole = places + bases.astype(np.int32)[part][owner]
     return TERM_FREQUENCY.take(counts), whole, *_int32(starts)
 
