@@ -19,7 +19,9 @@ The last line is one JSON object:
     hybrid_p50_ms, hybrid_p99_ms  the same by words and vectors: the candidates of both, the exact
                       scores of both for all of them, 200 best
     reranked_p99_ms   the same, and chunk attention (untrained) scores the 200 best
-    lexical_recall_at_100  share of the 100 best CVs by TF-IDF that are candidates by words
+    lexical_recall_at_100  share of the 100 best CVs by TF-IDF that are candidates by words (20 JDs)
+    hybrid_overlap_at_100  share of the 100 CVs found with 4,000 candidates by words and by vectors
+                      that are among the 100 found (20 JDs)
     lexical_bytes_per_cv, lexical_memory_per_cv  bytes of the words of a CV on the disk, and in
                       memory; vectors take vector_bytes_per_cv on the disk
     words_seconds     seconds to weigh the words of all CVs after the index was opened
@@ -54,6 +56,7 @@ from research.retrieval.search import Depth, search, search_many
 from research.retrieval.segment import SIZE, Entry
 from research.retrieval.simulated_vectors import Simulated
 from research.retrieval.vector_index import use_threads
+from research.retrieval.word_search import WordIndex
 
 SETTINGS = [
     Depth(hits=2000, depth=1600, effort=256),
@@ -64,6 +67,9 @@ SETTINGS = [
     Depth(hits=8000, depth=3000, effort=1024),
 ]
 """Settings from the fastest to the slowest; they are tried until one reaches the recall AIM."""
+WIDE = Depth(hits=8000, depth=4000, effort=1024, words=4000)
+COMPARED = 20
+"""Number of JDs whose results are compared with exact scores by words and with a wide search."""
 ALONE, TIMED = 5, 1000
 """Number of sequential JDs for exact search and for the index."""
 AIM = 0.98
@@ -175,11 +181,12 @@ def measure_words(
     words = index.words
     seconds = time.perf_counter() - started
     queries = simulated.queries(max(options.jds, options.timed))
-    found = []
-    for query in queries[: options.jds]:
-        asked = words.ask(query.words)
-        exact = k_best(asked.of(np.arange(len(words))), np.arange(len(words)), 100)
-        found.append(np.isin(exact, asked.best(depth.depth)).mean())
+    lexical, overlap = [], []
+    for query in queries[:COMPARED]:
+        found = words.ask(query.words).best(depth.by_words(200))
+        lexical.append(np.isin(exact_by_words(words, query, 100), found).mean())
+        few, many = (search(index, query, 100, d, weights=Weights()) for d in (depth, WIDE))
+        overlap.append(len({c.id for c in few} & {c.id for c in many}) / 100)
     torch.manual_seed(0)
     reranker = scorer_reranker(ChunkAttention(simulated.dim).eval(), "cv")
     times: dict[str, list[float]] = {}
@@ -195,11 +202,19 @@ def measure_words(
         "hybrid_p50_ms": float(np.quantile(times["hybrid"], 0.5) * 1e3),
         "hybrid_p99_ms": float(np.quantile(times["hybrid"], 0.99) * 1e3),
         "reranked_p99_ms": float(np.quantile(times["reranked"], 0.99) * 1e3),
-        "lexical_recall_at_100": float(np.mean(found)),
+        "lexical_recall_at_100": float(np.mean(lexical)),
+        "hybrid_overlap_at_100": float(np.mean(overlap)),
         "lexical_bytes_per_cv": sum(p.stat().st_size for p in files) / options.cvs,
         "lexical_memory_per_cv": words.nbytes() / options.cvs,
         "words_seconds": seconds,
     }
+
+
+def exact_by_words(words: WordIndex, query: Entry, k: int) -> np.ndarray:
+    """The k documents with the highest scores by words, a segment of documents at a time."""
+    asked = words.ask(query.words)
+    blocks = np.split(np.arange(len(words)), range(SIZE, len(words), SIZE))
+    return k_best(np.concatenate([asked.of(own) for own in blocks]), np.arange(len(words)), k)
 
 
 def peak_memory() -> int:

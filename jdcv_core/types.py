@@ -197,6 +197,7 @@ class ChunkVectors:
                 has them, else the result has none
         words:  document id → [chunk, term, 2]; None: the result has none
 
+        If all ids are one and the same, the rows are views of one row, so treat them as read-only.
         Raises KeyError for an id without a matrix, ValueError for a document without a chunk, and
         for months of another number of chunks.
 
@@ -207,6 +208,8 @@ class ChunkVectors:
         import torch
 
         ids = tuple(ids)
+        if len(ids) > 1 and len(set(ids)) == 1:
+            return cls.pad(matrices, ids[:1], months, words)._repeated(ids)
         rows = [torch.as_tensor(matrices[i], dtype=torch.float32) for i in ids]
         for i, row in zip(ids, rows, strict=True):
             if len(row) == 0:
@@ -239,6 +242,14 @@ class ChunkVectors:
         months = None if self.months is None else self.months[index, :longest]
         words = None if self.words is None else self.words[index, :longest]
         return ChunkVectors(ids, self.vectors[index, :longest], mask[:, :longest], months, words)
+
+    def _repeated(self, ids: tuple[str, ...]) -> ChunkVectors:
+        """Views of the one document, under ids."""
+        count = len(ids)
+        months = None if self.months is None else self.months.expand(count, -1, -1)
+        words = None if self.words is None else self.words.expand(count, -1, -1, -1)
+        vectors, mask = self.vectors.expand(count, -1, -1), self.mask.expand(count, -1)
+        return ChunkVectors(ids, vectors, mask, months, words)
 
 
 def _pad_words(words: Sequence[np.ndarray]) -> Tensor:

@@ -76,7 +76,9 @@ class ChunkAttention(nn.Module):
         return Attention(dim, heads, dropout)
 
     def forward(self, jd: ChunkVectors, cv: ChunkVectors) -> Float[Tensor, " pair"]:
-        x_jd, x_cv = jd.vectors, cv.vectors  # [pair i dim], [pair k dim]
+        # A side that is one document for all pairs has pair = 1 below, and broadcasts.
+        x_jd, x_cv = once(jd.vectors), once(cv.vectors)  # [pair i dim], [pair k dim]
+        jd_mask, cv_mask = once(jd.mask), once(cv.mask)  # [pair i], [pair k]
         bias = self.bias(cv)  # [pair k] or None
         if self.position is not None:
             last = len(self.position) - 1
@@ -84,19 +86,19 @@ class ChunkAttention(nn.Module):
             x_jd, x_cv = x_jd + self.position[i], x_cv + self.position[k]
 
         if "self_jd" in self.terms:
-            x_jd = x_jd + self.terms["self_jd"](x_jd, x_jd, jd.mask)  # [pair i dim]
+            x_jd = x_jd + self.terms["self_jd"](x_jd, x_jd, jd_mask)  # [pair i dim]
         if "self_cv" in self.terms:
-            x_cv = x_cv + self.terms["self_cv"](x_cv, x_cv, cv.mask, bias)  # [pair k dim]
+            x_cv = x_cv + self.terms["self_cv"](x_cv, x_cv, cv_mask, bias)  # [pair k dim]
 
         y_jd, y_cv = x_jd, x_cv
         if "cross_cv" in self.terms:
-            y_cv = x_cv + self.terms["cross_cv"](x_cv, x_jd, jd.mask)  # [pair k dim]
+            y_cv = x_cv + self.terms["cross_cv"](x_cv, x_jd, jd_mask)  # [pair k dim]
         if "cross_jd" in self.terms:
-            y_jd = x_jd + self.terms["cross_jd"](x_jd, x_cv, cv.mask, bias)  # [pair i dim]
+            y_jd = x_jd + self.terms["cross_jd"](x_jd, x_cv, cv_mask, bias)  # [pair i dim]
 
-        u = self.pool_jd(y_jd, jd.mask)  # [pair dim]
-        v = self.pool_cv(y_cv, cv.mask, bias)  # [pair dim]
-        return self.head(u, v)  # [pair]
+        u = self.pool_jd(y_jd, jd_mask)  # [pair dim]
+        v = self.pool_cv(y_cv, cv_mask, bias)  # [pair dim]
+        return self.head(*torch.broadcast_tensors(u, v)).expand(len(jd.ids))  # [pair]
 
     def bias(self, cv: ChunkVectors) -> Float[Tensor, "pair chunk"] | None:
         """Return a bias for the logits of all attention to CV chunks; None adds nothing."""
@@ -117,7 +119,14 @@ class ChunkAttention(nn.Module):
             self(jd, cv)
         finally:
             hook.remove()
-        return term.weights(*read[0]).mean(1)  # [pair head i k] -> [pair i k]
+        found = term.weights(*read[0]).mean(1)  # [pair head i k] -> [pair i k]
+        return found.expand(len(jd.ids), -1, -1)
+
+
+def once(rows: Tensor) -> Tensor:
+    """The first row alone where all rows are views of it (`ChunkVectors.pad` of one id), so that
+    what is computed of it is computed once."""
+    return rows[:1] if rows.stride(0) == 0 else rows
 
 
 class Attention(nn.Module):
@@ -148,11 +157,11 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "pair chunk dim"],
-        source: Float[Tensor, "pair other dim"],
-        mask: Bool[Tensor, "pair other"],
-        bias: Float[Tensor, "pair other"] | None = None,
-    ) -> Float[Tensor, "pair chunk dim"]:
+        x: Float[Tensor, "#pair chunk dim"],
+        source: Float[Tensor, "#pair other dim"],
+        mask: Bool[Tensor, "#pair other"],
+        bias: Float[Tensor, "#pair other"] | None = None,
+    ) -> Float[Tensor, "#pair chunk dim"]:
         weights = self.dropout(self.weights(x, source, mask, bias))  # [pair head i k]
         value = rearrange(self.value(self.norm(source)), HEADS, head=self.heads)
         read = einsum(weights, value, "pair head i k, pair head k each -> pair head i each")
@@ -160,11 +169,11 @@ class Attention(nn.Module):
 
     def weights(
         self,
-        x: Float[Tensor, "pair chunk dim"],
-        source: Float[Tensor, "pair other dim"],
-        mask: Bool[Tensor, "pair other"],
-        bias: Float[Tensor, "pair other"] | None = None,
-    ) -> Float[Tensor, "pair head chunk other"]:
+        x: Float[Tensor, "#pair chunk dim"],
+        source: Float[Tensor, "#pair other dim"],
+        mask: Bool[Tensor, "#pair other"],
+        bias: Float[Tensor, "#pair other"] | None = None,
+    ) -> Float[Tensor, "#pair head chunk other"]:
         """Compute the attention weights; each row sums to 1 over the real chunks of source."""
         query = rearrange(self.query(self.norm(x)), HEADS, head=self.heads)  # [pair head i each]
         key = rearrange(self.key(self.norm(source)), HEADS, head=self.heads)  # [pair head k each]

@@ -30,10 +30,10 @@ class AttentionPooling(nn.Module):
 
     def forward(
         self,
-        x: Float[Tensor, "pair chunk dim"],
-        mask: Bool[Tensor, "pair chunk"],
-        bias: Float[Tensor, "pair chunk"] | None = None,
-    ) -> Float[Tensor, "pair dim"]:
+        x: Float[Tensor, "#pair chunk dim"],
+        mask: Bool[Tensor, "#pair chunk"],
+        bias: Float[Tensor, "#pair chunk"] | None = None,
+    ) -> Float[Tensor, "#pair dim"]:
         """Pool the chunks. bias is added to the logits of the weights; None adds nothing."""
         logits = self.importance(torch.tanh(self.hidden(x)))[..., 0]  # [pair chunk]
         logits = logits if bias is None else logits + bias

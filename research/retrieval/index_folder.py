@@ -352,7 +352,7 @@ class IndexFolder:
                 kept[name] = digest
                 continue
             verify_folder(old.folder, "segment", VERSION)
-            rest = [entry for entry in old.entries() if entry.id not in gone]
+            rest = old.others(gone)
             if rest:
                 new = f"{number:06d}-{len(names) + len(kept):03d}r"
                 words = old.words.only(np.array([name not in gone for name in old.ids]))

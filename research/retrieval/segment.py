@@ -18,7 +18,7 @@ A segment is written once and never changed; `index_folder` says which segments 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -58,6 +58,7 @@ class Entry:
     key:     of the vectors in the vector store, so that an erasure can remove them there; or ""
     signature: uint32 [hash], of the text (`copies.signature`); None: not computed yet
     words:   of the text (`word_counts.count_words`); None: not counted yet
+    line:    of LINES, where it is known already and neither text, spans nor key are needed
     """
 
     id: str
@@ -68,6 +69,7 @@ class Entry:
     key: str = ""
     signature: np.ndarray | None = None
     words: Counts | None = None
+    line: bytes = b""
 
     @classmethod
     def of(cls, name: str, encoded: Encoded, vectors: np.ndarray | None = None) -> Entry:
@@ -141,17 +143,26 @@ class Segment:
         for entry, words in zip(self.entries(), self.words.each(), strict=True):
             yield replace(entry, words=words)
 
+    def others(self, gone: Set[str]) -> list[Entry]:
+        """The documents that are not among some ids, as `entries`, but with their lines as they
+        are on the disk instead of texts, spans and keys."""
+        starts = np.cumsum(self.counts) - self.counts
+        lines = (self.folder / LINES).read_bytes().splitlines(keepends=True)
+        every = enumerate(zip(self.ids, starts.tolist(), lines, strict=True))
+        return [self._with_line(at, n, line) for at, (i, n, line) in every if i not in gone]
+
     def _entry(self, at: int, start: int, line: bytes) -> Entry:
-        rows = slice(start, start + int(self.counts[at]))
         found = json.loads(line)
+        spans = [tuple(span) for span in found["spans"]]
+        entry = self._with_line(at, start, b"")
+        return replace(entry, text=found["text"], spans=spans, key=found["key"])
+
+    def _with_line(self, at: int, start: int, line: bytes) -> Entry:
+        rows = slice(start, start + int(self.counts[at]))
+        months = None if self.months is None else self.months[rows]
+        signature = None if self.signatures is None else np.array(self.signatures[at])
         return Entry(
-            self.ids[at],
-            self.vectors[rows],
-            found["text"],
-            [tuple(span) for span in found["spans"]],
-            None if self.months is None else self.months[rows],
-            found["key"],
-            None if self.signatures is None else np.array(self.signatures[at]),
+            self.ids[at], self.vectors[rows], months=months, signature=signature, line=line
         )
 
 
@@ -241,6 +252,8 @@ def _signatures(entries: Sequence[Entry]) -> np.ndarray:
 
 
 def _line(entry: Entry) -> bytes:
+    if entry.line:
+        return entry.line
     spans = [list(span) for span in entry.spans]
     return json.dumps({"text": entry.text, "spans": spans, "key": entry.key}).encode() + b"\n"
 

@@ -119,7 +119,7 @@ class WordCounts:
         """The words of each document; the inverse of `of`."""
         document, word, counts = _sorted(*self._entries())
         hashes = self.hashes[word]
-        ends = _starts(np.bincount(document, minlength=len(self)))
+        ends = starts_of(np.bincount(document, minlength=len(self)))
         return [(hashes[a:b], counts[a:b]) for a, b in pairwise(ends.tolist())]
 
     def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,10 +150,10 @@ def _arranged(
     place = np.cumsum(is_frequent) - 1  # of each frequent word among the frequent ones
     return WordCounts(
         hashes,
-        _starts(np.bincount(rare_word, minlength=len(hashes))),
+        starts_of(np.bincount(rare_word, minlength=len(hashes))),
         rare_document.astype(np.uint16),
         rare_counts,
-        _starts(np.bincount(owner, minlength=size)),
+        starts_of(np.bincount(owner, minlength=size)),
         place[often_word].astype(np.uint16),
         often_counts,
     )
@@ -171,5 +171,6 @@ def _sorted(
     return (packed >> np.uint64(36)).astype(np.int64), own, packed.astype(np.uint8)
 
 
-def _starts(counts: np.ndarray) -> np.ndarray:
+def starts_of(counts: np.ndarray) -> np.ndarray:
+    """Where each of some lists begins that lie one after the other: int64 [list + 1]."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

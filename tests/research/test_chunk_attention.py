@@ -23,6 +23,7 @@ from thorough import examples
 
 from jdcv_core.losses import sigmoid_mse
 from jdcv_core.scoring import count_parameters
+from jdcv_core.types import ChunkVectors
 from research.chunk_attention import ChunkAttention
 
 TERMS = ("self_cv", "self_jd", "cross_cv", "cross_jd")
@@ -93,6 +94,24 @@ def test_the_batch_never_changes_a_logit(lengths, seed, position):
     alone = [model(padded([jd]), padded([cv])) for jd, cv in zip(jds, cvs, strict=True)]
     whole = model(padded(jds), padded(cvs))
     torch.testing.assert_close(torch.cat(alone), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("terms", COMBINATIONS, ids=lambda t: "+".join(n for n in t if t[n]) or "-")
+def test_one_document_with_many_has_the_logits_of_each_pair(terms):
+    """What is computed of the one document is computed once."""
+    rng = np.random.default_rng(0)
+    sides = [[rng.standard_normal((n, DIM)).astype("f4") for n in (3, 1, 2)] for _ in range(2)]
+    model = model_of(position=True, **terms).eval()
+    for one in (0, 1):
+        matrices = {f"{side}:{n}": own for side in (0, 1) for n, own in enumerate(sides[side])}
+        ids = [[f"{side}:{0 if side == one else n}" for n in range(3)] for side in (0, 1)]
+        together = [ChunkVectors.pad(matrices, own) for own in ids]
+        assert together[one].vectors.stride(0) == 0
+        pairs = [[ChunkVectors.pad(matrices, [i]) for i in own] for own in ids]
+        alone = torch.cat([model(*pair) for pair in zip(*pairs, strict=True)])
+        torch.testing.assert_close(model(*together), alone, atol=1e-5, rtol=0)
+        if "cross_jd" in model.terms:
+            assert model.cross_attention(*together).shape[0] == 3
 
 
 @settings(max_examples=examples(8))

@@ -13,11 +13,12 @@ import pytest
 from test_vector_index import unit as clustered
 
 from jdcv_core.errors import InputError
-from research.retrieval import index_folder, segment
+from research.retrieval import index_folder, segment, word_search
 from research.retrieval.index_folder import IndexFolder
 from research.retrieval.segment import Entry
 from research.retrieval.vector_index import search_all, unit_rows
-from research.retrieval.word_counts import hash_of
+from research.retrieval.word_counts import WordCounts, count_words, hash_of
+from research.retrieval.word_search import WordIndex
 from research.retrieval.words import words
 
 DIM = 16
@@ -107,6 +108,27 @@ def test_documents_with_and_without_months_are_not_mixed(tmp_path):
         index.put([dated("a")])
     with pytest.raises(InputError, match=r"its months are \[1, 4\], not"):
         made(tmp_path / "y", [replace(entry("p0000"), months=np.zeros((1, 4), np.float32))])
+
+
+def test_words_after_changes_equal_one_list_of_texts(tmp_path, small_segments, monkeypatch):
+    """Put, replace and erase: the directories over all segments equal those of one segment."""
+    monkeypatch.setattr(word_search, "ALL", 0)
+    index = made(tmp_path / "x", entries(50))
+    changes = (
+        lambda: index.put([entry("p0003", 9, "nurse nurse"), entry("new", 1, "welder")]),
+        lambda: index.erase(["p0000", "p0041"]),
+        lambda: index.put([replace(entry("p0003", 9), text="")]),
+        lambda: index.erase([f"p{n:04d}" for n in range(20, 40)]),
+    )
+    query = count_words("CV of p0003, a nurse and welder")
+    for change in changes:
+        index = change()
+        texts = [index.entry(d).text for d in range(len(index))]
+        one = WordIndex([WordCounts.of([count_words(text) for text in texts])])
+        every = np.arange(len(index))
+        expected = one.ask(query).of(every)
+        np.testing.assert_allclose(index.words.ask(query).of(every), expected, atol=1e-12)
+        assert (expected > 0).any()
 
 
 def test_rows_are_those_of_the_documents_asked_for(tmp_path, small_segments):

@@ -1,6 +1,8 @@
 """A search by words over segments equals TF-IDF over one list of texts, whatever was rare."""
 
+from collections import Counter
 from dataclasses import fields
+from math import log, sqrt
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ def test_scores_equal_those_of_tfidf_whatever_is_frequent(parts, query, frequent
         patch.setattr(word_counts, "FREQUENT", frequent)
         patch.setattr(word_counts, "MOST_FREQUENT", most)
         index = index_of(parts)
-    found = index.ask(count_words(query)).of(np.arange(len(every)))
+    scores = index.ask(count_words(query))
+    found = scores.of(np.arange(len(every)))
+    assert np.array_equal(scores.of(np.arange(1, len(every), 2)), found[1::2])
     named = {f"{n:03}": text for n, text in enumerate(every)}
     expected = tfidf_search({"q": query}, named, len(every))["q"]
     assert found == pytest.approx([expected.get(name, 0.0) for name in named], abs=1e-9)
@@ -85,15 +89,75 @@ def test_the_best_are_those_with_the_highest_scores():
     assert scores.best(4, np.empty(0, np.int64)).tolist() == []
 
 
-def test_a_large_index_finds_candidates_by_their_rare_words(monkeypatch):
+def zipf_texts(count, seed, length=20):
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, 401)
+    drawn = rng.choice(400, (count, length), p=share / share.sum())
+    return [" ".join(f"w{n}" for n in own) for own in drawn]
+
+
+def test_candidates_of_a_large_index_equal_slow_loops(monkeypatch):
+    """Those with the highest cosines over the words that are rare in the segment."""
     monkeypatch.setattr(word_search, "ALL", 10)
-    common = "the and with"
-    every = [f"{common} {'kafka' if n == 33 else 'word' + str(n)}" for n in range(64)]
-    scores = index_of([every]).ask(count_words(f"{common} kafka"))
-    assert scores.without_frequent[33] > 0
-    assert np.count_nonzero(scores.without_frequent) == 1  # the common words were not read
-    assert 33 in scores.best(3)
-    assert scores.of(np.array([5, 33]))[0] > 0
+    every = zipf_texts(120, 1)
+    parts = [every[:50], every[50:]]
+    index = index_of(parts)
+    said = [Counter(t.split()) for t in every]
+    df = Counter(w for own in said for w in own)
+    rare = [
+        {w for w in df if sum(w in t.split() for t in part) * word_counts.FREQUENT <= len(part)}
+        for part in parts
+    ]
+
+    def weight(own, w):
+        return (1 + log(own[w])) * (1 + log(121 / (1 + df[w])))
+
+    for query in zipf_texts(20, 2):
+        asked = Counter(query.split())
+
+        def score(d, asked=asked):
+            both = asked.keys() & said[d].keys() & rare[d >= 50]
+            norm = sqrt(sum(weight(said[d], w) ** 2 for w in said[d]))
+            return round(sum(weight(asked, w) * weight(said[d], w) for w in both) / norm, 9)
+
+        expected = sorted(range(120), key=lambda d: (-score(d), d))[:7]
+        assert index.ask(count_words(query)).best(7).tolist() == sorted(expected)
+
+
+def test_candidates_contain_the_best_by_tfidf(monkeypatch):
+    """Documents of 40 topics, each with some words that few other documents have."""
+    rng = np.random.default_rng(0)
+    common = zipf_texts(1200, 3, 30)
+    topic = rng.integers(0, 40, 1200)
+    own = [" ".join(f"t{t}x{w}" for w in rng.integers(0, 25, 10)) for t in topic]
+    every = [f"{a} {b}" for a, b in zip(common, own, strict=True)]
+    parts = [every[:500], every[500:900], every[900:]]
+    monkeypatch.setattr(word_search, "ALL", 300)
+    index = index_of(parts)
+    shares = []
+    for number in range(40):
+        scores = index.ask(count_words(f"{every[number]} {own[number]} {common[-number]}"))
+        exact = scores.of(np.arange(1200))
+        found = scores.best(60)
+        assert np.array_equal(scores.of(found), exact[found])
+        shares.append(np.isin(np.argsort(-exact, kind="stable")[:15], found).mean())
+    assert np.mean(shares) > 0.999
+
+
+def test_documents_that_may_be_found_limit_the_candidates(monkeypatch):
+    monkeypatch.setattr(word_search, "ALL", 3)
+    every = zipf_texts(90, 4)
+    scores = index_of([every[:31], every[31:]]).ask(count_words("w3 w60 w200 w300"))
+    allowed = np.arange(0, 90, 7)
+    own = scores.without_frequent[allowed]
+    expected = allowed[np.lexsort((allowed, -own))[:4]]
+    assert scores.best(4, allowed).tolist() == sorted(expected.tolist())
+    assert scores.best(100, allowed).tolist() == allowed.tolist()
+
+
+def test_an_index_without_documents_or_words_finds_nothing():
+    assert index_of([]).ask(count_words("java")).best(3).tolist() == []
+    assert index_of([["", ""]]).ask(count_words("java")).of(np.arange(2)).tolist() == [0, 0]
 
 
 def test_common_words_are_those_that_add_most_to_the_score():
