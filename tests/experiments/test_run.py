@@ -40,7 +40,8 @@ def tiny(name: str) -> tuple[str, ...]:
 
 
 LEFT_OUT = (
-    "half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase_0", "encoder_trained_longer",
+    "half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase_0",
+    "encoder_trained_longer",
 )  # fmt: skip
 ALSO = {
     "ordinal": ("jobs=2",),
