@@ -206,6 +206,13 @@ def varlen(query: Tensor, key: Tensor, value: Tensor, plan: RowPlan, scale: floa
     return kernel(q, k, v, *plan.bounds, *most, **_causal(kernel, shapes[0].causal))[None]
 
 
+def has_attention_dropout(module: nn.Module) -> bool:
+    """Whether a network of transformers drops attention weights while it is trained."""
+    configs = [part.config for part in module.modules() if hasattr(part, "config")]
+    names = ("attn_pdrop", "attention_dropout", "attention_probs_dropout_prob")
+    return any(getattr(config, name, 0.0) > 0 for config in configs for name in names)
+
+
 def varlen_kernel() -> Any:
     """Return torch's `varlen_attn`, or None before torch 2.10."""
     try:
