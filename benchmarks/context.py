@@ -64,7 +64,7 @@ class Sizes:
 
 
 SIZES = {
-    "cpu": Sizes(1, "fp32", ((192, 128, 32), (192, 192, 12)), 8_000, (BATCH_TOKENS["cpu"],)),
+    "cpu": Sizes(1, "fp32", ((192, 128, 32), (192, 192, 12)), 5_000, (BATCH_TOKENS["cpu"],)),
     "cuda": Sizes(
         12,
         "bf16",
@@ -294,9 +294,9 @@ def show(figures: dict[str, Any]) -> None:
     table.add_row("mixed over long", f"{mixed['chosen_over_long']:.0%}")
     table.add_row("mixed over long, padded", f"{mixed['padded_over_long']:.0%}")
     for name in DTYPES:
-        table.add_row(
-            f"share of the matmul rate, {name}", f"{figures['matmul'][name]['share']:.0%}"
-        )
+        if name in figures["matmul"]:
+            share = figures["matmul"][name]["share"]
+            table.add_row(f"share of the matmul rate, {name}", f"{share:.0%}")
     Console().print(table)
 
 
