@@ -175,7 +175,7 @@ def test_an_encoder_packs_few_chunks_of_different_lengths_and_pads_many_equal_on
 
 
 def test_on_cuda_only_flash_attention_packs(encoders):
-    chunks = random_chunks([60, 31, 12, 3])
+    chunks = random_chunks([900, 310, 120, 30])
     encoder = replace(encoders["gpt2 mean"])
     encoder.device = "cuda"
     assert not encoder.plan(chunks).packed  # fp32
