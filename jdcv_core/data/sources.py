@@ -1,16 +1,20 @@
 """Where labelled pairs come from: a table, the hub, a TREC-style folder. Each gives a Dataset."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jdcv_core.data.documents.file_text import FileText, Limits
+from jdcv_core.data.documents.reading import read_files
+from jdcv_core.data.documents.refused import Refused
 from jdcv_core.data.labels import label_map, read_labels
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.rows import check_rows, hint
 from jdcv_core.data.tables import SUFFIXES, Record, read_table, text_lines
-from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_document
-from jdcv_core.errors import InputError, nearest
+from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files
+from jdcv_core.errors import InputError, nearest, several
+from jdcv_core.progress import progress
 from jdcv_core.types import LABELS, Dataset
 
 Part = tuple[str, str, list[Record]]
@@ -123,9 +127,10 @@ def load_trec(
 ) -> Dataset:
     """Labelled pairs from a TREC-style folder: the JDs are the queries, the CVs the corpus.
 
-    path: a folder with `corpus/ID` or `corpus/ID.txt` (CVs), `queries/ID` or `queries/ID.txt`
-          (JDs), and `qrels.tsv` of lines `query 0 document grade`, separated by whitespace. The
-          grades 0, 1, 2, or 0 and 1 are the labels; others are mapped by `labels`
+    path: a folder with `corpus/` (CVs) and `queries/` (JDs), one file for each, of any kind that
+          `read_file` reads, with the ids of `list_folder`; and `qrels.tsv` of lines
+          `query 0 document grade`, separated by whitespace. The grades 0, 1, 2, or 0 and 1 are the
+          labels; others are mapped by `labels`
     The other arguments are those of `load_table`. Documents without a judgement are not read; the
     fact `unjudged` counts them.
 
@@ -137,8 +142,9 @@ def load_trec(
     qrels = folder / "qrels.tsv"
     known = _label_map(labels)
     columns = {"cv": "the CV", "jd": "the JD", "label": "the grade"}
-    texts: dict[Path, str] = {}
-    records = list(_judgements(qrels, queries, corpus, texts, max_characters))
+    judged = list(_judgements(qrels, queries, corpus))
+    texts = _texts({path for _, *paths, _ in judged for path in paths}, max_characters)
+    records = [(place, (texts[cv], texts[jd], grade)) for place, cv, jd, grade in judged]
     if not records:
         raise InputError(str(qrels), "it has no judgement", "give lines `query 0 document grade`")
     unjudged = len(corpus) + len(queries) - len(texts)
@@ -240,14 +246,22 @@ def _hub_records(table: Any, columns: Mapping[str, str]) -> Iterator[Record]:
         yield f"row {number}", tuple(row[columns[key]] for key in HUB_COLUMNS)
 
 
+def _texts(files: Iterable[Path], max_characters: int) -> dict[Path, str]:
+    """The text of each file. Raises one InputError for all that cannot be read."""
+    paths = sorted(files)
+    with progress("Reading documents", len(paths), least=50) as advance:
+        limits = Limits(characters=max_characters)
+        read = dict(zip(paths, read_files(paths, limits=limits, advance=advance), strict=True))
+    faults = [(str(p), r.what, r.cure) for p, r in read.items() if isinstance(r, Refused)]
+    if faults:
+        raise several("the judged documents", "{} files cannot be used", faults)
+    return {path: found.text for path, found in read.items() if isinstance(found, FileText)}
+
+
 def _judgements(
-    qrels: Path,
-    queries: Mapping[str, Path],
-    corpus: Mapping[str, Path],
-    texts: dict[Path, str],
-    max_characters: int,
-) -> Iterator[Record]:
-    """The records of a qrels file; every document is read once, into `texts`."""
+    qrels: Path, queries: Mapping[str, Path], corpus: Mapping[str, Path]
+) -> Iterator[tuple[str, Path, Path, str]]:
+    """The place, the files of CV and JD, and the grade of each line of a qrels file."""
     if not qrels.is_file():
         raise InputError(str(qrels), "there is no such file", "give lines `query 0 document grade`")
     for number, line in enumerate(text_lines(qrels), start=1):
@@ -263,6 +277,4 @@ def _judgements(
             if key not in known:
                 what = f"{kind}/ has no document {key!r}"
                 raise InputError(f"{qrels}, {place}", what, hint(key, known))
-            if known[key] not in texts:
-                texts[known[key]] = read_document(known[key], max_characters)
-        yield place, (texts[corpus[document]], texts[queries[query]], grade)
+        yield place, corpus[document], queries[query], grade
