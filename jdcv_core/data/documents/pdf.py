@@ -25,14 +25,11 @@ from jdcv_core.data.documents.file_text import (
 )
 from jdcv_core.data.documents.garbled import garbled
 from jdcv_core.data.documents.glyphs import Glyph, glyphs_of
-from jdcv_core.data.documents.layout import SAME_LINE, Block, Row, Segment, reading_order
+from jdcv_core.data.documents.layout import Block, Row, reading_order
 from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.segments import is_right_to_left, segments_of, turned
 from jdcv_core.data.documents.unwrap import joins, without_repeats
 
-GAP = 0.9
-"""A wider gap between characters, in font sizes, separates segments."""
-SPACE = 0.25
-"""A wider gap, in font sizes, is a space, also where the file has none."""
 RECOGNISE = "recognise its text (OCR, for example by ocrmypdf), and give the result"
 
 
@@ -159,12 +156,13 @@ def _read_page(page: pdfium.PdfPage, number: int, hidden: HiddenMode) -> _PageTe
     has_picture = _covered_by_picture(page) > 0.5
     is_layer = visibility.judge(page, glyphs, width, height, has_picture)
     seen = glyphs if hidden == "keep" else [g for g in glyphs if not g.way]
+    mixed = any(is_right_to_left(g.text) for g in glyphs)
     lines: list[RawLine] = []
     columns = 0
     for turn in sorted({g.look.turn for g in glyphs}):
         own = [g for g in seen if g.look.turn == turn]
         across = width if turn % 2 else height
-        blocks, count = reading_order(_segments(own, turn, width, height), across)
+        blocks, count = reading_order(segments_of(own, turn, width, height, mixed), across)
         columns = max(columns, count)
         lines += _lines(blocks, number, turn, width, height)
     if hidden == "drop":
@@ -183,65 +181,6 @@ def _covered_by_picture(page: pdfium.PdfPage) -> float:
         left, bottom, right, top = picture.get_bounds()
         largest = max(largest, (right - left) * (top - bottom))
     return largest / (width * height)
-
-
-def _turned(box: Box, turn: int, width: float, height: float) -> Box:
-    """A box on the page, as it is after the page is turned so that its text is upright."""
-    x0, y0, x1, y1 = box
-    if turn == 1:  # written downwards
-        return y0, width - x1, y1, width - x0
-    if turn == 2:
-        return width - x1, height - y1, width - x0, height - y0
-    if turn == 3:  # written upwards
-        return height - y1, x0, height - y0, x1
-    return box
-
-
-def _segments(glyphs: Sequence[Glyph], turn: int, width: float, height: float) -> list[Segment]:
-    """The glyphs of one direction as segments, each with (glyph, box) for each of its glyphs."""
-    segments: list[Segment] = []
-    here: Segment | None = None
-    for glyph in glyphs:
-        if glyph.text.isspace():
-            if here is not None and here.content:
-                here.content.append((glyph, None))
-            continue
-        box = _turned((glyph.x0, glyph.top, glyph.x1, glyph.bottom), turn, width, height)
-        _, base, _, _ = _turned((glyph.at, glyph.base) * 2, turn, width, height)
-        size = glyph.look.size
-        if here is None or not _continues(here, box, base, size):
-            here = Segment(*box[::2], *box[1::2], base, size, len(segments), [])
-            segments.append(here)
-        elif box[0] - here.x1 > SPACE * size and here.content[-1][1]:
-            here.content.append((replace(here.content[-1][0], text=" "), None))
-        here.content.append((glyph, box))
-        here.x0, here.x1 = min(here.x0, box[0]), max(here.x1, box[2])
-        here.top, here.bottom = min(here.top, box[1]), max(here.bottom, box[3])
-    return _merged(segments)
-
-
-def _continues(here: Segment, box: Box, base: float, size: float) -> bool:
-    """Whether a glyph belongs to a segment: the same baseline, or a raised or lowered character,
-    and no wide gap on either side (the letters of Arabic and Hebrew go to the left)."""
-    large = max(size, here.size)
-    if abs(base - here.base) > SAME_LINE * large:
-        return False
-    return here.x0 - GAP * large < box[2] and box[0] < here.x1 + GAP * large
-
-
-def _merged(segments: list[Segment]) -> list[Segment]:
-    """Segments that touch on one baseline as one, also where the file draws them apart."""
-    merged: list[Segment] = []
-    for segment in sorted(segments, key=lambda s: (round(s.base), s.x0)):
-        last = merged[-1] if merged else None
-        near = last and abs(last.base - segment.base) < 0.1 * segment.size
-        if last and near and -0.1 < (segment.x0 - last.x1) / segment.size < SPACE:
-            last.content += segment.content
-            last.x1, last.order = segment.x1, min(last.order, segment.order)
-            last.top, last.bottom = min(last.top, segment.top), max(last.bottom, segment.bottom)
-        else:
-            merged.append(segment)
-    return merged
 
 
 def _lines(
@@ -265,7 +204,7 @@ def _lines(
                 max(s.x1 for s in row),
                 max(s.bottom for s in row),
             )
-            box = _rounded(_turned(flat, -turn % 4, *_turned_size(turn, width, height)))
+            box = _rounded(turned(flat, -turn % 4, *_turned_size(turn, width, height)))
             lines.append(RawLine(tuple(pieces), number, box, after))
     return lines
 
