@@ -151,9 +151,11 @@ class Piece:
 
 @dataclass(frozen=True)
 class RawLine:
-    """A line as a format gives it. after: what separates it from the next line"""
+    """A line as a format gives it. after: what separates it from the next line; at_edge: whether
+    it is a header or a footer"""
 
     pieces: tuple[Piece, ...]
     page: int = 0
     box: Box | None = None
     after: str = "\n"
+    at_edge: bool = False

@@ -37,16 +37,16 @@ class Look:
 
 @dataclass(slots=True)
 class Glyph:
-    """A character on the page. x0, x1, top, bottom: its ink, in points from the top left; base,
-    at: its baseline and its start on it; way: in which it is hidden"""
+    """A character on the page, in points from the top left. x0, x1, top, bottom: its ink; start,
+    end: of its place on the baseline, (x, y) each; way: in which it is hidden"""
 
     text: str
     x0: float
     x1: float
     top: float
     bottom: float
-    at: float
-    base: float
+    start: tuple[float, float]
+    end: tuple[float, float]
     look: Look
     way: str = ""
 
@@ -58,9 +58,9 @@ def glyphs_of(page: pdfium.PdfPage, width: float, height: float) -> tuple[list[G
     looks: dict[int, Look] = {}
     kept: list[tuple[int, Look]] = []
     places: list[tuple[float, ...]] = []
-    values = [ctypes.c_double() for _ in range(6)]
-    left, right, bottom, top, x, y = values
-    box, origin = [ctypes.byref(v) for v in values[:4]], [ctypes.byref(v) for v in values[4:]]
+    left, right, bottom, top, x, y = (ctypes.c_double() for _ in range(6))
+    box = [ctypes.byref(value) for value in (left, right, bottom, top)]
+    origin, cell = [ctypes.byref(x), ctypes.byref(y)], raw.FS_RECTF()
     unmapped = 0
     look = None
     for index in range(raw.FPDFText_CountChars(text.raw)):
@@ -76,20 +76,24 @@ def glyphs_of(page: pdfium.PdfPage, width: float, height: float) -> tuple[list[G
             continue
         raw.FPDFText_GetCharBox(text.raw, index, *box)
         raw.FPDFText_GetCharOrigin(text.raw, index, *origin)
-        if code < 32 or code > 126:  # a mapped letter of ASCII is not asked for its mapping
+        raw.FPDFText_GetLooseCharBox(text.raw, index, cell)
+        if code < 32 or code > 126:  # a letter of ASCII has a mapping
             unmapped += raw.FPDFText_HasUnicodeMapError(text.raw, index) == 1
         kept.append((code, look))
-        places.append((left.value, bottom.value, right.value, top.value, x.value, y.value))
+        ink = (left.value, bottom.value, right.value, top.value)
+        places.append((*ink, x.value, y.value, cell.left, cell.bottom, cell.right, cell.top))
     if not kept:
         return [], 0
-    points = np.array(places).reshape(-1, 3, 2) @ axes + zero
-    corners = np.sort(points[:, :2], axis=1)
-    rows = np.concatenate([corners[:, 0], corners[:, 1], points[:, 2]], axis=1).tolist()
-    glyphs = [
-        Glyph(_letter(code), x0, x1, top_, bottom_, at, base, look)
-        for (code, look), (x0, top_, x1, bottom_, at, base) in zip(kept, rows, strict=True)
-    ]
+    points = np.array(places).reshape(-1, 5, 2) @ axes + zero
+    glyphs = [_glyph(*one, place) for one, place in zip(kept, points.tolist(), strict=True)]
     return _with_pairs(glyphs), unmapped
+
+
+def _glyph(code: int, look: Look, points: list[list[float]]) -> Glyph:
+    """points: two corners of the ink, the origin, and two corners of the place, (x, y) each"""
+    (a, b), (c, d), (x, y), (e, f), (g, h) = points
+    end = ((max(e, g), y), (x, max(f, h)), (min(e, g), y), (x, min(f, h)))[look.turn]
+    return Glyph(_letter(code), min(a, c), max(a, c), min(b, d), max(b, d), (x, y), end, look)
 
 
 def _letter(code: int) -> str:

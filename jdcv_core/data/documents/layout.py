@@ -41,8 +41,19 @@ Block = list[Row]
 """Rows of one column, from top to bottom."""
 
 
-def reading_order(segments: Sequence[Segment], height: float) -> tuple[list[Block], int]:
-    """The blocks of a page in the order in which a person reads them, and the number of columns.
+@dataclass(frozen=True)
+class Order:
+    """The blocks of a page in the order in which a person reads them. header, footer: rows at the
+    edge of the page, apart from all others; columns: how many are side by side at most"""
+
+    header: Block
+    body: list[Block]
+    footer: Block
+    columns: int
+
+
+def reading_order(segments: Sequence[Segment], height: float) -> Order:
+    """The order of the segments of a page.
 
     segments: of one direction of writing
     height:   of the page, in points
@@ -51,14 +62,13 @@ def reading_order(segments: Sequence[Segment], height: float) -> tuple[list[Bloc
     ...     return Segment(x, x + 200, y - 8, y + 2, y, 10, at, f"{x}-{y}")
     >>> left, right = [text(50, 100 + 12 * n, n) for n in range(4)], []
     >>> right = [text(300, 100 + 12 * n, n + 4) for n in range(4)]
-    >>> blocks, columns = reading_order(right + left, 800)
-    >>> columns, [block[0][0].content for block in blocks]
+    >>> order = reading_order(right + left, 800)
+    >>> order.columns, [block[0][0].content for block in order.body]
     (2, ['50-100', '300-100'])
     """
     top, body, bottom = _margins(sorted(segments, key=lambda s: s.base), height)
     blocks, columns = _divide(body)
-    outer = [[_rows(part)] if part else [] for part in (top, bottom)]
-    return outer[0] + blocks + outer[1], columns
+    return Order(_rows(top), blocks, _rows(bottom), columns)
 
 
 def _margins(ordered: list[Segment], height: float) -> tuple[list, list, list]:
@@ -136,13 +146,20 @@ def _lines(side: Sequence[Segment]) -> int:
 def are_columns(left: Sequence[Segment], right: Sequence[Segment]) -> bool:
     """Whether two sides are columns, each read to its end, and not cells of a table.
 
+    Only the lines count that are as high as some line of the other side.
+
     - A few lines next to a long text, each on a baseline of it and far from each other (dates,
       labels), are cells.
     - Sides that the file draws one after the other are columns.
     - Sides that it draws line by line are columns if both are dense lines of text that fill them.
     """
+    start = max(min(s.top for s in side) for side in (left, right))
+    end = min(max(s.bottom for s in side) for side in (left, right))
+    left, right = ([s for s in side if s.bottom > start and s.top < end] for side in (left, right))
     few, many = sorted((left, right), key=_lines)
     least = _lines(few)
+    if least < 2:
+        return False
     aligned = _aligned(few, many)
     spaced = _spacing(few) > 1.5 * max(1.0, _spacing(many))
     if aligned > 0.9 and (spaced or least < 3):

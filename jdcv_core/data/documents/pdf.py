@@ -66,7 +66,7 @@ def read_pdf(
         if sum(p.characters for p in pages) > limits.characters:
             what = f"it has more than {limits.characters:,} characters"
             raise Refused(what, "give the CV or JD alone")
-    lines, repeated = without_repeats(raw_pages, pages)
+    lines, repeated = without_repeats(raw_pages)
     read = assemble("PDF", lines, hidden, pages, [*_notes(empty, layers), *repeated])
     if not read.text.strip():
         if empty:
@@ -162,9 +162,11 @@ def _read_page(page: pdfium.PdfPage, number: int, hidden: HiddenMode) -> _PageTe
     for turn in sorted({g.look.turn for g in glyphs}):
         own = [g for g in seen if g.look.turn == turn]
         across = width if turn % 2 else height
-        blocks, count = reading_order(segments_of(own, turn, width, height, mixed), across)
-        columns = max(columns, count)
-        lines += _lines(blocks, number, turn, width, height)
+        order = reading_order(segments_of(own, turn, width, height, mixed), across)
+        columns = max(columns, order.columns)
+        for block in filter(None, (order.header, *order.body, order.footer)):
+            at_edge = block is order.header or block is order.footer
+            lines += _lines(block, number, turn, width, height, at_edge)
     if hidden == "drop":
         lines += [_hidden_line(own, number) for own in _runs_of_hidden(glyphs)]
     characters = sum(not g.text.isspace() and not g.way for g in glyphs)
@@ -184,29 +186,26 @@ def _covered_by_picture(page: pdfium.PdfPage) -> float:
 
 
 def _lines(
-    blocks: Sequence[Block], number: int, turn: int, width: float, height: float
-) -> list[RawLine]:
-    """The rows of all blocks; lines of one paragraph are joined by a space, as far as can be seen.
+    block: Block, number: int, turn: int, width: float, height: float, at_edge: bool
+) -> Iterator[RawLine]:
+    """The rows of a block; lines of one paragraph are joined by a space, as far as can be seen.
 
-    number: of the page
+    number: of the page; turn: of the block; at_edge: whether it is a header or a footer
     """
-    lines: list[RawLine] = []
-    for block in blocks:
-        for row, below in zip(block, [*block[1:], None], strict=True):
-            pieces = _pieces(row)
-            after = joins(block, row, below) if below else "\n"
-            if after == "":  # a word that is divided at the end of the line
-                last = pieces[-1]
-                pieces[-1] = replace(last, text=last.text.rstrip()[:-1])
-            flat = (
-                min(s.x0 for s in row),
-                min(s.top for s in row),
-                max(s.x1 for s in row),
-                max(s.bottom for s in row),
-            )
-            box = _rounded(turned(flat, -turn % 4, *_turned_size(turn, width, height)))
-            lines.append(RawLine(tuple(pieces), number, box, after))
-    return lines
+    for row, below in zip(block, [*block[1:], None], strict=True):
+        pieces = _pieces(row)
+        after = joins(block, row, below) if below else "\n"
+        if after == "":  # a word that is divided at the end of the line
+            last = pieces[-1]
+            pieces[-1] = replace(last, text=last.text.rstrip()[:-1])
+        flat = (
+            min(s.x0 for s in row),
+            min(s.top for s in row),
+            max(s.x1 for s in row),
+            max(s.bottom for s in row),
+        )
+        box = _rounded(turned(flat, -turn % 4, *_turned_size(turn, width, height)))
+        yield RawLine(tuple(pieces), number, box, after, at_edge)
 
 
 def _turned_size(turn: int, width: float, height: float) -> tuple[float, float]:

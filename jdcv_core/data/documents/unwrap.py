@@ -6,8 +6,8 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from jdcv_core.data.documents.file_text import Page, RawLine
-from jdcv_core.data.documents.layout import EDGE, Block, Row
+from jdcv_core.data.documents.file_text import RawLine
+from jdcv_core.data.documents.layout import Block, Row, Segment
 
 ENDS = re.compile(r"[.:;!?]\W*$")
 """How a sentence ends, or a label."""
@@ -54,50 +54,39 @@ def leading(block: Block) -> float:
     return min(s for s in [*steps, 1.9 * max(sizes)] if s > 0.9 * min(sizes))
 
 
-def without_repeats(
-    pages: Sequence[Sequence[RawLine]], sizes: Sequence[Page]
-) -> tuple[list[RawLine], list[str]]:
-    """The lines of all pages, and a note on what is left out: headers and footers that repeat on
-    every page, but for their numbers, are kept once.
+def without_repeats(pages: Sequence[Sequence[RawLine]]) -> tuple[list[RawLine], list[str]]:
+    """The lines of all pages, and a note on what is left out: headers and footers that are at the
+    same place of every page, equal but for their numbers, are kept once.
 
-    >>> from jdcv_core.data.documents.file_text import Page, Piece, RawLine
-    >>> sizes = [Page(number, 595, 842, 1, 0) for number in (1, 2)]
+    >>> from jdcv_core.data.documents.file_text import Piece, RawLine
     >>> def line(text, page, y):
-    ...     return RawLine((Piece(text),), page, (50, y, 200, y + 10))
+    ...     return RawLine((Piece(text),), page, (50, y, 200, y + 10), at_edge=y < 40)
     >>> pages = [[line(f"Ada, page {n}", n, 30), line(f"Job {n}", n, 300)] for n in (1, 2)]
-    >>> [kept.pieces[0].text for kept in without_repeats(pages, sizes)[0]]
+    >>> [kept.pieces[0].text for kept in without_repeats(pages)[0]]
     ['Ada, page 1', 'Job 1', 'Job 2']
     """
-    places: dict[str, set[int]] = defaultdict(set)
-    for lines, size in zip(pages, sizes, strict=True):
-        for line in lines:
-            if _at_the_edge(line, size):
-                places[_without_numbers(line)].add(size.number)
-    repeated = {t for t, there in places.items() if len(there) == len(pages) > 1}
+    places: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for line in (line for page in pages for line in page if line.at_edge):
+        places[_frame(line)].add(line.page)
+    repeated = {frame for frame, there in places.items() if len(there) == len(pages) > 1}
     kept: list[RawLine] = []
-    seen: set[str] = set()
-    left_out = 0
-    for lines, size in zip(pages, sizes, strict=True):
-        for line in lines:
-            text = _without_numbers(line)
-            if text in repeated and _at_the_edge(line, size):
-                if text in seen:
-                    left_out += 1
-                    continue
-                seen.add(text)
+    seen: set[tuple[str, int]] = set()
+    lines = [line for page in pages for line in page]
+    for line in lines:
+        frame = _frame(line) if line.at_edge else None
+        if frame not in repeated or frame not in seen:
             kept.append(line)
+        if frame:
+            seen.add(frame)
+    left_out = len(lines) - len(kept)
     return kept, [f"lines repeated on every page are kept once: {left_out}"] if left_out else []
 
 
-def _at_the_edge(line: RawLine, page: Page) -> bool:
-    if line.box is None or any(piece.way for piece in line.pieces):
-        return False
-    return line.box[3] < EDGE * page.height or line.box[1] > (1 - EDGE) * page.height
+def _frame(line: RawLine) -> tuple[str, int]:
+    """A header or footer without its numbers, and its height on the page to 3 points."""
+    text = "".join(piece.text for piece in line.pieces)
+    return re.sub(r"\d+", "0", text).strip(), round(line.box[1] / 3) if line.box else 0
 
 
-def _without_numbers(line: RawLine) -> str:
-    return re.sub(r"\d+", "0", "".join(piece.text for piece in line.pieces)).strip()
-
-
-def _text(segment) -> str:
+def _text(segment: Segment) -> str:
     return "".join(glyph.text for glyph, _ in segment.content).strip()

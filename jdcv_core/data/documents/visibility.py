@@ -115,6 +115,10 @@ def _differs(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _place(box: Box, scale: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
     """The rows and columns of the pixels of a box that are on the page."""
     x0, y0, x1, y1 = (value * scale for value in box)
+    if x1 - x0 < 2:  # PDFium may draw a thin letter in the next row or column
+        x0, x1 = x0 - 1, x1 + 1
+    if y1 - y0 < 2:
+        y0, y1 = y0 - 1, y1 + 1
     rows = slice(max(0, int(y0)), max(0, min(shape[0], int(y1) + 1)))
     return rows, slice(max(0, int(x0)), max(0, min(shape[1], int(x1) + 1)))
 
