@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -407,3 +408,36 @@ WAYS: dict[str, Callable[[Sequence[str], int, str], bytes]] = {
     "marked hidden": _in_word(_vanish),
 }
 """The ways that are found, each with a maker of a file that uses it."""
+
+
+def similarity(file: File, text: str) -> float:
+    """The edit similarity of a text to what a file says, without its frame."""
+    said = " ".join(file.lines)
+    for line in file.frame:
+        text = text.replace(line, " ")
+    one, other = (" ".join(t.replace("•", " ").split()) for t in (said, text))
+    return 1 - edits(one, other) / max(len(one), len(other), 1)
+
+
+def edits(one: str, other: str) -> int:
+    """The least number of insertions, deletions and replacements of characters, by the bit vectors
+    of Myers (1999), as Hyyrö (2003) writes them.
+
+    >>> edits("kitten", "sitting")
+    3
+    """
+    if not one:
+        return len(other)
+    places: dict[str, int] = defaultdict(int)
+    for at, letter in enumerate(one):
+        places[letter] |= 1 << at
+    full, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
+    plus, minus, distance = full, 0, len(one)
+    for letter in other:
+        match = places.get(letter, 0)
+        down = (((match & plus) + plus) ^ plus) | match | minus
+        rises, falls = minus | ~(down | plus) & full, plus & down
+        distance += bool(rises & last) - bool(falls & last)
+        rises, falls = rises << 1 | 1, falls << 1
+        plus, minus = (falls | ~(down | rises)) & full, rises & down & full
+    return distance

@@ -31,7 +31,7 @@ from pathlib import Path
 from statistics import mean
 
 import pypdf
-from cv_files import COLUMNS, PHRASE, File, cv_files, hidden_files
+from cv_files import COLUMNS, PHRASE, File, cv_files, hidden_files, similarity
 from hostile_files import bombs
 
 from jdcv_core.data.documents.file_text import WAYS, FileText
@@ -125,39 +125,6 @@ def orders(files: Sequence[File], texts: dict[str, list[str]]) -> dict[str, floa
     }
 
 
-def similarity(file: File, text: str) -> float:
-    """The edit similarity of a text to what a file says, without its frame."""
-    said = " ".join(file.lines)
-    for line in file.frame:
-        text = text.replace(line, " ")
-    one, other = (" ".join(t.replace("•", " ").split()) for t in (said, text))
-    return 1 - edits(one, other) / max(len(one), len(other), 1)
-
-
-def edits(one: str, other: str) -> int:
-    """The least number of insertions, deletions and replacements of characters, by the bit vectors
-    of Myers (1999), as Hyyrö (2003) writes them.
-
-    >>> edits("kitten", "sitting")
-    3
-    """
-    if not one:
-        return len(other)
-    places: dict[str, int] = defaultdict(int)
-    for at, letter in enumerate(one):
-        places[letter] |= 1 << at
-    full, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
-    plus, minus, distance = full, 0, len(one)
-    for letter in other:
-        match = places.get(letter, 0)
-        down = (((match & plus) + plus) ^ plus) | match | minus
-        rises, falls = minus | ~(down | plus) & full, plus & down
-        distance += bool(rises & last) - bool(falls & last)
-        rises, falls = rises << 1 | 1, falls << 1
-        plus, minus = (falls | ~(down | rises)) & full, rises & down & full
-    return distance
-
-
 def date_recall(files: Sequence[File], texts: Sequence[str]) -> float:
     """The share of all experiences whose months are read."""
     right = total = 0
@@ -198,7 +165,8 @@ def count(text: str) -> int:
 def hostile() -> tuple[float, int]:
     """The longest time until a hostile file was refused, and how many were."""
     slowest, refused = 0.0, 0
-    for name, data in bombs():
+    for name, make in bombs():
+        data = make()
         start = time.perf_counter()
         try:
             outcome = f"read, {len(read_bytes(data, name).text)} characters"

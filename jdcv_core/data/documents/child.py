@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jdcv_core.data.documents.file_text import Limits
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.refused import Refused, check_length
 
 AS_TEXT = "get a whole copy, or save it as text (.txt)"
 
@@ -45,9 +45,7 @@ def _answer(request: dict[str, Any], data: bytes) -> bytes:
             read = task(data, request["hidden"], limits, next_page)
         else:
             read = task(data, request["hidden"], limits)
-        if len(read.text) > limits.characters:
-            what = f"it has {len(read.text):,} characters, more than {limits.characters:,}"
-            raise Refused(what, "give the CV or JD alone")
+        check_length(len(read.text), limits.characters)
         return json.dumps(read.as_dict()).encode()
     except Refused as refused:
         found = (refused.what, refused.cure)

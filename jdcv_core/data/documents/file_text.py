@@ -45,7 +45,7 @@ class Limits:
     characters: int = 1_000_000
     nesting: int = 100
     megapixels: int = 200
-    seconds: float = 1.5
+    seconds: float = 1.0
     seconds_a_page: float = 0.25
     memory: int = 1_000
 

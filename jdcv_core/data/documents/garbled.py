@@ -7,10 +7,11 @@ import unicodedata
 
 UNMAPPED = 0.2
 """The share of characters without a Unicode value, or without a meaning, of a garbled layer."""
-PLAUSIBLE = 0.4
-"""The share of words in Latin letters that look like words, below which a layer is garbled."""
-LEAST_WORDS = 40
-"""Fewer words prove nothing."""
+PLAUSIBLE = 0.3
+"""The share of the characters of words in Latin letters that are in words that look like words,
+below which a layer is garbled."""
+LEAST = 200
+"""Fewer characters in words prove nothing."""
 
 _WORD = re.compile(r"\S{3,}")
 _LIKE_A_WORD = re.compile(
@@ -41,8 +42,9 @@ def garbled(text: str, unmapped: int) -> bool:
     )
     if max(unmapped, meaningless) > UNMAPPED * len(letters):
         return True
-    latin = [w for w in _WORD.findall(text) if sum(c < "\u0250" for c in w) == len(w)]
+    latin = [w for w in _WORD.findall(text) if max(w) < "\u0250"]
     words = [w for w in latin if not re.fullmatch(r"[\W\d_]+", w)]
-    if len(words) < LEAST_WORDS or 2 * sum(map(len, latin)) < len(letters):
+    total = sum(map(len, words))
+    if total < LEAST or 2 * total < len(letters):
         return False
-    return sum(bool(_LIKE_A_WORD.fullmatch(w)) for w in words) < PLAUSIBLE * len(words)
+    return sum(len(w) for w in words if _LIKE_A_WORD.fullmatch(w)) < PLAUSIBLE * total

@@ -11,6 +11,8 @@ import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 
+from jdcv_core.data.documents.refused import check_length
+
 STROKED = (raw.FPDF_TEXTRENDERMODE_STROKE, raw.FPDF_TEXTRENDERMODE_STROKE_CLIP)
 
 
@@ -51,9 +53,16 @@ class Glyph:
     way: str = ""
 
 
-def glyphs_of(page: pdfium.PdfPage, width: float, height: float) -> tuple[list[Glyph], int]:
-    """The characters of a page in the order of the file, and how many have no Unicode value."""
+def glyphs_of(
+    page: pdfium.PdfPage, width: float, height: float, most: int
+) -> tuple[list[Glyph], int]:
+    """The characters of a page in the order of the file, and how many have no Unicode value.
+
+    Raises Refused for more characters than `most`.
+    """
     text = page.get_textpage()
+    count = raw.FPDFText_CountChars(text.raw)
+    check_length(count, most)
     axes, zero = _transform(page, width, height)
     looks: dict[int, Look] = {}
     kept: list[tuple[int, Look]] = []
@@ -63,7 +72,7 @@ def glyphs_of(page: pdfium.PdfPage, width: float, height: float) -> tuple[list[G
     origin, cell = [ctypes.byref(x), ctypes.byref(y)], raw.FS_RECTF()
     unmapped = 0
     look = None
-    for index in range(raw.FPDFText_CountChars(text.raw)):
+    for index in range(count):
         code = raw.FPDFText_GetUnicode(text.raw, index)
         if code in (10, 13):
             continue

@@ -13,9 +13,9 @@ RUN = 8
 FLAG = "\U0001f3f4"
 """A black flag: tag characters behind it name a region and are seen as its flag."""
 _UNSEEN = re.compile(
-    rf"(?P<tags>(?<!{FLAG})[\U000e0000-\U000e007f]+|(?<={FLAG})[\U000e0000-\U000e007f]{{8,}})"
-    rf"|(?P<zero>(?:[{ZERO_WIDTH}]{{{RUN},}}))"
-    r"|(?P<selectors>[\U000e0100-\U000e01ef\ufe00-\ufe0f]{2,})"
+    rf"(?P<flag>{FLAG}[\U000e0020-\U000e007e]{{1,7}}\U000e007f)"
+    r"|(?P<tags>[\U000e0000-\U000e007f]+)"
+    rf"|(?P<zero>[{ZERO_WIDTH}]{{{RUN},}}|[\U000e0100-\U000e01ef\ufe00-\ufe0f]{{2,}})"
 )
 
 
@@ -36,6 +36,8 @@ def revealed(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
             continue
         last = 0
         for hit in _UNSEEN.finditer(piece.text):
+            if hit["flag"]:
+                continue
             if hit.start() > last:
                 found.append(Piece(piece.text[last : hit.start()], "", piece.box))
             way = "tag characters" if hit["tags"] else "zero-width"

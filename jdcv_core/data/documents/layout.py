@@ -171,7 +171,8 @@ def are_columns(left: Sequence[Segment], right: Sequence[Segment]) -> bool:
         return True
     if aligned < 0.7:
         return least > 2
-    return all(_spacing(side) < 2 and _fill(side) > 0.55 for side in (left, right)) and least > 3
+    dense = all(_spacing(side) < 2 and _fill(side) > 0.55 for side in (left, right))
+    return switches > 1.5 * least and dense and least > 3
 
 
 def _aligned(few: Sequence[Segment], many: Sequence[Segment]) -> float:

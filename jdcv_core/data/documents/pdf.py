@@ -57,15 +57,12 @@ def read_pdf(
         if pictures > limits.megapixels * 1e6:
             what = f"its pictures have more than {limits.megapixels} megapixels"
             raise Refused(what, "make them smaller, or save it as text (.txt)")
-        found = _read_page(page, index + 1, hidden)
+        found = _read_page(page, index + 1, hidden, limits)
         raw_pages.append(found.lines)
         pages.append(found.page)
         unmapped += found.unmapped
         empty += [index + 1] if found.is_scan else []
         layers += [index + 1] if found.is_layer else []
-        if sum(p.characters for p in pages) > limits.characters:
-            what = f"it has more than {limits.characters:,} characters"
-            raise Refused(what, "give the CV or JD alone")
     lines, repeated = without_repeats(raw_pages)
     read = assemble("PDF", lines, hidden, pages, [*_notes(empty, layers), *repeated])
     if not read.text.strip():
@@ -150,9 +147,9 @@ class _PageText:
     is_layer: bool
 
 
-def _read_page(page: pdfium.PdfPage, number: int, hidden: HiddenMode) -> _PageText:
+def _read_page(page: pdfium.PdfPage, number: int, hidden: HiddenMode, limits: Limits) -> _PageText:
     width, height = page.get_size()
-    glyphs, unmapped = glyphs_of(page, width, height)
+    glyphs, unmapped = glyphs_of(page, width, height, limits.characters)
     has_picture = _covered_by_picture(page) > 0.5
     is_layer = visibility.judge(page, glyphs, width, height, has_picture)
     seen = glyphs if hidden == "keep" else [g for g in glyphs if not g.way]

@@ -9,3 +9,10 @@ class Refused(Exception):
     def __init__(self, what: str, cure: str) -> None:
         super().__init__(what, cure)
         self.what, self.cure = what, cure
+
+
+def check_length(characters: int, most: int) -> None:
+    """Raises Refused for more characters than `most`."""
+    if characters > most:
+        what = f"it has {characters:,} characters, more than {most:,}"
+        raise Refused(what, "give the CV or JD alone")

@@ -36,18 +36,19 @@ def segments_of(
     """The glyphs of one direction as segments, each with a `Content`.
 
     turn:  quarter turns to the right of their text; width, height: of the page
-    mixed: whether the page has text that is written from right to left
+    mixed: whether the page has text that is written from right to left; the order of its glyphs is
+           then that on the page, because PDFium reverses the words of some lines
     """
     segments: list[Segment] = []
     here: Segment | None = None
     for glyph in glyphs:
         if glyph.text.isspace():
-            if here is not None and here.content:
+            if here is not None and not mixed:
                 here.content.append((glyph, None))
             continue
         box, base = _place(glyph, turn, width, height)
         size = glyph.look.size
-        if here is None or not _continues(here, box, base, size):
+        if here is None or mixed or not _continues(here, box, base, size):
             here = Segment(*box[::2], *box[1::2], base, size, len(segments), [])
             segments.append(here)
         elif box[0] - here.x1 > SPACE * size and here.content[-1][1]:
@@ -56,8 +57,8 @@ def segments_of(
         here.x0, here.x1 = min(here.x0, box[0]), max(here.x1, box[2])
         here.top, here.bottom = min(here.top, box[1]), max(here.bottom, box[3])
     if not mixed:
-        return _merged(segments, SPACE)
-    segments = _merged(segments, GAP)
+        return _merged(segments, -0.1, SPACE)
+    segments = _merged(segments, -2, GAP)
     for segment in segments:
         segment.content = _in_reading_order(segment.content)
     return segments
@@ -82,15 +83,15 @@ def _continues(here: Segment, box: Box, base: float, size: float) -> bool:
     return here.x0 - GAP * large < box[2] and box[0] < here.x1 + GAP * large
 
 
-def _merged(segments: list[Segment], gap: float) -> list[Segment]:
-    """Segments with less than `gap` font sizes between them on one baseline as one, also where the
-    file draws them apart."""
+def _merged(segments: list[Segment], least: float, most: float) -> list[Segment]:
+    """Segments on one baseline as one, if the gap between them is within these font sizes, also
+    where the file draws them apart."""
     merged: list[Segment] = []
     for segment in sorted(segments, key=lambda s: (round(s.base), s.x0)):
         last = merged[-1] if merged else None
         near = last and abs(last.base - segment.base) < 0.1 * segment.size
         between = (segment.x0 - last.x1) / segment.size if last else 0.0
-        if last and near and -0.1 < between < gap:
+        if last and near and least < between < most:
             last.content += ([_space(last.content)] if between > SPACE else []) + segment.content
             last.x1, last.order = segment.x1, min(last.order, segment.order)
             last.top, last.bottom = min(last.top, segment.top), max(last.bottom, segment.bottom)
@@ -109,19 +110,19 @@ def is_right_to_left(text: str) -> bool:
 
 
 def _in_reading_order(content: Content) -> Content:
-    """The words from left to right, and words of Arabic or Hebrew from right to left.
-
-    PDFium orders the letters of a word, but reverses the words of some lines of a page that has
-    both directions.
-    """
+    """Glyphs from left to right, as the words that a person reads: those of Arabic or Hebrew, and
+    their letters, from right to left."""
     words: list[Content] = [[]]
     for glyph, box in content:
         if box is None:
             words.append([])
         else:
             words[-1].append((glyph, box))
-    words = sorted((w for w in words if w), key=lambda w: min(box[0] for _, box in w if box))
+    words = [word for word in words if word]
     backwards = [any(is_right_to_left(glyph.text) for glyph, _ in word) for word in words]
+    for word, back in zip(words, backwards, strict=True):
+        if back:  # letters of one ligature keep their order
+            word.sort(key=lambda one: -one[0].x0)
     forwards = [any(glyph.text.isalpha() for glyph, _ in word) for word in words]
     if 2 * sum(backwards) > sum(forwards):
         words.reverse()

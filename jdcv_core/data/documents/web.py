@@ -13,7 +13,7 @@ from lxml import etree, html
 from jdcv_core.data.decoding import MARKS, encoding_of
 from jdcv_core.data.documents.assembly import assemble
 from jdcv_core.data.documents.file_text import FileText, HiddenMode, Limits, Piece, RawLine
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.refused import Refused, check_length
 from jdcv_core.data.documents.trees import check_nesting
 
 UNSEEN = {"head", "script", "style", "template", "noscript", "svg", "math", "iframe", "object"}
@@ -36,6 +36,7 @@ def read_web(data: bytes, hidden: HiddenMode, limits: Limits) -> FileText:
     except (etree.LxmlError, ValueError, AssertionError) as error:
         raise Refused("it is HTML without text", "save it as text (.txt)") from error
     check_nesting(root, limits.nesting)
+    check_length(sum(map(len, root.itertext())), limits.characters)
     read = assemble("HTML", list(_lines(root, _rules(root))), hidden)
     if not read.text.strip():
         what = "all its text is hidden" if read.hidden else "it has no text"

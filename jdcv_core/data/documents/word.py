@@ -25,7 +25,7 @@ from jdcv_core.data.documents.file_text import (
     Piece,
     RawLine,
 )
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.refused import Refused, check_length
 from jdcv_core.data.documents.trees import check_nesting, parsed
 from jdcv_core.data.documents.word_styles import Styles, W, is_white, way
 
@@ -67,7 +67,7 @@ def read_word(data: bytes, hidden: HiddenMode, limits: Limits) -> FileText:
             with zipfile.ZipFile(copy, "w") as packed:
                 for name, content in parts.items():
                     if TEXT.match(name):
-                        content, doubt = _prepared(content, styles, limits.nesting)
+                        content, doubt = _prepared(content, styles, limits)
                         doubts += doubt
                     packed.writestr(name, content)
             with docx2python(copy, duplicate_merged_cells=False) as found:
@@ -107,13 +107,14 @@ def _unpack(data: bytes, limits: Limits) -> dict[str, bytes]:
     return parts
 
 
-def _prepared(content: bytes, styles: Styles, nesting: int) -> tuple[bytes, int]:
+def _prepared(content: bytes, styles: Styles, limits: Limits) -> tuple[bytes, int]:
     """A part as docx2python is to read it, and the number of white characters in doubt.
 
     Hidden text is put between marks; the paragraphs of a text box follow the one that holds it.
     """
     root = parsed(content)
-    check_nesting(root, nesting)
+    check_nesting(root, limits.nesting)
+    check_length(sum(map(len, root.itertext())), limits.characters)
     for element in list(root.iter(etree.Element)):
         name = etree.QName(element).localname
         if element.tag in LEFT_OUT or (name == "Fallback" and _has_choice(element)):
