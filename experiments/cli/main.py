@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from experiments.cli import retrieval_commands, score_command, timeline_command
+from experiments.cli import read_command, retrieval_commands, score_command, timeline_command
 from experiments.cli.text_files import say
 from jdcv_core.errors import InputError
 
@@ -37,6 +37,7 @@ def parser() -> Parser:
     """The parser of all commands; each command is called with the parsed arguments."""
     whole = Parser(prog="jdcv", description="Read CVs and match them with job descriptions.")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    read_command.add_command(commands)
     score_command.add_command(commands)
     timeline_command.add_command(commands)
     retrieval_commands.add_commands(commands)

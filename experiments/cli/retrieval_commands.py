@@ -10,11 +10,12 @@ from typing import Any
 
 from experiments.cli.index_commands import run_erase, run_index
 from experiments.cli.search_commands import run_rank, run_search
+from experiments.cli.text_files import add_hidden
 from jdcv_core.data.text_folder import spelled
 
 INDEX_EXAMPLES = """\
 examples
-  a folder of CVs, one text file each; the name of a file is its id
+  a folder of CVs, one file each (text, PDF, DOCX, …); the name of a file is its id
     jdcv index --cvs cvs/ --index cvs.index
   the same after files were added or changed: only these are read
     jdcv index --cvs cvs/ --index cvs.index
@@ -78,9 +79,12 @@ def add_commands(commands: Any) -> None:
         return found.add_argument
 
     add = command("index", run_index, "make or update an index of documents", INDEX_EXAMPLES)
-    text = "text files (UTF-8), one CV each, also in sub-folders; an id is a path without .txt"
+    text = (
+        "files of text, PDF, DOCX, RTF or HTML, one CV each, also in sub-folders; an id is a path "
+    )
+    text += "without its ending"
     add("--cvs", type=given, metavar="FOLDER", help=text)
-    add("--jds", type=given, metavar="FOLDER", help="text files of JDs instead of CVs")
+    add("--jds", type=given, metavar="FOLDER", help="files of JDs instead of CVs")
     add("--index", type=given, required=True, metavar="FOLDER", help="the index to make or update")
     add("--model", type=given, metavar="FOLDER", help="a saved matcher; default: all-MiniLM-L6-v2")
     names = "auto, flat, fp16, sq8, hnsw, ivf-flat, ivf-sq8, ivf-pq, ivf-rabitq"
@@ -96,12 +100,13 @@ def add_commands(commands: Any) -> None:
     add("--prune", action="store_true", help=text)
     text = "make an index that exists again, with other options; it keeps those not given"
     add("--rebuild", action="store_true", help=text)
+    add_hidden(add)
     _add_common(add)
 
     add = command("search", run_search, "find the best documents for a text", SEARCH_EXAMPLES)
     add("--index", type=given, required=True, metavar="FOLDER", help="made by jdcv index")
-    add("--jd", type=given, metavar="FILE", help="the text of a JD, to search CVs")
-    add("--cv", type=given, metavar="FILE", help="the text of a CV, to search JDs")
+    add("--jd", type=given, metavar="FILE", help="a JD, to search CVs: text, PDF, DOCX, …")
+    add("--cv", type=given, metavar="FILE", help="a CV, to search JDs")
     add("--json", action="store_true", help="print JSON")
     text = "give each near-duplicate a place, instead of naming it below the best one"
     add("--duplicates", action="store_true", help=text)
@@ -109,8 +114,8 @@ def add_commands(commands: Any) -> None:
 
     add = command("rank", run_rank, "rank documents for every text of a folder", RANK_EXAMPLES)
     add("--index", type=given, metavar="FOLDER", help="made by jdcv index")
-    add("--jds", type=given, metavar="FOLDER", help="text files of JDs, to rank CVs")
-    add("--cvs", type=given, metavar="FOLDER", help="text files of CVs, to rank JDs")
+    add("--jds", type=given, metavar="FOLDER", help="files of JDs, to rank CVs")
+    add("--cvs", type=given, metavar="FOLDER", help="files of CVs, to rank JDs")
     add("--trec", type=given, metavar="FOLDER", help="corpus/, queries/, and optionally qrels.tsv")
     add("--qrels", type=given, metavar="FILE", help="lines `query 0 document grade`, to evaluate")
     text = "the lowest grade that counts as relevant; default: %(default)s"
@@ -153,4 +158,5 @@ def _add_search(add: Any, k: int = 10) -> None:
     add("--only", type=given, metavar="FILE", help=text)
     text = "the folder of that model, if it was moved"
     add("--model", type=given, metavar="FOLDER", help=text)
+    add_hidden(add)
     _add_common(add)

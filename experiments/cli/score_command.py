@@ -7,7 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import check_out, read_pairs, read_text, say, write_csv
+from experiments.cli.text_files import (
+    add_hidden,
+    check_out,
+    read_files_of,
+    read_pairs,
+    read_text,
+    say,
+    write_csv,
+)
 from jdcv_core.data.sources import HUB_COLUMNS
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
@@ -18,12 +26,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples
-  one CV against one JD (text files, UTF-8)
-    jdcv score --model runs/baseline/matcher --cv cv.txt --jd jd.txt
+  one CV against one JD (text, PDF, DOCX, RTF or HTML)
+    jdcv score --model runs/baseline/matcher --cv cv.pdf --jd jd.txt
   the same with reasons: which requirement is met by which line, and a figure of it
     jdcv score --model runs/full_stack/matcher --cv cv.txt --jd jd.txt --explain --out why.png
   every row of a CSV file; the output has all columns of the input, then score and label
     jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv
+  the same for a CSV file with the paths of CVs and JDs
+    jdcv score --model runs/baseline/matcher --pairs pairs.csv --files --out scored.csv
   the same with other column names
     jdcv score --model runs/baseline/matcher --pairs pairs.csv --out scored.csv \\
         --cv-column cv --jd-column jd --label-column predicted
@@ -43,9 +53,12 @@ def add_command(commands: Any) -> None:
     score.set_defaults(command=run_score)
     add = score.add_argument
     add("--model", type=Path, required=True, metavar="FOLDER", help="a saved matcher")
-    add("--cv", type=Path, metavar="FILE", help="the text of one CV")
-    add("--jd", type=Path, metavar="FILE", help="the text of one JD")
+    add("--cv", type=Path, metavar="FILE", help="one CV: text, PDF, DOCX, RTF or HTML")
+    add("--jd", type=Path, metavar="FILE", help="one JD, of the same kinds")
     add("--pairs", type=Path, metavar="FILE", help="a CSV file with a CV and a JD in each row")
+    text = "the columns of --pairs have paths of files, relative to the CSV file, and not texts"
+    add("--files", action="store_true", help=text)
+    add_hidden(add)
     text = "the file to write: with --pairs a CSV file, with --explain a figure (.png, .svg, .pdf)"
     add("--out", type=Path, metavar="FILE", help=text)
     text = (
@@ -76,6 +89,8 @@ def run_score(arguments: argparse.Namespace) -> None:
         what = f"it got {named}" if given else "it got no text"
         cure = "give --cv and --jd, or --pairs and --out"
         raise InputError("jdcv score", what, "give --cv and --jd" if explain else cure)
+    if arguments.files and "pairs" not in given:
+        raise InputError("--files", "there is no --pairs", "leave it out")
     if explain and arguments.out is not None:
         if arguments.out.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise InputError(str(arguments.out), "no such kind of figure", "end it in .png")
@@ -93,7 +108,7 @@ def run_score(arguments: argparse.Namespace) -> None:
 
 def score_one(arguments: argparse.Namespace) -> None:
     """Print score, label and number of chunks of one pair."""
-    cv, jd = read_text(arguments.cv), read_text(arguments.jd)
+    cv, jd = (read_text(path, arguments.hidden) for path in (arguments.cv, arguments.jd))
     matcher = load(arguments)
     with progress("Loading the model", None):
         _ = matcher.encoder.module
@@ -109,7 +124,7 @@ def explain_one(arguments: argparse.Namespace) -> None:
 
     Raises InputError for a figure of a scorer without requirements.
     """
-    cv, jd = read_text(arguments.cv), read_text(arguments.jd)
+    cv, jd = (read_text(path, arguments.hidden) for path in (arguments.cv, arguments.jd))
     matcher = load(arguments)
     if arguments.out is not None and not callable(getattr(matcher.scorer, "evidence", None)):
         what = (
@@ -142,14 +157,17 @@ def score_table(arguments: argparse.Namespace) -> None:
     names = (arguments.cv_column, arguments.jd_column)
     header, rows = read_pairs(arguments.pairs, names, added)
     cv, jd = (header.index(name) for name in names)
+    texts = {side: [values[at] for _, values in rows] for side, at in (("cv", cv), ("jd", jd))}
+    if arguments.files:
+        texts = read_files_of(arguments.pairs, texts, [p for p, _ in rows], arguments.hidden)
     matcher = load(arguments)
     from jdcv_core.encoding.vector_store import VectorStore
 
     try:
         with VectorStore(arguments.cache_dir.expanduser() / "vectors.sqlite") as store:
             scores = matcher.score_pairs(
-                cvs=[values[cv] for _, values in rows],
-                jds=[values[jd] for _, values in rows],
+                cvs=texts["cv"],
+                jds=texts["jd"],
                 store=store,
                 places=[f"{arguments.pairs}, {place}" for place, _ in rows],
             ).tolist()

@@ -11,8 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.cli.text_files import check_out, counted, read_text, say
-from jdcv_core.data.text_folder import read_texts
+from experiments.cli.text_files import (
+    check_out,
+    counted,
+    read_folder_of_texts,
+    read_text,
+    say,
+)
 from jdcv_core.errors import SHOWN, InputError, names
 from jdcv_core.types import Qrels, Side
 
@@ -24,8 +29,8 @@ def run_search(arguments: argparse.Namespace) -> None:
     """`jdcv search`: the best documents for one text."""
     if (arguments.cv is None) == (arguments.jd is None):
         raise InputError("jdcv search", "it needs one text to search with", "give --jd, or --cv")
-    cv = None if arguments.cv is None else read_text(arguments.cv)
-    jd = None if arguments.jd is None else read_text(arguments.jd)
+    cv = None if arguments.cv is None else read_text(arguments.cv, arguments.hidden)
+    jd = None if arguments.jd is None else read_text(arguments.jd, arguments.hidden)
     index = _opened(arguments, "jd" if cv is None else "cv")
     distinct = not arguments.duplicates
     how = _how(arguments, index)
@@ -45,7 +50,7 @@ def run_rank(arguments: argparse.Namespace) -> None:
     out = str(arguments.out)
     with ExitStack() as stack:
         if arguments.trec is not None:
-            texts, queries, judged = trec.read_folder(arguments.trec)
+            texts, queries, judged = trec.read_folder(arguments.trec, hidden=arguments.hidden)
             qrels = qrels or judged
             trec.check_ids(out, queries, texts)
             _check_judged(qrels, queries, texts)
@@ -59,7 +64,7 @@ def run_rank(arguments: argparse.Namespace) -> None:
             )
             how = _how(arguments, index)
         else:
-            queries = read_texts(arguments.jds or arguments.cvs)
+            queries = read_folder_of_texts(arguments.jds or arguments.cvs, arguments.hidden)
             index = _opened(arguments, "jd" if arguments.cvs is None else "cv")
             how = _how(arguments, index)
             trec.check_ids(out, queries, index.ids if how["only"] is None else how["only"])

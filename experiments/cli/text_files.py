@@ -5,36 +5,57 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jdcv_core.atomic import atomic_file
+from jdcv_core.data.documents.file_text import FileText, HiddenMode
+from jdcv_core.data.documents.reading import read_file, read_files
+from jdcv_core.data.documents.refused import Refused
 from jdcv_core.data.rows import hint, text_fault
-from jdcv_core.data.tables import LARGEST_FIELD, decode, read_table, text_lines
-from jdcv_core.data.text_folder import other_kind, spelled
-from jdcv_core.errors import InputError
-from jdcv_core.progress import console
+from jdcv_core.data.tables import LARGEST_FIELD, read_table, text_lines
+from jdcv_core.data.text_folder import read_folder, spelled
+from jdcv_core.errors import SHOWN, InputError, several
+from jdcv_core.progress import console, progress
 
 Rows = list[tuple[str, tuple[Any, ...]]]
 """For each row its place in the file and the values of all columns."""
 
 
-def read_text(path: Path) -> str:
-    """The text of a file, in UTF-8 or with a byte order mark.
+def add_hidden(add: Any) -> None:
+    """Add the option `--hidden` to a command that reads files."""
+    text = "text of a file that a reader does not see is left out (drop), or read (keep)"
+    add("--hidden", choices=("drop", "keep"), default="drop", help=f"{text}; default: %(default)s")
 
-    Raises InputError that names the file, and the byte, if it is empty or no such text.
+
+def read_text(path: Path, hidden: HiddenMode = "drop") -> str:
+    """The text of a file of any kind that `read_file` reads; hidden text is reported.
+
+    Raises InputError that names the file if it cannot be read.
     """
-    try:
-        data = spelled(path).read_bytes()
-    except OSError as error:
-        raise InputError(str(path), f"{error.strerror}", "check the path") from error
-    if kind := other_kind(data):
-        raise InputError(str(path), *kind)
-    text = decode(data)
-    if fault := text_fault("the text", text, sys.maxsize):
-        raise InputError(str(path), fault[1], fault[2].replace("remove the row", "give another"))
-    return text
+    found = read_file(spelled(path), hidden=hidden)
+    say_hidden({str(path): found}, hidden)
+    return found.text
+
+
+def read_folder_of_texts(folder: Path, hidden: HiddenMode) -> dict[str, str]:
+    """The texts of a folder by id, see `read_folder`; hidden text is reported."""
+    files = read_folder(folder, hidden=hidden)
+    say_hidden(files, hidden)
+    return {name: file.text for name, file in files.items()}
+
+
+def say_hidden(files: Mapping[str, FileText], hidden: HiddenMode) -> None:
+    """Say which files have hidden text, how it is hidden, and how it begins. files: by name"""
+    found = {name: file for name, file in files.items() if file.hidden}
+    done = "left out" if hidden == "drop" else "kept"
+    for name, file in list(found.items())[:SHOWN]:
+        ways = ", ".join(f"{count} characters {way}" for way, count in file.ways.items())
+        begins = " ".join(file.hidden[0].text.split())[:60]
+        say(f"{name}: hidden text is {done} ({ways}): {begins!r}", "yellow")
+    if len(found) > SHOWN:
+        say(f"and {len(found) - SHOWN} more files with hidden text", "yellow")
 
 
 def read_pairs(path: Path, names: tuple[str, str], added: Sequence[str]) -> tuple[list[str], Rows]:
@@ -60,6 +81,39 @@ def read_pairs(path: Path, names: tuple[str, str], added: Sequence[str]) -> tupl
             if fault := text_fault(name, values[header.index(name)], sys.maxsize):
                 raise InputError(f"{path}, {place}", fault[1], fault[2])
     return header, rows
+
+
+def read_files_of(
+    table: Path, columns: Mapping[str, Sequence[str]], places: Sequence[str], hidden: HiddenMode
+) -> dict[str, list[str]]:
+    """Columns of paths, relative to the folder of their CSV file, as the texts of these files.
+
+    columns: name → a path for each row; places: of the rows, for messages
+
+    Each file is read once. Raises one InputError for all that cannot be read, with their rows.
+    """
+    paths = {
+        name: [spelled(table.parent / value.strip()) for value in values]
+        for name, values in columns.items()
+    }
+    first = {
+        path: place
+        for own in paths.values()
+        for path, place in reversed(list(zip(own, places, strict=True)))
+    }
+    files = list(first)
+    with progress("Reading files", len(files), least=50) as advance:
+        read = dict(zip(files, read_files(files, hidden=hidden, advance=advance), strict=True))
+    faults = [
+        (f"{first[path]}, {path}", found.what, found.cure)
+        for path, found in read.items()
+        if isinstance(found, Refused)
+    ]
+    if faults:
+        raise several(str(table), "{} files cannot be used", faults)
+    known = {path: found for path, found in read.items() if isinstance(found, FileText)}
+    say_hidden({str(path): found for path, found in known.items()}, hidden)
+    return {name: [known[path].text for path in own] for name, own in paths.items()}
 
 
 def read_header(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cli.score_command import load, score_pair
-from experiments.cli.text_files import check_out, read_text, say
+from experiments.cli.text_files import add_hidden, check_out, read_text, say
 from jdcv_core.errors import InputError
 from jdcv_core.progress import progress
 
@@ -39,8 +39,9 @@ def add_command(commands: Any) -> None:
     )
     timeline.set_defaults(command=run_timeline)
     add = timeline.add_argument
-    add("--cv", type=Path, required=True, metavar="FILE", help="the text of one CV")
-    add("--jd", type=Path, metavar="FILE", help="the text of one JD; goes with --model")
+    add("--cv", type=Path, required=True, metavar="FILE", help="one CV: text, PDF, DOCX, …")
+    add("--jd", type=Path, metavar="FILE", help="one JD; goes with --model")
+    add_hidden(add)
     add("--model", type=Path, metavar="FOLDER", help="a saved matcher that scores experiences")
     add("--out", type=Path, metavar="FILE", help="the figure to write, .png, .svg or .pdf")
     add("--force", action="store_true", help="replace the file --out if it exists")
@@ -62,7 +63,7 @@ def add_command(commands: Any) -> None:
 
 def scorer_of(arguments: argparse.Namespace) -> Callable[[str], float]:
     """A function from the text of an experience to its score against the JD."""
-    jd, matcher = read_text(arguments.jd), load(arguments)
+    jd, matcher = read_text(arguments.jd, arguments.hidden), load(arguments)
     (other,) = matcher.encode([jd], side="jd")
 
     def score(experience: str) -> float:
@@ -89,7 +90,7 @@ def run_timeline(arguments: argparse.Namespace) -> None:
         if arguments.out.suffix.lower() not in (".png", ".svg", ".pdf"):
             raise InputError(str(arguments.out), "no such kind of figure", "end it in .png")
         check_out(arguments.out, arguments.force)
-    text = read_text(arguments.cv)
+    text = read_text(arguments.cv, arguments.hidden)
     try:
         asked = arguments.reference and month_from(arguments.reference)
     except ValueError as fault:

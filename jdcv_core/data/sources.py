@@ -1,16 +1,20 @@
 """Where labelled pairs come from: a table, the hub, a TREC-style folder. Each gives a Dataset."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jdcv_core.data.documents.file_text import FileText, Limits
+from jdcv_core.data.documents.reading import read_files
+from jdcv_core.data.documents.refused import Refused
 from jdcv_core.data.labels import label_map, read_labels
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.rows import check_rows, hint
 from jdcv_core.data.tables import SUFFIXES, Record, read_table, text_lines
-from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_document
-from jdcv_core.errors import InputError, nearest
+from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files
+from jdcv_core.errors import InputError, nearest, several
+from jdcv_core.progress import progress
 from jdcv_core.types import LABELS, Dataset
 
 Part = tuple[str, str, list[Record]]
@@ -29,6 +33,7 @@ def load_table(
     columns: Mapping[str, str] = HUB_COLUMNS,
     labels: Mapping[Any, int | str] | None = None,
     test_path: str | Path | None = None,
+    files: bool = False,
     max_characters: int = MAX_CHARACTERS,
     name: str | None = None,
 ) -> Dataset:
@@ -42,6 +47,8 @@ def load_table(
                     read as what
     test_path:      a second file; then the pairs of `path` are in the fold "train" and its are in
                     "test". Without it, and if `path` is a file, the pairs have no fold
+    files:          the columns of CV and JD have paths of files, relative to the table's folder, of
+                    any kind that `read_file` reads; hidden text is left out
     max_characters: the longest text that is taken
     name:           of the dataset; None: the file's or folder's
 
@@ -50,12 +57,14 @@ def load_table(
     see `assemble`.
     """
     columns, known = _columns(columns), _label_map(labels)
-    files = _files(Path(path), Path(test_path) if test_path is not None else None)
+    tables = _files(Path(path), Path(test_path) if test_path is not None else None)
     wanted = [columns[key] for key in HUB_COLUMNS]
-    parts = [(str(file), fold, list(read_table(file, wanted))) for file, fold in files]
+    parts = [(str(file), fold, list(read_table(file, wanted))) for file, fold in tables]
+    if files:
+        parts = [(t, fold, _read_paths(t, rows, max_characters)) for t, fold, rows in parts]
     if not any(records for _, _, records in parts):
         raise InputError(str(path), "there is no row below the header", "give labelled pairs")
-    source = ", ".join(file.name for file, _ in files)
+    source = ", ".join(file.name for file, _ in tables)
     facts = {"source": source}
     return _dataset(
         name or Path(path).stem, str(path), parts, columns, known, max_characters, facts
@@ -123,9 +132,10 @@ def load_trec(
 ) -> Dataset:
     """Labelled pairs from a TREC-style folder: the JDs are the queries, the CVs the corpus.
 
-    path: a folder with `corpus/ID` or `corpus/ID.txt` (CVs), `queries/ID` or `queries/ID.txt`
-          (JDs), and `qrels.tsv` of lines `query 0 document grade`, separated by whitespace. The
-          grades 0, 1, 2, or 0 and 1 are the labels; others are mapped by `labels`
+    path: a folder with `corpus/` (CVs) and `queries/` (JDs), one file for each, of any kind that
+          `read_file` reads, with the ids of `list_folder`; and `qrels.tsv` of lines
+          `query 0 document grade`, separated by whitespace. The grades 0, 1, 2, or 0 and 1 are the
+          labels; others are mapped by `labels`
     The other arguments are those of `load_table`. Documents without a judgement are not read; the
     fact `unjudged` counts them.
 
@@ -137,8 +147,9 @@ def load_trec(
     qrels = folder / "qrels.tsv"
     known = _label_map(labels)
     columns = {"cv": "the CV", "jd": "the JD", "label": "the grade"}
-    texts: dict[Path, str] = {}
-    records = list(_judgements(qrels, queries, corpus, texts, max_characters))
+    judged = list(_judgements(qrels, queries, corpus))
+    texts = _texts({path for _, *paths, _ in judged for path in paths}, max_characters)
+    records = [(place, (texts[cv], texts[jd], grade)) for place, cv, jd, grade in judged]
     if not records:
         raise InputError(str(qrels), "it has no judgement", "give lines `query 0 document grade`")
     unjudged = len(corpus) + len(queries) - len(texts)
@@ -240,14 +251,35 @@ def _hub_records(table: Any, columns: Mapping[str, str]) -> Iterator[Record]:
         yield f"row {number}", tuple(row[columns[key]] for key in HUB_COLUMNS)
 
 
+def _read_paths(table: str, records: Sequence[Record], max_characters: int) -> list[Record]:
+    """The records of a table with the texts of the files that they name."""
+    folder = Path(table).parent
+    for place, (cv, jd, _) in records:
+        for value in (cv, jd):
+            if not isinstance(value, str) or not value.strip():
+                what = "it names no file"
+                raise InputError(f"{table}, {place}", what, "give a path, or leave `files` out")
+    named = [(place, folder / cv.strip(), folder / jd.strip(), x) for place, (cv, jd, x) in records]
+    texts = _texts({path for _, *paths, _ in named for path in paths}, max_characters)
+    return [(place, (texts[cv], texts[jd], label)) for place, cv, jd, label in named]
+
+
+def _texts(files: Iterable[Path], max_characters: int) -> dict[Path, str]:
+    """The text of each file. Raises one InputError for all that cannot be read."""
+    paths = sorted(files)
+    with progress("Reading documents", len(paths), least=50) as advance:
+        limits = Limits(characters=max_characters)
+        read = dict(zip(paths, read_files(paths, limits=limits, advance=advance), strict=True))
+    faults = [(str(p), r.what, r.cure) for p, r in read.items() if isinstance(r, Refused)]
+    if faults:
+        raise several("the documents", "{} files cannot be used", faults)
+    return {path: found.text for path, found in read.items() if isinstance(found, FileText)}
+
+
 def _judgements(
-    qrels: Path,
-    queries: Mapping[str, Path],
-    corpus: Mapping[str, Path],
-    texts: dict[Path, str],
-    max_characters: int,
-) -> Iterator[Record]:
-    """The records of a qrels file; every document is read once, into `texts`."""
+    qrels: Path, queries: Mapping[str, Path], corpus: Mapping[str, Path]
+) -> Iterator[tuple[str, Path, Path, str]]:
+    """The place, the files of CV and JD, and the grade of each line of a qrels file."""
     if not qrels.is_file():
         raise InputError(str(qrels), "there is no such file", "give lines `query 0 document grade`")
     for number, line in enumerate(text_lines(qrels), start=1):
@@ -263,6 +295,4 @@ def _judgements(
             if key not in known:
                 what = f"{kind}/ has no document {key!r}"
                 raise InputError(f"{qrels}, {place}", what, hint(key, known))
-            if known[key] not in texts:
-                texts[known[key]] = read_document(known[key], max_characters)
-        yield place, (texts[corpus[document]], texts[queries[query]], grade)
+        yield place, corpus[document], queries[query], grade

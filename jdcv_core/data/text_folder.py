@@ -1,52 +1,21 @@
-"""A folder of texts, one file for each document: which files are read, their ids, and what is no
-text. Ours."""
+"""A folder of texts, one file for each document: which files are read, and their ids. Ours."""
 
 import json
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jdcv_core.data.rows import text_fault
-from jdcv_core.data.tables import decode
+from jdcv_core.data.documents.file_text import FileText, HiddenMode, Limits
+from jdcv_core.data.documents.kinds import SUFFIXES
+from jdcv_core.data.documents.reading import read_files
+from jdcv_core.data.documents.refused import Refused
 from jdcv_core.errors import InputError, several
 from jdcv_core.folders import MANIFEST
 from jdcv_core.progress import progress
 
 MAX_CHARACTERS = 1_000_000
 """No CV or JD is longer; what is, is a broken file."""
-
-_EXPORT = "save it as text (.txt)"
-_IMAGE = "recognise its text (OCR), and save that as text (.txt)"
-_UNPACK = "unpack it"
-_KINDS = (
-    (rb".{0,1023}?%PDF-\d", "a PDF", _EXPORT),
-    (rb"\s*\{\s*\\rtf", "RTF", _EXPORT),
-    (rb"PK\x03\x04.*word/document\.xml", "a Word document (DOCX)", _EXPORT),
-    (rb"PK\x03\x04.*opendocument\.text", "an OpenDocument text (ODT)", _EXPORT),
-    (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a packed file (ZIP, DOCX or another)", _EXPORT),
-    (rb"\xd0\xcf\x11\xe0|\xffWPC|\xdb\xa5-\0", "an Office document (DOC or another)", _EXPORT),
-    (rb"(?i:\s*(<!--.*?-->\s*)?<(!doctype\s+html|html|head|body)\b)", "HTML", _EXPORT),
-    (rb"\s*<(\?xml|svg)\b", "XML", _EXPORT),
-    (rb"%!PS", "PostScript", _EXPORT),
-    (rb"\s*(%[^\n]*\n\s*)*\\documentclass", "LaTeX", "compile it, and " + _EXPORT),
-    (rb"(?i:(From|Date|MIME-Version|Subject|Message-ID): [^\n]*\r?\n([\w-]+:|\s)[^\n]*\r?\n)"
-     rb"(?i:([\w-]+:|[ \t])[^\n]*\r?\n)*(?i:MIME-Version|Content-Type): ",
-     "a saved e-mail or web archive", _EXPORT),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*|BM.{4}\0\0\0\0|RIFF.{4}WEBP|.{4}ftyp",
-     "an image", _IMAGE),
-    (rb"\x1f\x8b|BZh\d|\xfd7zXZ|7z\xbc\xaf|Rar!\x1a|\x28\xb5\x2f\xfd|.{257}ustar",
-     "a packed file", _UNPACK),
-    (rb"SQLite format 3\0|\x7fELF|MZ[^\0]{0,64}\0|bplist00", "a program or its data",
-     "move it away"),
-)  # fmt: skip
-KINDS = tuple(
-    (re.compile(b"(?:\xef\xbb\xbf)?(?:" + pattern + b")", re.DOTALL), kind, cure)
-    for pattern, kind, cure in _KINDS
-)
-"""How files begin that are no text, what they are, and what their owner can do."""
-
 
 UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
 """Categories of characters that an id must not have: controls, line breaks, bytes of no Unicode."""
@@ -70,11 +39,12 @@ def list_folder(folder: Path) -> Listing:
     """The documents of a folder and of its sub-folders, one file for each.
 
     The id of a document is the path of its file relative to the folder, with `/` between folders,
-    without `.txt` and in the composed form of Unicode (NFC): macOS writes names decomposed. Ids
-    come from the folder, so a qrels line cannot point outside it. Hidden files and folders, and
-    folders that this toolkit wrote (indexes, models), are left out.
+    without `.txt`, `.pdf`, `.docx`, `.rtf`, `.html` or `.htm`, and in the composed form of Unicode
+    (NFC): macOS writes names decomposed. Ids come from the folder, so a qrels line cannot point
+    outside it. Hidden files and folders, and folders that this toolkit wrote (indexes, models), are
+    left out.
 
-    Two files with one id (`a` and `a.txt`, or names that differ in their form of Unicode) and
+    Two files with one id (`a.pdf` and `a.txt`, or names that differ in their form of Unicode) and
     names that are not plain text are faults. A folder that does not exist has no documents. Raises
     InputError if it is a file, or an index or a model itself.
 
@@ -96,7 +66,8 @@ def list_folder(folder: Path) -> Listing:
     found = Listing()
     for file in _walk(folder, folder, found, {folder.resolve()}):
         place = file.relative_to(folder)
-        key = composed(str(place.with_suffix("") if place.suffix == ".txt" else place))
+        plain = place.suffix.lower() in SUFFIXES and place.stem
+        key = composed(str(place.with_suffix("") if plain else place))
         if any(unicodedata.category(character) in UNPRINTED for character in key):
             what = f"its name {key!r} is not plain text"
             found.faults.append((repr(str(file))[1:-1], what, "rename it"))
@@ -119,31 +90,37 @@ def document_files(folder: Path) -> dict[str, Path]:
     return found.files
 
 
-def read_document(file: Path, max_characters: int = MAX_CHARACTERS) -> str:
-    """The text of a file, of any language.
-
-    Raises InputError that names the file if it is not UTF-8, empty, of another kind than text (PDF,
-    RTF, image, …, by its first bytes), or longer than max_characters.
-    """
-    text, fault = _read(file, max_characters)
-    if fault:
-        raise InputError(*fault)
-    return text
+def read_texts(
+    path: str | Path,
+    max_characters: int = MAX_CHARACTERS,
+    hidden: HiddenMode = "drop",
+) -> dict[str, str]:
+    """The texts of a folder by id, see `list_folder` and `read_folder`."""
+    return {name: file.text for name, file in read_folder(path, max_characters, hidden).items()}
 
 
-def read_texts(path: str | Path, max_characters: int = MAX_CHARACTERS) -> dict[str, str]:
-    """The texts of a folder by id, see `list_folder`.
+def read_folder(
+    path: str | Path,
+    max_characters: int = MAX_CHARACTERS,
+    hidden: HiddenMode = "drop",
+) -> dict[str, FileText]:
+    """The texts of a folder by id, with a report on each; see `list_folder` and `read_file`.
 
     Raises one InputError for all files that cannot be read, with a line for each.
     """
     folder = Path(path)
     listing = list_folder(folder)
-    texts, faults = {}, list(listing.faults)
-    with progress(f"Reading {folder.name}", len(listing.files)) as advance:
-        for name, file in listing.files.items():
-            texts[name], fault = _read(file, max_characters)
-            faults += [fault] if fault else []
-            advance()
+    faults = list(listing.faults)
+    files = list(listing.files.values())
+    with progress(f"Reading {folder.name}", len(files)) as advance:
+        limits = Limits(characters=max_characters)
+        read = read_files(files, hidden=hidden, limits=limits, advance=advance)
+    texts: dict[str, FileText] = {}
+    for (name, file), found in zip(listing.files.items(), read, strict=True):
+        if isinstance(found, Refused):
+            faults.append((str(file), found.what, found.cure))
+        else:
+            texts[name] = found
     if faults:
         raise several(str(folder), "{} files cannot be used", faults)
     if not texts:
@@ -171,34 +148,6 @@ def spelled(path: Path) -> Path:
     except OSError:
         return path
     return near[0] if len(near) == 1 else path
-
-
-def other_kind(data: bytes) -> tuple[str, str] | None:
-    """What is wrong with the content of a file that is no text, and the cure; None for a text.
-
-    >>> other_kind(rb"{\\rtf1\\ansi Ada}")
-    ('it is RTF, not text', 'save it as text (.txt)')
-    """
-    for pattern, kind, cure in KINDS:
-        if pattern.match(data):
-            return f"it is {kind}, not text", cure
-    return None
-
-
-def _read(file: Path, max_characters: int) -> tuple[str, tuple[str, str, str] | None]:
-    """The text of a file, and its fault if it has one."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        return "", (str(file), f"it cannot be read ({error.strerror})", "check the file")
-    if kind := other_kind(data):
-        return "", (str(file), *kind)
-    text = decode(data)
-    fault = text_fault("the text", text, max_characters)
-    if fault is None:
-        return text, None
-    _, what, cure = fault
-    return "", (str(file), what, cure.replace("remove the row", "remove the file"))
 
 
 def _walk(folder: Path, top: Path, found: Listing, seen: set[Path]) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from jdcv_core.atomic import atomic_file
+from jdcv_core.data.documents.file_text import HiddenMode
 from jdcv_core.data.rows import hint
 from jdcv_core.data.tables import bad_byte, is_unicode, text_lines
 from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files, read_texts
@@ -154,13 +155,14 @@ def read_qrels(path: str | Path) -> dict[str, dict[str, int]]:
 
 
 def read_folder(
-    path: str | Path, max_characters: int = MAX_CHARACTERS
+    path: str | Path, max_characters: int = MAX_CHARACTERS, hidden: HiddenMode = "drop"
 ) -> tuple[dict[str, str], dict[str, str], dict[str, dict[str, int]] | None]:
     """Read a TREC-style folder: its texts by id, and its judgements.
 
-    path:           a folder with `corpus/ID` or `corpus/ID.txt`, `queries/ID` or `queries/ID.txt`,
-                    UTF-8 of any language, and optionally `qrels.tsv` (see `read_qrels`)
+    path:           a folder with `corpus/` and `queries/`, one file for each text, of any kind that
+                    `read_file` reads, and optionally `qrels.tsv` (see `read_qrels`)
     max_characters: most characters of a text
+    hidden:         "drop" leaves hidden text out, "keep" leaves it in
 
     Returns (corpus, queries, qrels): document id → text, query id → text, and the judgements, or
     None if there is no such file. Unlike `load_trec` it takes any grade and documents without a
@@ -178,7 +180,7 @@ def read_folder(
         _check_known(file, query, sides["queries"], "queries")
         for document in grades:
             _check_known(file, document, sides["corpus"], "corpus")
-    corpus, queries = (read_texts(folder / kind, max_characters) for kind in sides)
+    corpus, queries = (read_texts(folder / kind, max_characters, hidden) for kind in sides)
     return corpus, queries, qrels
 
 

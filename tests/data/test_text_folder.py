@@ -7,12 +7,12 @@ import zipfile
 
 import pytest
 
+from jdcv_core.data.documents.kinds import kind_of
 from jdcv_core.data.sources import load_trec
 from jdcv_core.data.text_folder import (
     composed,
     document_files,
     list_folder,
-    other_kind,
     read_texts,
     spelled,
 )
@@ -30,15 +30,8 @@ def packed(name: str) -> bytes:
 
 
 OTHERS = {
-    "a PDF": b"%PDF-1.7\nAda",
-    "a PDF ": b"\r\n junk %PDF-1.4\n\xe2\xe3",
-    "RTF": rb"{\rtf1\ansi\deff0 {\fonttbl} Ada}",
-    "RTF ": b"\xef\xbb\xbf\n{\\rtf1 Ada}",
-    "a Word document (DOCX)": packed("word/document.xml"),
     "a packed file (ZIP, DOCX or another)": packed("cv.txt"),
     "an Office document": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"x" * 600,
-    "HTML": b"<!DOCTYPE html>\n<html><body>Ada</body></html>",
-    "HTML ": b"\n <!-- made by x -->\n<HTML lang=de>Ada",
     "XML": b"<?xml version='1.0'?><cv>Ada</cv>",
     "PostScript": b"%!PS-Adobe-3.0\n",
     "LaTeX": b"% a CV\n\\documentclass{moderncv}\n",
@@ -73,13 +66,26 @@ def test_other_kinds_than_text_are_known_by_their_first_bytes_whatever_the_name(
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_text_about_files_is_a_text(text):
-    assert other_kind(text.encode()) is None
+    assert kind_of(text.encode()) == "text"
+
+
+READ = {
+    "PDF": (b"%PDF-1.7\nAda", b"\r\n junk %PDF-1.4\n\xe2\xe3"),
+    "RTF": (rb"{\rtf1\ansi\deff0 {\fonttbl} Ada}", b"\xef\xbb\xbf\n{\\rtf1 Ada}"),
+    "Word": (packed("word/document.xml"),),
+    "HTML": (b"<!DOCTYPE html>\n<html>Ada</html>", b"\n <!-- made by x -->\n<HTML lang=de>Ada"),
+}
+
+
+@pytest.mark.parametrize("kind", READ)
+def test_kinds_that_are_read_are_known_by_their_first_bytes(kind):
+    assert {kind_of(data) for data in READ[kind]} == {kind}
 
 
 def test_all_bad_files_are_reported_at_once_with_a_line_each(tmp_path):
     (tmp_path / "good.txt").write_text("Ada")
     (tmp_path / "a.txt").write_text("  \n")
-    (tmp_path / "b.rtf").write_bytes(b"{\\rtf1 Ada}")
+    (tmp_path / "b.rtf").write_bytes(b"{\\rtf1 }")
     (tmp_path / "c").symlink_to("nowhere")
     (tmp_path / "good").write_text("Bo")
     with pytest.raises(InputError) as raised:
@@ -90,7 +96,7 @@ def test_all_bad_files_are_reported_at_once_with_a_line_each(tmp_path):
     for part in (
         "good and good.txt have the same id 'good'. Rename one of them.",
         "a.txt: the text is empty. Give its text or remove the file.",
-        "b.rtf: it is RTF, not text. Save it as text (.txt).",
+        "b.rtf: it has no text. Open it in a writer, and save what you see as text (.txt).",
         "c: it is no plain file (a broken link, a pipe or a device). Remove it.",
     ):
         assert sum(part in line for line in lines) == 1
