@@ -12,29 +12,33 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NAME = "causal_blocks"
 BLOCK = 64  # queries per block; fastest of 64 to 256 at 256 tokens and at 1,024
 
 
 def causal_blocks(query: Tensor, key: Tensor, value: Tensor, scale: float, block: int) -> Tensor:
     """Compute softmax(scale * Q K^T) V over keys no later than the query, block by block.
 
-    query, key, value: [row, head, token, dim], of the same length
+    query: [row, head, token, dim]
+    key, value: [row, head, key, dim]. The last keys are the queries' own tokens; each query sees
+        the keys before them, too
     block: queries per block; any number gives the same result up to rounding
     Returns [row, token, head, dim], the order that transformers expects. Apart from that order the
-    result equals scaled_dot_product_attention(..., is_causal=True). Ours.
+    result equals scaled_dot_product_attention(..., is_causal=True) for as many keys as queries.
+    Ours.
     """
     rows, heads, length, dim = query.shape
+    before = key.shape[2] - length  # keys that every query sees
     # Make them contiguous once; otherwise the products copy them for every block.
     query, value = (query * scale).contiguous(), value.contiguous()
-    turned = key.transpose(-1, -2).contiguous()  # [row head dim token]
+    turned = key.transpose(-1, -2).contiguous()  # [row head dim key]
     later = query.new_full((block, block), float("-inf")).triu(1)
     result = query.new_empty(rows, length, heads, dim)
     for start in range(0, length, block):
         end = min(start + block, length)
-        scores = query[:, :, start:end] @ turned[..., :end]  # [row head block token]
-        scores[..., start:] += later[: end - start, : end - start]
-        result[:, start:end] = (scores.softmax(-1) @ value[:, :, :end]).transpose(1, 2)
+        seen = before + end
+        scores = query[:, :, start:end] @ turned[..., :seen]  # [row head block key]
+        scores[..., before + start :] += later[: end - start, : end - start]
+        result[:, start:end] = (scores.softmax(-1) @ value[:, :, :seen]).transpose(1, 2)
     return result
 
 
@@ -75,14 +79,3 @@ def attention(
     key, value = repeat_kv(key, groups), repeat_kv(value, groups)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return causal_blocks(query, key, value, scale, BLOCK), None
-
-
-def use_causal_blocks(model: Any) -> None:
-    """Make a transformers decoder that uses SDPA call `attention` instead, in place."""
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    if model.config._attn_implementation == "sdpa":
-        AttentionInterface.register(NAME, attention)
-        AttentionMaskInterface.register(NAME, sdpa_mask)
-        model.set_attn_implementation(NAME)

@@ -5,16 +5,20 @@ Kinds of encoder differ in their `Network`, which the functions in `loaders` and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jdcv_core.encoding.batching import length_batches
+from jdcv_core.encoding.batching import Batches, cheapest_batches, length_batches
+from jdcv_core.encoding.device_copies import Arriving, to_device
 from jdcv_core.encoding.model_files import fingerprint
+from jdcv_core.encoding.network import Network
+from jdcv_core.encoding.packing import packed_vectors
 from jdcv_core.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,37 +29,10 @@ BATCH_TOKENS = {"cpu": 2048, "cuda": 65_536}
 """Tokens per batch. On a CPU, larger batches leave its caches: GPT-2 is 20% slower at 8,192."""
 CALL_TOKENS = {"cpu": 64, "cuda": 2048}
 """The fixed cost of one batch, as the number of tokens that are encoded in the same time."""
+CHUNK_TOKENS = {"cpu": 8, "cuda": 0}
+"""The cost of attention to one more chunk in a packed row, in the same unit. FlashAttention has
+none; on a CPU each chunk is one more call of a kernel."""
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Network:
-    """What one kind of encoder computes, and everything that its vectors depend on.
-
-    load:       () -> the module in fp32; called at most once, when the first chunk is encoded
-    vectors:    (module, ids [row token], mask [row token], own [row token]) -> [row dim]; `mask`
-                is True for a real token, `own` for a real token that belongs to the chunk (a
-                special token does not)
-    dim:        width of a chunk vector
-    window:     largest number of tokens in a row, special tokens included
-    parameters: number of parameters of the module
-    identity:   hash of weights, configuration and pooling; the fingerprint is computed from it
-    prefix, suffix: special tokens before and after each chunk
-    pad:        token id used for padding
-    skeleton:   () -> a module with the same structure as that of `load`, on the meta device (its
-                tensors have shapes and take no memory); None where it cannot be made
-    """
-
-    load: Callable[[], nn.Module]
-    vectors: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
-    dim: int
-    window: int
-    parameters: int
-    identity: Mapping[str, Any]
-    prefix: tuple[int, ...] = ()
-    suffix: tuple[int, ...] = ()
-    pad: int = 0
-    skeleton: Callable[[], nn.Module] | None = None
 
 
 @dataclass
@@ -171,26 +148,72 @@ class Encoder:
                 f"give a chunk size of {self.max_tokens} or less",
             )
         result = np.empty((len(chunks), self.dim), dtype=np.float32)
-        special = len(self.network.prefix) + len(self.network.suffix)
-        for batch in self.batches([n + special for n in lengths]):
-            result[batch] = self.run([chunks[i] for i in batch]).numpy()
-            advance(batch)
+        batches = self.plan(chunks)
+        begun: deque[tuple[list[int], Arriving]] = deque()
+        for batch in batches.indices:
+            begun.append((batch, self._begin([chunks[i] for i in batch], batches.packed)))
+            if len(begun) > 1:  # a GPU has begun a batch before the one before is fetched
+                self._finish(*begun.popleft(), result, advance)
+        while begun:
+            self._finish(*begun.popleft(), result, advance)
         return result
 
-    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Group rows of these lengths into batches that suit the device; returns their indices."""
-        kind = "cpu" if torch.device(self.device).type == "cpu" else "cuda"
-        budget = self.batch_tokens or BATCH_TOKENS[kind]
-        return length_batches(lengths, budget, CALL_TOKENS[kind])
+    def plan(self, chunks: Sequence[Sequence[int]], flash: bool | None = None) -> Batches:
+        """Group chunks into batches that suit the device, with padding or packed without.
 
-    def run(self, chunks: Sequence[Sequence[int]]) -> Tensor:
+        flash: whether the attention of packed rows can be FlashAttention, which is needed for
+               packed rows to pay on CUDA; None means what is so with this precision, outside of
+               training
+        """
+        kind = self._kind()
+        flash = self.precision == "bf16" if flash is None else flash
+        able = self.network.states is not None and (kind == "cpu" or flash)
+        special = len(self.network.prefix) + len(self.network.suffix)
+        return cheapest_batches(
+            [len(chunk) + special for chunk in chunks],
+            self.batch_tokens or BATCH_TOKENS[kind],
+            CALL_TOKENS[kind],
+            CHUNK_TOKENS[kind] if able else None,
+        )
+
+    def batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Group padded rows of these lengths into batches that suit the device; see `plan`."""
+        kind = self._kind()
+        return length_batches(lengths, self.batch_tokens or BATCH_TOKENS[kind], CALL_TOKENS[kind])
+
+    def run(self, chunks: Sequence[Sequence[int]], packed: bool = False) -> Tensor:
         """Run the model on one batch and count the call; return float32 [chunk, dim] on the CPU."""
-        ids, mask, own = self.rows(chunks)
+        return self._begin(chunks, packed).wait()
+
+    def vectors(self, module: nn.Module, chunks: Sequence[Sequence[int]], packed: bool) -> Tensor:
+        """Return the vectors of one batch under the weights of `module`, [chunk, dim], on the
+        device; gradients flow to the module.
+
+        packed: read all chunks in one row without padding, instead of a padded row for each
+        """
+        if packed:
+            return packed_vectors(self.network, module, chunks, self.device)
+        return self.network.vectors(module, *self.rows(chunks))
+
+    def _begin(self, chunks: Sequence[Sequence[int]], packed: bool) -> Arriving:
         with torch.inference_mode():
-            vectors = self.network.vectors(self.module, ids, mask, own)  # [row dim]
+            vectors = self.vectors(self.module, chunks, packed).float()
         self.calls += 1
         self.chunks_encoded += len(chunks)
-        return vectors.float().cpu()
+        return Arriving(vectors)
+
+    @staticmethod
+    def _finish(
+        batch: list[int],
+        vectors: Arriving,
+        result: np.ndarray,
+        advance: Callable[[list[int]], None],
+    ) -> None:
+        result[batch] = vectors.wait().numpy()
+        advance(batch)
+
+    def _kind(self) -> str:
+        return "cpu" if torch.device(self.device).type == "cpu" else "cuda"
 
     def rows(self, chunks: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor, Tensor]:
         """Return ids, mask and own, each [row, token] and padded on the right; see `Network`."""
@@ -204,7 +227,7 @@ class Encoder:
             ids[row, : len(whole)] = torch.tensor(whole)
             mask[row, : len(whole)] = True
             own[row, len(prefix) : len(prefix) + len(chunk)] = True
-        return ids.to(self.device), mask.to(self.device), own.to(self.device)
+        return tuple(to_device(x, self.device) for x in (ids, mask, own))  # type: ignore[return-value]
 
 
 def _check_device(device: str) -> None:

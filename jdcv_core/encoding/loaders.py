@@ -10,23 +10,36 @@ import importlib.util
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from jdcv_core.chunking import plain_tokenizer
-from jdcv_core.encoding.causal_blocks import use_causal_blocks
-from jdcv_core.encoding.encoder import Encoder, Network, Precision
+from jdcv_core.encoding.attention_backends import use_row_attention
+from jdcv_core.encoding.encoder import Encoder, Precision
 from jdcv_core.encoding.model_files import (
     files_fingerprint,
     model_folder,
     package_folder,
     weight_files,
 )
-from jdcv_core.encoding.pooling import POOLINGS, Pooling, pool, pool_first_last
+from jdcv_core.encoding.network import Network
+from jdcv_core.encoding.pooling import POOLINGS, Pooling
+from jdcv_core.encoding.states import (
+    PACKED,
+    decoder_states,
+    decoder_vectors,
+    pool_sentence_states,
+    pool_states,
+    sentence_states,
+    sentence_vectors,
+)
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.types import Document
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 GPT2_SIZES = {
     "gpt2": "openai-community/gpt2",
@@ -141,6 +154,8 @@ def causal_lm(
     network = Network(
         load=partial(load_decoder, folder, source),
         vectors=partial(decoder_vectors, pooling=pooling),
+        states=partial(decoder_states, pooling=pooling) if config.model_type in PACKED else None,
+        pool=partial(pool_states, pooling=pooling),
         dim=config.hidden_size,
         window=config.max_position_embeddings,
         parameters=sum(p.numel() for p in skeleton().parameters()),
@@ -176,17 +191,9 @@ def sentence_transformer(
     method silently truncates longer texts; here they get more chunks. The model's prompts are not
     used. Raises InputError for a model that does not exist.
     """
-    from sentence_transformers import SentenceTransformer
-
     folder = package_folder(OFFLINE, OFFLINE_CURE) if path is None else model_folder(path)
     weights = weight_files(folder)
-    load = partial(
-        SentenceTransformer,
-        str(folder),
-        device="cpu",
-        local_files_only=True,
-        model_kwargs={"use_safetensors": True, "dtype": torch.float32},
-    )
+    load = partial(load_sentence_transformer, folder)
     hide_progress()
     model = load()
     window, dim = model.max_seq_length, model.get_embedding_dimension()
@@ -198,6 +205,7 @@ def sentence_transformer(
         )
     prefix, suffix = special_tokens(model.tokenizer)
     inner = getattr(model[0], "auto_model", None)
+    kind = None if inner is None else inner.config.model_type
     settings = sorted(p for p in folder.rglob("*.json") if "tokenizer" not in p.name)
     network = Network(
         load=load,
@@ -210,6 +218,9 @@ def sentence_transformer(
         suffix=suffix,
         pad=model.tokenizer.pad_token_id,
         skeleton=partial(meta_module, inner.config) if inner is not None else None,
+        states=sentence_states if kind in PACKED else None,
+        pool=pool_sentence_states,
+        causal=False,
     )
     name = str(path) if path else "all-MiniLM-L6-v2"
     return Encoder(name, network, plain_tokenizer(model.tokenizer), precision, device, batch_tokens)
@@ -225,25 +236,20 @@ def meta_module(config: Any) -> nn.Module:
     return module
 
 
-def decoder_vectors(
-    module: nn.Module, ids: Tensor, mask: Tensor, own: Tensor, pooling: Pooling
-) -> Tensor:
-    """Pool a decoder's states of the last layer, or of the first and the last: [row, dim].
+def load_sentence_transformer(folder: Path) -> SentenceTransformer:
+    """Load the modules in fp32 on the CPU."""
+    from sentence_transformers import SentenceTransformer
 
-    No attention mask is passed. Padding is on the right, where a causal model does not look
-    (`load_decoder` checks that the model is causal), and attention without a mask skips the keys
-    after a query. The cache is off, because nothing is generated.
-    """
-    if pooling == "first_last":
-        out = module(input_ids=ids, use_cache=False, output_hidden_states=True)
-        return pool_first_last(out.hidden_states[0], out.last_hidden_state, own)
-    states = module(input_ids=ids, use_cache=False).last_hidden_state  # [row token dim]
-    return pool(states, own, pooling)
-
-
-def sentence_vectors(module: nn.Module, ids: Tensor, mask: Tensor, own: Tensor) -> Tensor:
-    """Run the modules of a SentenceTransformer on the ids: [row, dim]."""
-    return module({"input_ids": ids, "attention_mask": mask.long()})["sentence_embedding"]
+    model = SentenceTransformer(
+        str(folder),
+        device="cpu",
+        local_files_only=True,
+        model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+    )
+    inner = getattr(model[0], "auto_model", None)
+    if inner is not None:
+        use_row_attention(inner)
+    return model
 
 
 def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
@@ -266,7 +272,7 @@ def load_decoder(folder: Path, source: dict[str, Any]) -> nn.Module:
             "give a folder with the complete weights of this model",
         )
     fuse_gelu(model.eval())
-    use_causal_blocks(model)
+    use_row_attention(model)
     probe = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
     with torch.inference_mode():
         first, second = model(input_ids=probe, use_cache=False).last_hidden_state[:, :3]

@@ -8,9 +8,10 @@ from typing import Any
 from tokenizers import Tokenizer
 from torch import nn
 
-from jdcv_core.encoding.encoder import Encoder, Network
+from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.gpt2_mini import MiniSettings, mini_config
 from jdcv_core.encoding.loaders import gpt2_config, meta_module
+from jdcv_core.encoding.network import Network
 
 CHARACTERS = 4.8
 """Average characters in a GPT-2 token: 4.5 in the demo corpus, 5.0 and 5.4 in real CVs and JDs."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jdcv_core.encoding.attention_backends import has_attention_dropout
 from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.lora_tuning import save_memory
 from jdcv_core.encoding.precision import multiplies_bf16
@@ -116,9 +117,9 @@ class OnTokens(Trainable):
     """An encoder and a scorer on the tokens of chunks; both may be trained.
 
     Within a call, each document is encoded once, even if several pairs contain it, in micro-batches
-    of chunks of similar length. Chunk vectors are whitened with a mean and a matrix that are fitted
-    before training and stay fixed, so that training starts from exactly the scores of the frozen
-    encoder.
+    of chunks of similar length, or packed without padding (`Encoder.plan`). Chunk vectors are
+    whitened with a mean and a matrix that are fitted before training and stay fixed, so that
+    training starts from exactly the scores of the frozen encoder.
 
     module:    the encoder's module, in fp32; parameters with `requires_grad` are trained
     encoder:   defines how tokens become vectors, the device, and the tokens of a micro-batch
@@ -169,15 +170,14 @@ class OnTokens(Trainable):
         """Return the whitened chunk vectors of documents (rows of the data), each encoded once."""
         rows = documents.tolist()
         chunks = [chunk for row in rows for chunk in self.data.chunks[row]]
-        network = self.encoder.network
-        special = len(network.prefix) + len(network.suffix)
-        batches = self.encoder.batches([len(chunk) + special for chunk in chunks])
+        flash = self.bf16 and not (self.module.training and has_attention_dropout(self.module))
+        batches = self.encoder.plan(chunks, flash)
         found = []
-        for batch in same_number(batches, self.sharded):
-            ids, mask, own = self.encoder.rows([chunks[i] for i in batch])
+        for batch in same_number(batches.indices, self.sharded):
+            own = [chunks[i] for i in batch]
             with self._autocast():
-                found.append(network.vectors(self.module, ids, mask, own).float())
-        order = [i for batch in batches for i in batch]
+                found.append(self.encoder.vectors(self.module, own, batches.packed).float())
+        order = [i for batch in batches.indices for i in batch]
         vectors, added = torch.cat(found).tensor_split([len(chunks)])
         # Added batches take part in the backward pass, so that every process makes the same calls.
         vectors = vectors + 0.0 * added.sum()

@@ -7,7 +7,8 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModel
 
 from jdcv_core.encoding import causal_blocks as module
-from jdcv_core.encoding.causal_blocks import NAME, causal_blocks, use_causal_blocks
+from jdcv_core.encoding.attention_backends import NAME, use_row_attention
+from jdcv_core.encoding.causal_blocks import causal_blocks
 
 IDS = torch.arange(3, 63)[None].repeat(2, 1)
 
@@ -26,7 +27,7 @@ def test_a_decoder_in_bf16_keeps_its_states_to_rounding(save, tmp_path, monkeypa
     folder = save(tmp_path)
     exact = AutoModel.from_pretrained(folder).eval()
     ours = AutoModel.from_pretrained(folder).eval()
-    use_causal_blocks(ours)
+    use_row_attention(ours)
     assert ours.config._attn_implementation == NAME
     plain = AutoModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
     ours.to(torch.bfloat16)
@@ -47,7 +48,7 @@ def test_a_decoder_in_bf16_keeps_its_states_to_rounding(save, tmp_path, monkeypa
 def test_elsewhere_a_decoder_runs_on_sdpa(tmp_path, monkeypatch):
     folder = save_gpt2(tmp_path)
     plain, ours = (AutoModel.from_pretrained(folder).eval() for _ in range(2))
-    use_causal_blocks(ours)
+    use_row_attention(ours)
     monkeypatch.setattr(module, "causal_blocks", lambda *_: pytest.fail("used in fp32"))
     mask = torch.ones_like(IDS)
     mask[0, 40:] = 0

@@ -17,9 +17,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, GPT2Config, GPT2Model, LlamaConfig
 
-from jdcv_core.encoding.encoder import Encoder, Network
+from jdcv_core.encoding.encoder import Encoder
 from jdcv_core.encoding.loaders import GPT2_SHAPES, fuse_gelu, gpt2_config, meta_module
 from jdcv_core.encoding.lora_tuning import adapt, save_memory
+from jdcv_core.encoding.network import Network
 from jdcv_core.errors import InputError
 from jdcv_core.training.cost import (
     SHARE_GPU,

@@ -72,8 +72,10 @@ def test_parts_of_a_batch_have_its_losses_and_gradient(encoder, data):
 def test_each_document_of_a_batch_goes_through_the_encoder_once(encoder, data, monkeypatch):
     model = tuned.model(encoder, data)
     seen = []
-    rows = encoder.rows
-    monkeypatch.setattr(encoder, "rows", lambda chunks: seen.extend(chunks) or rows(chunks))
+    run = encoder.vectors
+    monkeypatch.setattr(
+        encoder, "vectors", lambda module, own, packed: seen.extend(own) or run(module, own, packed)
+    )
     index = torch.tensor([0, 1, 2, 3, 10, 11, 12, 13])  # two CVs with the same four JDs
     model(index)
     documents = {*data.jd_index[index].tolist(), *data.cv_index[index].tolist()}
