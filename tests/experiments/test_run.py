@@ -43,8 +43,16 @@ LEFT_OUT = ("half_life_24", "paraphrase_1", "evidence_in_one_place", "paraphrase
 ALSO = {
     "ordinal": ("jobs=2",),
     "full_stack_conditions": (*(f"~conditions.{name}" for name in LEFT_OUT), "jobs=1"),
+    "context": (
+        *(f"~conditions.{name}" for name in ("after_512", "after_1024", "spread")),
+        "data.pairs_per_cv=4",
+        "training.batch=4",
+        "++encoder.vocabulary=2000",  # long CVs have fewer tokens then
+        "rows=[separate chunks,shared prefix with a reader,'long row, interpolated positions',"
+        "'shared prefix, lora',JD blocked from the chunks]",
+    ),
 }
-"""Additional arguments: one experiment uses worker processes, one has two of its six conditions."""
+"""Additional arguments: one experiment uses worker processes, two have two of their conditions."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -54,7 +62,7 @@ def composed(name: str, *words: str) -> DictConfig:
 
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
-    "contrastive_grid", "experience", "full_stack", "full_stack_conditions",
+    "contrastive_grid", "experience", "full_stack", "full_stack_conditions", "context",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -191,6 +199,10 @@ def check_the_sweep(folder: Path, grid: DictConfig) -> None:
 
 def check_the_conditions(folder: Path, config: DictConfig) -> None:
     """Each condition has its own record, whose configuration differs in the keys it names."""
+    variants = {n for n, row in config.variants.items() if row.get("kind") != "falsifier"}
+    curve = (
+        {"curve.png"} if len({key for c in config.conditions.values() for key in c}) == 1 else set()
+    )
     (summary,) = (path for path in folder.iterdir() if (path / "sweep.json").exists())
     tables = json.loads((summary / "sweep.json").read_text())
     assert [table["sweep"]["condition"] for table in tables] == list(config.conditions)
@@ -200,11 +212,11 @@ def check_the_conditions(folder: Path, config: DictConfig) -> None:
         for key, value in changes.items():
             assert OmegaConf.select(own, key) == value
         rows = {row["name"] for row in table["rows"] if row["kind"] == "variant"}
-        assert rows == set(changes.get("rows", config.rows))
+        assert rows == set(changes.get("rows", config.rows)) & variants
     differences = (summary / "conditions.md").read_text().partition("# Differences")[2]
     named = [line.split("|")[1].strip() for line in differences.splitlines()[4:]]
     assert [n for n in named if n] == [name.replace("_", " ") for name in config.conditions]
-    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"}
+    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"} | curve
 
 
 def test_every_exp_file_composes_and_its_rows_can_be_made():
