@@ -41,6 +41,8 @@ class RowConfig:
     view:       dotted name of a function in research/falsifiers.py that transforms the chunk
                 vectors before the row reads them
     months:     dotted name of a function that transforms the months of experiences
+    context:    the `_target_` of a reading (research/context/pair_rows.py): the trained encoder
+                reads each JD and CV in one row; null reads every chunk alone
     """
 
     scorer: dict[str, Any] = MISSING
@@ -52,6 +54,7 @@ class RowConfig:
     pretrained: bool = False
     view: str | None = None
     months: str | None = None
+    context: dict[str, Any] | None = None
 
 
 @dataclass

@@ -104,6 +104,8 @@ def settings(config: DictConfig) -> None:
         _check_arguments(f"{where}.scorer", row.scorer)
         if row.get("encoder") is not None:
             _check_arguments(f"{where}.encoder", row.encoder)
+        if row.get("context") is not None:
+            _check_arguments(f"{where}.context", row.context)
     check(as_config(config))
 
 
@@ -148,6 +150,9 @@ def _check_match(config: MatchConfig, rows: Mapping[str, RowConfig]) -> None:
             raise InputError("split.also", what, "remove it, or the rows with pretrained: true")
     if config.save_models:
         for name, row in rows.items():
+            if row.context is not None:
+                what = "a model that reads a JD and a CV in one row cannot be saved yet"
+                raise InputError(f"variants.{name}", what, "give save_models=false")
             scorer = get_object(row.scorer["_target_"])
             if registry.name_of("scorers", scorer) is None:
                 what = "its scorer has no name in the registry, so it cannot be saved"
@@ -200,6 +205,11 @@ def _check_row(where: str, row: RowConfig, config: Config) -> None:
             get_object(name)
         except Exception as fault:  # get_object raises whatever the import raises
             raise InputError(f"{where}.{key}", _first_line(fault), "check the name") from fault
+    if row.context is not None:
+        if frozen:
+            cure = "add tuning: lora, or full"
+            raise InputError(f"{where}.context", "an encoder must be trained for it", cure)
+        instantiate(row.context, _partial_=True, _convert_="all")()
     if row.scorer["_target_"].startswith(WEIGHS_BY_MONTHS) or row.scorer.get("months"):
         if chunking.by == "tokens":
             what = "it weights by months, but chunks have no months"

@@ -187,7 +187,7 @@ def test_the_packages_are_found():
 
 ROOMS = {
     "jdcv_core": {"data", "encoding", "training", "evaluation"},
-    "research": {"aggregators", "contrastive", "experience", "retrieval"},
+    "research": {"aggregators", "context", "contrastive", "experience", "retrieval"},
     "experiments": {"recipes", "cells", "report", "figures", "cli", "configs"},
 }
 """The folders of each package; add a new folder here and in docs/design.md."""

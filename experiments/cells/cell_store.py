@@ -26,6 +26,7 @@ SOURCES = (
     "research.attribution", "research.deletion_test", "research.falsifiers", "jdcv_core.scoring",
     "jdcv_core.losses", "jdcv_core.floors", "jdcv_core.types", "jdcv_core.requirements",
     "jdcv_core.training", "jdcv_core.encoding", "jdcv_core.evaluation.classification",
+    "research.context",
 )  # fmt: skip
 """Modules and packages whose code affects a cell, in addition to the package of its scorer."""
 

@@ -36,6 +36,7 @@ from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens, OnVectors, Trainable
 from jdcv_core.types import Chunk, Dataset, Document, Encoded
 from research.aggregators.widened import Widened, hidden_for
+from research.context.on_rows import OnRows
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Row:
     parameters: int | None = None
     pretrained: bool = False
     months: str | None = None
+    context: dict[str, Any] | None = None
 
 
 @dataclass(eq=False)
@@ -103,6 +105,7 @@ def rows_of(config: Config) -> list[Row]:
             None,
             row.pretrained,
             row.months,
+            row.context,
         )
         for name, row in config.variants.items()
         if config.rows is None or name in config.rows
@@ -220,7 +223,10 @@ def on_vectors(
 def on_tokens(
     row: Row, dataset: Dataset, encoded: EncodedDataset, whitening: Whitening, seed: int
 ) -> OnTokens:
-    """Make the module that the loop trains if the row trains its encoder, too."""
+    """Make the module that the loop trains if the row trains its encoder, too.
+
+    For a row that reads a JD and a CV together, the caller fits the whitening (`fit_whitening`).
+    """
     settings = row.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -232,7 +238,7 @@ def on_tokens(
             settings.lora_alpha,
             settings.lora_dropout,
         )
-    return OnTokens(
+    parts = (
         scorer,
         PairTokens.of(dataset.pairs, encoded.chunks),
         module,
@@ -241,6 +247,7 @@ def on_tokens(
         settings.precision,
         settings.gradient_checkpointing,
     )
+    return OnTokens(*parts) if row.context is None else OnRows(*parts, reading=make(row.context))
 
 
 def make_trainable(

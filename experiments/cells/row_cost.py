@@ -84,14 +84,14 @@ def work_of(
         training = evaluation = 0
         largest = 0.0
         for seed, split in splits.items():
-            each, most = _tokens_of_updates(dataset, split, settings, tokens, seed)
+            each, most = _tokens_of_updates(row, dataset, split, tokens, seed)
             steps = settings.steps
             if settings.token_budget is not None:
                 steps = max(1, round(settings.token_budget / each))
             looks = -(-steps // settings.evaluate_every)
             training += round(each * steps)
-            evaluation += looks * _tokens_of(dataset, split.validation, tokens)
-            evaluation += _tokens_of(dataset, split.test, tokens)
+            evaluation += looks * _tokens_of(row, dataset, split.validation, tokens)
+            evaluation += _tokens_of(row, dataset, split.test, tokens)
             largest = max(largest, most)
         rows = max(1, round(largest / usual))
     skeleton = _skeleton(row, encoder)
@@ -135,9 +135,10 @@ def _skeleton(row: Row, encoder: Encoder) -> Any:
 
 
 def _tokens_of_updates(
-    dataset: Dataset, split: Split, settings: TrainingSettings, tokens: dict[str, int], seed: int
+    row: Row, dataset: Dataset, split: Split, tokens: dict[str, int], seed: int
 ) -> tuple[float, float]:
-    """Return the mean tokens of an update (each document once a batch) and the largest batch's."""
+    """Return the mean tokens of an update and the largest batch's; see `_tokens_of`."""
+    settings = row.training
     labels = np.array([p.label for p in dataset.pairs])
     train, size = np.array(split.train), settings.batch * settings.accumulation
     steps = min(LOOKED_AT, settings.steps)
@@ -149,11 +150,16 @@ def _tokens_of_updates(
     for index in plan:
         pairs = sorted(index.tolist(), key=lambda i: dataset.pairs[i].cv)
         batches += [pairs[at : at + settings.batch] for at in range(0, size, settings.batch)]
-    costs = [_tokens_of(dataset, batch, tokens) for batch in batches]
+    costs = [_tokens_of(row, dataset, batch, tokens) for batch in batches]
     return sum(costs) / len(plan), max(costs)
 
 
-def _tokens_of(dataset: Dataset, index: Sequence[int], tokens: dict[str, int]) -> int:
+def _tokens_of(row: Row, dataset: Dataset, index: Sequence[int], tokens: dict[str, int]) -> int:
+    """Count the tokens of pairs in one batch: each document once, or both of each pair if the row
+    reads them together."""
+    if row.context is not None:
+        pairs = [dataset.pairs[i] for i in index]
+        return sum(tokens[pair.cv] + tokens[pair.jd] for pair in pairs)
     return sum(tokens[i] for i in documents_of(dataset, index))
 
 

@@ -37,6 +37,7 @@ from jdcv_core.training.distributed import rank, world
 from jdcv_core.training.state import Trained, trained_weights
 from jdcv_core.training.trainable import Trainable
 from jdcv_core.types import Dataset
+from research.context.on_rows import OnRows
 
 CEILING = "ceiling (noise-free fit)"
 
@@ -199,6 +200,8 @@ def _train_with_encoder(experiment: Experiment, task: Task, row: Row) -> Cell:
     whitening = _whitening(experiment, encoded, split)
     model = on_tokens(row, dataset, encoded, whitening, task.seed)
     index = {part: torch.tensor(rows) for part, rows in split.parts().items()}
+    if isinstance(model, OnRows):
+        model.fit_whitening(index["train"])
     settings = with_budget(row.training, model, index["train"].numpy())
     with progress(f"Seed {task.seed}: {row.name}", settings.steps) as advance:
         cell, trained = trained_cell(

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 
 from experiments.cells.train_cell import FLOOR_NAMES
-from experiments.figures import conditions_figure
+from experiments.figures import conditions_figure, curve_figure
 from jdcv_core.errors import InputError, nearest
 from jdcv_core.evaluation.compare import Comparison, compare
 from jdcv_core.evaluation.formats import difference, with_spread
@@ -101,6 +101,34 @@ def differences_table(conditions: Sequence[Condition]) -> str:
     return _markdown(lines)
 
 
+def curve_table(conditions: Sequence[Condition]) -> str:
+    """Format a table for each metric, as Markdown: one line a row, one column a condition."""
+    parts = []
+    for metric in HEADLINE:
+        lines = [[METRICS[metric].heading, *(condition.name for condition in conditions)]]
+        for row in shared(conditions):
+            values = (condition.found.per_seed[row][metric] for condition in conditions)
+            lines.append([row, *(with_spread(*spread(own)) for own in values)])
+        parts.append(_markdown(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def draw_curve(path: Path, conditions: Sequence[Condition], key: str) -> None:
+    """Draw the figures of all rows over the conditions, which change one key.
+
+    Of the floors, only the row that the others are compared with is drawn.
+    """
+    against = conditions[0].found.baseline
+    kinds = {name: conditions[0].kinds[name] for name in shared(conditions)}
+    kinds = {name: kind for name, kind in kinds.items() if kind != "floor" or name == against}
+    curve_figure.draw(path, {c.name: c.found.per_seed for c in conditions}, kinds, key)
+
+
+def shared(conditions: Sequence[Condition]) -> list[str]:
+    """List the rows that all conditions have."""
+    return [name for name in conditions[0].kinds if all(name in c.kinds for c in conditions)]
+
+
 def _with_verdict(found: dict[str, Any]) -> str:
     return difference(found) + (f" {found['verdict']}" if found["verdict"] in SIGNED else "")
 
@@ -117,8 +145,8 @@ def _markdown(lines: list[list[str]]) -> str:
 
 def draw(path: Path, conditions: Sequence[Condition]) -> None:
     """Draw the differences of the variants that all conditions have."""
-    shared = [n for n in conditions[0].variants if all(n in c.variants for c in conditions)]
-    conditions_figure.draw(path, {c.name: c.found for c in conditions}, shared)
+    rows = [name for name in shared(conditions) if name in conditions[0].variants]
+    conditions_figure.draw(path, {c.name: c.found for c in conditions}, rows)
 
 
 def main() -> None:

@@ -50,8 +50,16 @@ ALSO = {
         *(f"~conditions.tokens_{size}" for size in (256, 128, 64)),
         "rows=[mean over chunk pairs,'compare, then aggregate']", "jobs=1",
     ),
+    "context": (
+        *(f"~conditions.{name}" for name in ("after_512", "after_1024", "spread")),
+        "data.pairs_per_cv=4",
+        "training.batch=4",
+        "++encoder.vocabulary=2000",  # long CVs have fewer tokens then
+        "rows=[separate chunks,shared prefix with a reader,'long row, interpolated positions',"
+        "'shared prefix, lora',JD blocked from the chunks]",
+    ),
 }  # fmt: skip
-"""Additional arguments: one experiment uses worker processes, two have only some conditions."""
+"""Additional arguments: one experiment uses worker processes, three have only some conditions."""
 
 
 def composed(name: str, *words: str) -> DictConfig:
@@ -62,6 +70,7 @@ def composed(name: str, *words: str) -> DictConfig:
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
     "contrastive_grid", "experience", "full_stack", "full_stack_conditions", "granularity",
+    "context",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
 
@@ -198,6 +207,10 @@ def check_the_sweep(folder: Path, grid: DictConfig) -> None:
 
 def check_the_conditions(folder: Path, config: DictConfig) -> None:
     """Each condition has its own record, whose configuration differs in the keys it names."""
+    variants = {n for n, row in config.variants.items() if row.get("kind") != "falsifier"}
+    curve = (
+        {"curve.png"} if len({key for c in config.conditions.values() for key in c}) == 1 else set()
+    )
     (summary,) = (path for path in folder.iterdir() if (path / "sweep.json").exists())
     tables = json.loads((summary / "sweep.json").read_text())
     assert [table["sweep"]["condition"] for table in tables] == list(config.conditions)
@@ -207,11 +220,11 @@ def check_the_conditions(folder: Path, config: DictConfig) -> None:
         for key, value in changes.items():
             assert OmegaConf.select(own, key) == value
         rows = {row["name"] for row in table["rows"] if row["kind"] == "variant"}
-        assert rows == set(changes.get("rows", config.rows))
+        assert rows == set(changes.get("rows", config.rows)) & variants
     differences = (summary / "conditions.md").read_text().partition("# Differences")[2]
     named = [line.split("|")[1].strip() for line in differences.splitlines()[4:]]
     assert [n for n in named if n] == [name.replace("_", " ") for name in config.conditions]
-    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"}
+    assert {path.name for path in summary.glob("*.png")} == {"sweep.png", "conditions.png"} | curve
 
 
 def test_every_exp_file_composes_and_its_rows_can_be_made():

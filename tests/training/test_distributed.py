@@ -46,16 +46,16 @@ def folder(tmp_path_factory):
     """A folder with the results of one process."""
     folder = tmp_path_factory.mktemp("together")
     tuned.encoder(folder / "model")
-    worker.work(folder, "ddp", ["full", "lora"])
+    worker.work(folder, "ddp", ["full", "lora", *tuned.ROWS])
     return folder
 
 
 @pytest.mark.parametrize(
     ("kind", "processes", "tunings"),
     [
-        pytest.param("ddp", 2, ("full",), marks=pytest.mark.slow),
+        pytest.param("ddp", 2, ("full", "prefix", "reader", "long"), marks=pytest.mark.slow),
         pytest.param("ddp", 3, ("full", "lora"), marks=pytest.mark.slow),
-        pytest.param("fsdp", 2, ("full", "lora"), marks=pytest.mark.slow),
+        pytest.param("fsdp", 2, ("full", "lora", "reader"), marks=pytest.mark.slow),
     ],
 )
 def test_the_same_global_batch_gives_the_same_losses_and_scores(folder, kind, processes, tunings):

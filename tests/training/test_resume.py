@@ -54,7 +54,10 @@ def digests(folder: Path) -> dict[str, str]:
     return {**found, "state": json.dumps(state, sort_keys=True)}
 
 
-@pytest.mark.parametrize("tuning", [pytest.param("full", marks=pytest.mark.slow), "lora"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("full", *tuned.ROWS)]
+
+
+@pytest.mark.parametrize("tuning", [*SLOW, "lora"])
 def test_killed_after_any_step_it_ends_in_the_same_weights(encoder, tuning, tmp_path):
     expected, whole = run(encoder, tmp_path / "whole", tuning=tuning)
     for step in (1, 3, 4, 8, 11, 12):

@@ -85,7 +85,7 @@ def test_each_document_of_a_batch_goes_through_the_encoder_once(encoder, data, m
 
 
 @pytest.mark.parametrize("train_on", ["mean", "chunk_pairs"])
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("tuning", ["full", "lora", "reader"])
 def test_eight_batches_of_eight_give_the_gradient_of_sixty_four(encoder, data, tuning, train_on):
     model = tuned.model(encoder, data, tuning, dropout=0.0, train_on=train_on).double()
     index = torch.randperm(len(data.labels), generator=torch.manual_seed(1))[:64]
@@ -113,7 +113,7 @@ def test_a_pairs_loss_depends_neither_on_its_batch_nor_on_the_order(encoder, dat
     torch.testing.assert_close(losses, pair_losses(model.scorer, jd, cv, model.labels[index]))
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize("tuning", ["full", "lora", "prefix"])
 def test_gradient_checkpointing_changes_no_gradient_with_dropout_on(encoder, data, tuning):
     found = []
     index = torch.arange(16)

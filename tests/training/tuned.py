@@ -15,7 +15,15 @@ from jdcv_core.training.pairs import PairTokens
 from jdcv_core.training.settings import TrainingSettings
 from jdcv_core.training.trainable import OnTokens
 from jdcv_core.types import Chunk, Pair
+from research.context.on_rows import OnRows
+from research.context.pair_rows import LongRow, SharedPrefix
 
+ROWS = {
+    "prefix": SharedPrefix(),
+    "reader": SharedPrefix(reader=True),
+    "long": LongRow(attend=8),
+}
+"""Names of trainings that read a JD and a CV in one row; each trains all weights."""
 SETTINGS = TrainingSettings(
     steps=12,
     batch=4,
@@ -61,9 +69,12 @@ def model(
     checkpointing: bool = False,
     precision: str = "fp32",
 ) -> OnTokens:
-    """Make the same model each time; `dropout` is GPT-2's rate, at three places in a layer."""
+    """Make the same model each time; `dropout` is GPT-2's rate, at three places in a layer.
+
+    tuning: full, lora, or a name in ROWS
+    """
     torch.manual_seed(0)
-    module = trainable_module(encoder, tuning, rank=2)
+    module = trainable_module(encoder, "full" if tuning in ROWS else tuning, rank=2)
     for part in module.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = dropout
@@ -73,7 +84,8 @@ def model(
     matrices = {"all": encoder.encode_chunks(chunks)}
     whitening = Whitening.fit(matrices, ["all"], ridge=0.1)
     scorer = MeanPairs(encoder.dim, train_on=train_on)
-    return OnTokens(scorer, data, module, encoder, whitening, precision, checkpointing)
+    given = (scorer, data, module, encoder, whitening, precision, checkpointing)
+    return OnRows(*given, reading=ROWS[tuning]) if tuning in ROWS else OnTokens(*given)
 
 
 def parts(data: PairTokens) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,7 +1,7 @@
 """One process of several that train together; `test_distributed` starts it as torchrun does.
 
 python worker.py FOLDER KIND TUNING...   (KIND: ddp or fsdp; FOLDER has the model, and gets the
-results; TUNING: full, lora)
+results; TUNING: full, lora, or a name in `tuned.ROWS`)
 """
 
 import json

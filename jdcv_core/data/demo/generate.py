@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_flow
 
 from jdcv_core.data.demo.latent import NOW, Job, Person, World, draw_job, draw_person, fit
+from jdcv_core.data.demo.placing import ANYWHERE, FAR, PLACES, place
 from jdcv_core.data.demo.text import Bank, Writer, write_cv, write_jd
 from jdcv_core.data.normalise import Row, assemble, document_id
 from jdcv_core.errors import InputError, nearest
@@ -46,6 +47,9 @@ class DemoSettings:
     level_stated:    whether the title of a JD states the level of the job ("Senior Cost Accountant
                      wanted"). The fit depends on the level; without it, no JD says so. All draws
                      and labels, and all lines but the first of each JD, are the same either way
+    evidence_at:     where in a CV the experiences stand: "anywhere" is the usual CV; "early",
+                     "spread" or a number of tokens are long CVs in which filler surrounds them,
+                     see `placing`. Labels and JDs are the same
     seed:            seed of all random draws
     """
 
@@ -59,6 +63,7 @@ class DemoSettings:
     paraphrase: float = 0.25
     length: float = 1.0
     level_stated: bool = False
+    evidence_at: str | int = ANYWHERE
     seed: int = 0
 
 
@@ -165,9 +170,11 @@ def write_documents(
     rng = np.random.default_rng([settings.seed, 2])
     writer = Writer(bank, skills, settings.paraphrase, settings.seed)
     cvs, jds = [], []
-    for person in people:
+    for number, person in enumerate(people):
         length = settings.length * CV_TOKENS[0] * np.exp(CV_TOKENS[1] * rng.normal())
-        cvs.append(write_cv(writer, person, world.sector_skills(person.sector).tolist(), length))
+        cv = write_cv(writer, person, world.sector_skills(person.sector).tolist(), length)
+        own = Writer(bank, skills, settings.paraphrase, [settings.seed, 3, number])
+        cvs.append(place(cv, own, settings.evidence_at))
     for job in jobs:
         length = settings.length * JD_TOKENS[0] * np.exp(JD_TOKENS[1] * rng.normal())
         others = [s for s in world.sector_skills(job.sector).tolist() if s not in job.required]
@@ -231,6 +238,12 @@ def _check(settings: DemoSettings) -> None:
             raise refuse(f"data.{name}", "it must lie between 0 and 1")
     if not isinstance(settings.level_stated, bool):
         raise InputError("data.level_stated", "it must be true or false", "write true or false")
+    if isinstance(settings.evidence_at, bool) or settings.evidence_at not in (
+        *PLACES,
+        *range(1, FAR + 1),
+    ):
+        what = f"it must be {', '.join(PLACES)}, or a number of tokens up to {FAR}"
+        raise InputError("data.evidence_at", what, "give one of them")
     if not settings.length > 0:
         raise refuse("data.length", "it must be above 0")
     if not (settings.half_life > 0 and settings.label_noise >= 0):

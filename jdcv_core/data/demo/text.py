@@ -7,6 +7,7 @@ of the fit.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,15 @@ class Writer:
 
     skills:     name, paraphrase and technical terms of each skill
     paraphrase: probability that a mention uses the paraphrase
+    seed:       one or several whole numbers
     """
 
     def __init__(
-        self, bank: Bank, skills: Sequence[Sequence[str]], paraphrase: float, seed: int
+        self,
+        bank: Bank,
+        skills: Sequence[Sequence[str]],
+        paraphrase: float,
+        seed: int | Sequence[int],
     ) -> None:
         self.bank, self.skills, self.paraphrase = bank, skills, paraphrase
         self.rng = np.random.default_rng(seed)
@@ -117,7 +123,28 @@ class Writer:
         return [lines[i] for i in self.rng.permutation(len(lines))]
 
 
-def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], tokens: float) -> str:
+@dataclass(frozen=True)
+class WrittenCV:
+    """The lines of a CV.
+
+    head:        name, title and summary
+    experiences: header, paragraphs that show skills, filler sentences, of each experience
+    keywords:    the line of keywords
+    education, extras: the sections of these names
+    text:        the CV, in its usual order
+    """
+
+    head: list[str]
+    experiences: list[tuple[str, list[str], list[str]]]
+    keywords: str
+    education: list[str]
+    extras: list[str]
+    text: str
+
+
+def write_cv(
+    writer: Writer, person: Person, sector_skills: Sequence[int], tokens: float
+) -> WrittenCV:
     """Write a CV of about `tokens` GPT-2 tokens, or more if the evidence alone is longer.
 
     An experience is a header with title, dates and employer, followed by its duties in random
@@ -152,16 +179,19 @@ def write_cv(writer: Writer, person: Person, sector_skills: Sequence[int], token
     extras = ["Additional information", *writer.fill("extras", 40)]
     written = [*headers, *(line for lines in duties for line in lines), *head, keyword_line]
     spare = tokens - 60 - sum(tokens_of(line) for line in written)
-    experience = ["Experience"]
+    experience, fillers = ["Experience"], []
     for header, lines, share in zip(
         headers, duties, rng.dirichlet(np.ones(len(duties))), strict=True
     ):
-        filler = writer.fill("filler", share * spare)
-        experience += [header, *writer.shuffled([*lines, *filler])]
+        fillers.append(writer.fill("filler", share * spare))
+        experience += [header, *writer.shuffled([*lines, *fillers[-1]])]
     sections = [head, experience, ["Education", degree], extras]
     keyword_intro = writer.one(bank["keywords_intro"])
-    sections.insert(int(rng.integers(1, 5)), [f"{keyword_intro} {keyword_line}"])
-    return "\n".join(line for section in sections for line in section)
+    keyword_line = f"{keyword_intro} {keyword_line}"
+    sections.insert(int(rng.integers(1, 5)), [keyword_line])
+    text = "\n".join(line for section in sections for line in section)
+    experiences = list(zip(headers, duties, fillers, strict=True))
+    return WrittenCV(head, experiences, keyword_line, ["Education", degree], extras, text)
 
 
 def write_jd(

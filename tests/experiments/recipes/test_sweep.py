@@ -24,6 +24,13 @@ def test_a_condition_is_recorded_by_its_name_and_may_change_several_keys():
     assert points == [({"condition": name}, changes) for name, changes in named.items()]
 
 
+def test_conditions_of_one_key_are_a_curve():
+    one = {"early": {"data.evidence_at": "early"}, "late": {"data.evidence_at": 512}}
+    assert sweep._only_key(sweep._points(config(conditions=one))) == "evidence at"
+    two = one | {"other": {"data.half_life": 24}}
+    assert sweep._only_key(sweep._points(config(conditions=two))) is None
+
+
 def test_a_sweep_and_conditions_together_are_refused():
     both = config(sweep={"a.b": [1]}, conditions={"one": {"a.b": 2}})
     with pytest.raises(InputError, match="conditions: a sweep is given, too"):

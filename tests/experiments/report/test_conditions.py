@@ -113,6 +113,31 @@ def test_the_figure_has_an_interval_for_every_row_that_all_conditions_have(tmp_p
         assert (look["markerfacecolor"] == "white") == one["verdict"].startswith("tie")
 
 
+def test_the_curve_has_the_mean_of_every_row_under_every_condition(tmp_path, monkeypatch):
+    found = [
+        conditions.read(record(tmp_path / name, name, drop))
+        for name, drop in (("first", ()), ("second", ("weak",)))
+    ]
+    drawn = {}
+    draw = Axes.errorbar
+
+    def watched(self, x, y, **look):
+        drawn.setdefault(look["label"], []).append((y, look["yerr"]))
+        return draw(self, x, y, **look)
+
+    monkeypatch.setattr(Axes, "errorbar", watched)
+    conditions.draw_curve(tmp_path / "curve.png", found, "place")
+    assert (tmp_path / "curve.png").stat().st_size > 0
+    assert list(drawn) == [conditions.WORDS, "strong"]  # "weak" has one condition only
+    tables = conditions.curve_table(found).split("\n\n")
+    for metric, (means, bars), table in zip(HEADLINE, drawn["strong"], tables, strict=True):
+        each = [c.found.per_seed["strong"][metric] for c in found]
+        assert means == pytest.approx([np.mean(own) for own in each])
+        assert bars == pytest.approx([np.std(own, ddof=1) for own in each])
+        assert [row[0] for row in cells(table)[2:]] == [conditions.WORDS, "strong"]
+        assert cells(table)[0][1:] == ["first", "second"]
+
+
 def test_a_folder_without_predictions_and_an_unknown_row_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"no predictions\.parquet.*runs/EXPERIMENT/ID"):
         conditions.read(tmp_path)
