@@ -28,8 +28,8 @@ def run(composed: DictConfig) -> Path | None:
     Each point is a separate experiment, `runs/<experiment>/<point>/`. Cells that were trained
     before are reused, so repeating a stopped sweep continues it. The summary consists of
     sweep.json, with the table of every point, and sweep.png. Under named conditions with the floor
-    TF-IDF + logistic regression, conditions.md and conditions.png compare every row with it. If the
-    conditions change only one key, curve.md and curve.png show every row over its values.
+    TF-IDF + logistic regression, conditions.md and conditions.png compare every row with it. If all
+    conditions change the same keys, curve.md and curve.png show every row over them.
     Raises InputError for an unknown key before anything runs.
     """
     points = _points(composed)
@@ -54,7 +54,7 @@ def run(composed: DictConfig) -> Path | None:
             found = [conditions.read(f) for f in made]
         records.write_text(folder, "conditions.md", conditions.as_markdown(found))
         conditions.draw(folder / "conditions.png", found)
-        if (key := _only_key(points)) is not None:
+        if (key := _axis(points)) is not None:
             records.write_text(folder, "curve.md", conditions.curve_table(found))
             conditions.draw_curve(folder / "curve.png", found, key)
     folder = records.finish_record(folder)
@@ -75,10 +75,16 @@ def _points(composed: DictConfig) -> list[tuple[dict[str, Any], dict[str, Any]]]
     return [(place, place) for place in places]
 
 
-def _only_key(points: list[tuple[dict[str, Any], dict[str, Any]]]) -> str | None:
-    """Return the last part of the key that all points change, in words, if it is only one."""
-    keys = {key for _, changes in points for key in changes}
-    return keys.pop().rpartition(".")[2].replace("_", " ") if len(keys) == 1 else None
+def _axis(points: list[tuple[dict[str, Any], dict[str, Any]]]) -> str | None:
+    """Return, in words, the key that all points change, or the group of several such keys.
+
+    None if some point changes other keys.
+    """
+    keys, *others = ({*changes} for _, changes in points)
+    if any(other != keys for other in others):
+        return None
+    named = keys if len(keys) == 1 else {key.rpartition(".")[0] for key in keys}
+    return " and ".join(sorted(key.rpartition(".")[2].replace("_", " ") for key in named))
 
 
 def _at(composed: DictConfig, point: dict[str, Any], changes: dict[str, Any]) -> DictConfig:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Batches:
@@ -60,8 +62,6 @@ def packed_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches[-1].append(i)
         room -= lengths[i]
     return batches
-
-import numpy as np
 
 
 def length_batches(lengths: Sequence[int], budget: int, call: int = 0) -> list[list[int]]:

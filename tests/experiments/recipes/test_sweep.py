@@ -24,11 +24,16 @@ def test_a_condition_is_recorded_by_its_name_and_may_change_several_keys():
     assert points == [({"condition": name}, changes) for name, changes in named.items()]
 
 
-def test_conditions_of_one_key_are_a_curve():
-    one = {"early": {"data.evidence_at": "early"}, "late": {"data.evidence_at": 512}}
-    assert sweep._only_key(sweep._points(config(conditions=one))) == "evidence at"
-    two = one | {"other": {"data.half_life": 24}}
-    assert sweep._only_key(sweep._points(config(conditions=two))) is None
+def test_conditions_that_change_the_same_keys_are_a_curve():
+    def axis(**conditions):
+        return sweep._axis(sweep._points(config(conditions=conditions)))
+
+    early, late = {"data.evidence_at": "early"}, {"data.evidence_at": 512}
+    assert axis(early=early, late=late) == "evidence at"
+    assert axis(early=early, late=late, other={"data.half_life": 24}) is None
+    lines = {"chunking.by": "requirement", "chunking.size": None}
+    assert axis(coarse={"chunking.by": "tokens", "chunking.size": 256}, lines=lines) == "chunking"
+    assert axis(coarse={"chunking.size": 256}, lines=lines) is None
 
 
 def test_a_sweep_and_conditions_together_are_refused():
