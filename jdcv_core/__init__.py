@@ -13,6 +13,7 @@ from jdcv_core.lazy_names import lazy_names
 if TYPE_CHECKING:
     from jdcv_core.chunking import TokenChunker as TokenChunker
     from jdcv_core.data.demo.generate import demo_corpus as demo_corpus
+    from jdcv_core.data.documents.reading import read_file as read_file
     from jdcv_core.data.sources import load_hub as load_hub
     from jdcv_core.data.sources import load_table as load_table
     from jdcv_core.data.sources import load_trec as load_trec
@@ -39,6 +40,7 @@ _HOMES = {
     "load_hub": "data.sources",
     "load_trec": "data.sources",
     "demo_corpus": "data.demo.generate",
+    "read_file": "data.documents.reading",
     "make_split": "data.splits",
     "TokenChunker": "chunking",
     "encode_documents": "encoding.encode",

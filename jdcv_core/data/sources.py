@@ -33,6 +33,7 @@ def load_table(
     columns: Mapping[str, str] = HUB_COLUMNS,
     labels: Mapping[Any, int | str] | None = None,
     test_path: str | Path | None = None,
+    files: bool = False,
     max_characters: int = MAX_CHARACTERS,
     name: str | None = None,
 ) -> Dataset:
@@ -46,6 +47,8 @@ def load_table(
                     read as what
     test_path:      a second file; then the pairs of `path` are in the fold "train" and its are in
                     "test". Without it, and if `path` is a file, the pairs have no fold
+    files:          the columns of CV and JD have paths of files, relative to the table's folder, of
+                    any kind that `read_file` reads; hidden text is left out
     max_characters: the longest text that is taken
     name:           of the dataset; None: the file's or folder's
 
@@ -54,12 +57,14 @@ def load_table(
     see `assemble`.
     """
     columns, known = _columns(columns), _label_map(labels)
-    files = _files(Path(path), Path(test_path) if test_path is not None else None)
+    tables = _files(Path(path), Path(test_path) if test_path is not None else None)
     wanted = [columns[key] for key in HUB_COLUMNS]
-    parts = [(str(file), fold, list(read_table(file, wanted))) for file, fold in files]
+    parts = [(str(file), fold, list(read_table(file, wanted))) for file, fold in tables]
+    if files:
+        parts = [(t, fold, _read_paths(t, rows, max_characters)) for t, fold, rows in parts]
     if not any(records for _, _, records in parts):
         raise InputError(str(path), "there is no row below the header", "give labelled pairs")
-    source = ", ".join(file.name for file, _ in files)
+    source = ", ".join(file.name for file, _ in tables)
     facts = {"source": source}
     return _dataset(
         name or Path(path).stem, str(path), parts, columns, known, max_characters, facts
@@ -246,6 +251,19 @@ def _hub_records(table: Any, columns: Mapping[str, str]) -> Iterator[Record]:
         yield f"row {number}", tuple(row[columns[key]] for key in HUB_COLUMNS)
 
 
+def _read_paths(table: str, records: Sequence[Record], max_characters: int) -> list[Record]:
+    """The records of a table with the texts of the files that they name."""
+    folder = Path(table).parent
+    for place, (cv, jd, _) in records:
+        for value in (cv, jd):
+            if not isinstance(value, str) or not value.strip():
+                what = "it names no file"
+                raise InputError(f"{table}, {place}", what, "give a path, or leave `files` out")
+    named = [(place, folder / cv.strip(), folder / jd.strip(), x) for place, (cv, jd, x) in records]
+    texts = _texts({path for _, *paths, _ in named for path in paths}, max_characters)
+    return [(place, (texts[cv], texts[jd], label)) for place, cv, jd, label in named]
+
+
 def _texts(files: Iterable[Path], max_characters: int) -> dict[Path, str]:
     """The text of each file. Raises one InputError for all that cannot be read."""
     paths = sorted(files)
@@ -254,7 +272,7 @@ def _texts(files: Iterable[Path], max_characters: int) -> dict[Path, str]:
         read = dict(zip(paths, read_files(paths, limits=limits, advance=advance), strict=True))
     faults = [(str(p), r.what, r.cure) for p, r in read.items() if isinstance(r, Refused)]
     if faults:
-        raise several("the judged documents", "{} files cannot be used", faults)
+        raise several("the documents", "{} files cannot be used", faults)
     return {path: found.text for path, found in read.items() if isinstance(found, FileText)}
 
 

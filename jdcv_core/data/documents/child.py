@@ -1,4 +1,4 @@
-"""The process that reads files for another one; it may crash, and the other one goes on. Ours.
+"""The process that reads files for another one, which survives if this one crashes. Ours.
 
 It is started by `reading`. Each request is a line of JSON and the bytes of a file, each answer a
 line of JSON with the size of what follows. It reads and writes no file, and has limits on memory
