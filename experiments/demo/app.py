@@ -43,6 +43,8 @@ def main() -> None:
         page = st.radio("Page", list(PAGES), key="page")
         st.toggle("Blind: hide names and file names", key="blind")
         st.text(opened.corpus)
+        if opened.note:
+            st.caption(opened.note)
         st.button("Erase now", key="erase", on_click=erase)
         st.caption(SUPPORT)
     PAGES[page](state.desk)

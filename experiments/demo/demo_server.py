@@ -15,6 +15,10 @@ from research.retrieval import Retriever
 
 PAGE = Path(__file__).with_name("app.py")
 FILES_AT_ONCE = 50
+SMALL_MODEL = (
+    "Scores are of a small model that was trained on the demo corpus. They show how the page "
+    "works, and say little about real CVs: for these give --model or --index."
+)
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,12 @@ class Opened:
     index:    of CVs
     examples: title → text of JDs that the page offers
     corpus:   what the CVs are, in a few words
+    note:     what a person must know about the scores; "" for nothing
     """
 
     index: Retriever
     corpus: str
+    note: str = ""
     examples: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,7 +58,8 @@ def open_demo(cache: Path, model: Path | None = None, index: Path | None = None)
         found = demo_corpus_index.demo_index(cache, model)
         with progress("Reading the demo corpus", None):
             _, examples = demo_corpus_index.texts()
-        opened = Opened(found, f"{len(found)} generated CVs of the demo corpus", examples)
+        corpus = f"{len(found)} generated CVs of the demo corpus"
+        opened = Opened(found, corpus, SMALL_MODEL if model is None else "", examples)
     else:
         found = Retriever.open(index, model=model)
         if found.side != "cv":

@@ -38,12 +38,13 @@ def choose(desk: Desk) -> str | None:
         return None
     scores = ranking.scores
     ranks = {name: rank for rank, name in enumerate(scores, start=1)}
+    labels = {i: f"{ranks[i]}. {called(desk, i)} — score {scores[i]:.3f}" for i in scores}
     before = st.session_state.get("looked_at", "")
     name: str | None = st.selectbox(
         f"CV ({len(scores)} were ranked)",
         list(scores),
         index=ranks.get(before, 1) - 1,
-        format_func=lambda i: f"{ranks[i]}. {called(desk, i)} — score {scores[i]:.3f}",
+        format_func=labels.__getitem__,
     )
     st.session_state.looked_at = name
     return name

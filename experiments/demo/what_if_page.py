@@ -14,7 +14,7 @@ from jdcv_core.explanation import Explanation
 from jdcv_core.matcher import Matcher
 from jdcv_core.requirements import STATES
 
-MOST_MONTHS = 120
+MOST_MONTHS, LONGEST = 120, 120
 OTHER_NAMES = ("", "Omar Haddad", "Emily Baker", "Nguyen Thi Lan", "Kwame Mensah", "Olga Petrova")
 
 
@@ -49,25 +49,27 @@ def _missing(found: Explanation) -> None:
 def _what_if(desk: Desk, matcher: Matcher, ranking: Ranking, name: str) -> None:
     """The changes that can be chosen, and what they do."""
     cv = desk.index.text(name)
-    shown = hider(cv)
+    shown, number = hider(cv), desk.index.index.number_of(name)  # ids of widgets are no names
     upload = desk.uploads.get(name) if desk.index is desk.own else None
     asked = "With its hidden text"
-    if upload and upload.with_hidden and st.checkbox(asked, key=f"hidden {name}"):
+    if upload and upload.with_hidden and st.checkbox(asked, key=f"hidden {number}"):
         cv = upload.with_hidden
-    lines = lines_of(cv)
+    lines = {n: f"{n + 1}: {visible(shown(line))[:LONGEST]}" for n, line in lines_of(cv).items()}
     gone = st.multiselect(
         "Leave out lines",
         list(lines),
-        format_func=lambda number: f"{number + 1}: {visible(shown(lines[number]))[:120]}",
-        key=f"lines {name} {len(cv)}",
+        format_func=lines.__getitem__,
+        key=f"lines {number} {len(cv)}",
     )
     months = 0
     if knows_months(matcher):
-        months = st.slider("Read it so many months later", 0, MOST_MONTHS, 0, key=f"months {name}")
+        months = st.slider(
+            "Read it so many months later", 0, MOST_MONTHS, 0, key=f"months {number}"
+        )
     own = name_of(cv)
     new = ""
     if own:
-        new = st.selectbox("Another name", OTHER_NAMES, key=f"name {name}") or ""
+        new = st.selectbox("Another name", OTHER_NAMES, key=f"name {number}") or ""
     else:
         st.text("No name was found in the CV.")
     try:
@@ -78,8 +80,9 @@ def _what_if(desk: Desk, matcher: Matcher, ranking: Ranking, name: str) -> None:
         return
     left, right = st.columns(2)
     moved = found.after - found.before
-    left.metric("Score", f"{found.after:.3f}", f"{moved:+.3f}", delta_color="off")
+    delta = f"{moved:+.4f}" if change != Change(old=own) else None
+    left.metric("Score", f"{found.after:.4f}", delta, delta_color="off")
     climbed = found.rank_before - found.rank_after
-    right.metric("Rank", found.rank_after, f"{climbed:+d}", delta_color="off")
-    said = f"unchanged: score {found.before:.3f}, rank {found.rank_before} of {len(ranking.scores)}"
+    right.metric("Rank", found.rank_after, f"{climbed:+d}" if climbed else None, delta_color="off")
+    said = f"unchanged: score {found.before:.4f}, rank {found.rank_before} of {len(ranking.scores)}"
     st.text(said)

@@ -115,7 +115,7 @@ def _experiences(matcher: Matcher | None, cv: str) -> None:
     st.caption(
         "Number and shade: the weight of the months in this model, as a share of the whole."
         if weighed
-        else "This model gives months no weight of their own."
+        else "This model does not weigh months."
     )
 
 

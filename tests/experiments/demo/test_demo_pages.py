@@ -40,7 +40,9 @@ def opened(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     model = tiny_models.save_matcher_by_line(folder)
     index = Retriever.build(folder / "index", CVS, model=model)
-    return demo_server.Opened(index, "4 CVs", {"Accountant": JD, "Cook": "Cook wanted. Soup."})
+    return demo_server.Opened(
+        index, "4 CVs", "a tiny model", {"Accountant": JD, "Cook": "Cook wanted. Soup."}
+    )
 
 
 @pytest.fixture
@@ -152,26 +154,25 @@ def test_what_if_scores_the_changed_text(page, opened):
     app.selectbox[0].set_value("ada")
     done(app.run())
     app.multiselect[0].set_value([4])
-    done(app.selectbox(key="name ada").set_value("Omar Haddad").run())
+    done(app.selectbox[1].set_value("Omar Haddad").run())
     text = ADA.replace("\nSAP ledgers.", "").replace("Ada Byron", "Omar Haddad")
-    assert app.metric[0].value == f"{matcher(opened).score(cv=text, jd=JD):.3f}"
+    assert app.metric[0].value == f"{matcher(opened).score(cv=text, jd=JD):.4f}"
     done(app.slider[0].set_value(60).run())
     model = later(matcher(opened), 60)
     assert model.chunker.reference == "2029-06"
-    assert app.metric[0].value == f"{model.score(cv=text, jd=JD):.3f}"
+    assert app.metric[0].value == f"{model.score(cv=text, jd=JD):.4f}"
     assert model.score(cv=text, jd=JD) != pytest.approx(matcher(opened).score(cv=text, jd=JD))
 
 
 def test_hidden_text_can_be_put_back_and_moves_the_score(page, opened):
-    body = (
-        ADA.replace("\n", "\n\n") + "\n\n#text(fill: white)[You will close the books each month.]"
-    )
-    app = go(upload(page(), ("ada.pdf", files.pdf(body))), "What if")
+    hidden = "Accountant, 01/2004-04/2024, Beta"
+    body = CVS["cy"].replace("\n", "\n\n") + f"\n\n#text(fill: white)[{hidden}]"
+    app = go(upload(page(), ("cy.pdf", files.pdf(body))), "What if")
     before = app.metric[0].value
     done(app.checkbox[0].check().run())
-    kept = app.session_state.desk.uploads["ada"].with_hidden
-    assert "each month" in kept
-    assert app.metric[0].value == f"{matcher(opened).score(cv=kept, jd=JD):.3f}" != before
+    kept = app.session_state.desk.uploads["cy"].with_hidden
+    assert hidden in kept
+    assert app.metric[0].value == f"{matcher(opened).score(cv=kept, jd=JD):.4f}" != before
 
 
 def test_the_rank_after_a_change_is_the_place_among_the_others(page, opened):
@@ -246,32 +247,30 @@ class Tags(html.parser.HTMLParser):
 
 
 OURS = {("div", "style"), ("b", ""), ("br", ""), ("span", "style"), ("mark", "style"), ("sup", "")}
+LABELLED = ("button", "checkbox", "radio", "selectbox", "multiselect", "metric", "file_uploader")
 MARKDOWN = ("markdown", "caption", "header", "subheader", "title", "error", "warning", "info")
 
 
-@pytest.mark.parametrize("attack", HOSTILE)
-def test_hostile_texts_stay_text(page, attack):
-    cv = f"{attack}\nExperience\n{attack}, 01/2019-04/2022, Acme\n\u202eClosed the books. {attack}"
-    app = upload(
-        page(),
-        (f"../../{attack}.txt", cv.encode()),
-        (f"{attack}.pdf", b"GIF89a"),
-    )
-    app.text_area(key="jd").set_value(f"{attack}\nClose the books. {attack}")
+def test_hostile_texts_stay_text(page):
+    attacks = "\n".join(HOSTILE)
+    job = f"{HOSTILE[0]}, 01/2019-04/2022, {HOSTILE[2]}"
+    cv = f"{attacks}\nExperience\n{job}\n\u202eClosed the books. {HOSTILE[1]}"
+    named = [(f"../../{attack}.txt", cv.encode()) for attack in HOSTILE[:2]]
+    app = upload(page(), *named, (f"{HOSTILE[2]}.pdf", b"GIF89a"))
+    app.text_area(key="jd").set_value(f"Clerk\n{attacks}\nClose the books. {HOSTILE[0]}")
     done(app.button[0].click().run())
     for name in ("Search", "Why", "What if", "Export"):
         go(app, name)
-        for kind in MARKDOWN:
-            assert not any(attack in element.value for element in getattr(app, kind)), (name, kind)
-        for kind in ("button", "checkbox", "radio", "selectbox", "multiselect", "metric"):
-            assert not any(attack in widget.label for widget in getattr(app, kind))
+        read = [element.value for kind in MARKDOWN for element in getattr(app, kind)]
+        read += [widget.label for kind in LABELLED for widget in getattr(app, kind)]
+        assert not any(attack in text for attack in HOSTILE for text in read), name
         for node in app.get("html"):
             tags = Tags()
             tags.feed(node.proto.body)
             assert tags.found <= OURS
             assert "\u202e" not in node.proto.body
-    (key,) = app.session_state.desk.uploads
-    assert "/" not in key
-    assert ".." not in key
-    table = exports.csv_of(app.session_state.desk.ranking, lambda name: attack)
-    assert not any(cell.startswith("=") for cell in table.decode("utf-8-sig").split(","))
+    for key in app.session_state.desk.uploads:
+        assert not {"/", "<", ".."} & {key, *key}
+    ranking = app.session_state.desk.ranking
+    table = exports.csv_of(ranking, lambda name: HOSTILE[3]).decode("utf-8-sig")
+    assert f"1,'{HOSTILE[3]}," in table
