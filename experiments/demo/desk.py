@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RERANKED = 2000
 """Most CVs that the trained model scores for one JD; words and vectors choose them."""
-POOL = 5
+POOL = 2
 """As many times the length of the list are ranked, so that near-duplicates can be folded."""
 LOCK = RLock()
 """Sessions are threads of one process; tokenizers and figures are for one thread at a time."""

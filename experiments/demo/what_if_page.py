@@ -80,7 +80,8 @@ def _what_if(desk: Desk, matcher: Matcher, ranking: Ranking, name: str) -> None:
         return
     left, right = st.columns(2)
     moved = found.after - found.before
-    delta = f"{moved:+.4f}" if change != Change(old=own) else None
+    changed = change != Change(old=own) or cv != desk.index.text(name)
+    delta = f"{moved:+.4f}" if changed else None
     left.metric("Score", f"{found.after:.4f}", delta, delta_color="off")
     climbed = found.rank_before - found.rank_after
     right.metric("Rank", found.rank_after, f"{climbed:+d}" if climbed else None, delta_color="off")

@@ -73,8 +73,8 @@ def draw(
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("year")
     chosen = f" ({why})" if why else ""
-    said = f"{title}; dashed: reference {as_text(reference)}{chosen}"
-    axis.set_title(said, fontsize=9, parse_math=False)
+    heading = f"{title}; dashed: reference {as_text(reference)}{chosen}"
+    axis.set_title(heading, fontsize=9, parse_math=False)
     figure.text(0.01, 0.01, "\n".join(below), fontsize=7, va="bottom", parse_math=False)
     figure.tight_layout(rect=(0, 0.2 * len(below) / height, 1, 1))
     figure.savefig(path, dpi=130)
