@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from experiments.demo import export_page, search_page, what_if_page, why_page
+from experiments.demo import experiments_page, export_page, search_page, what_if_page, why_page
 from experiments.demo.demo_server import Server
 from experiments.demo.desk import Desk
 
@@ -13,6 +13,7 @@ PAGES = {
     "Why": why_page.show,
     "What if": what_if_page.show,
     "Export": export_page.show,
+    "Experiments": experiments_page.show,
 }
 SUPPORT = (
     "This page supports a decision and makes none. A person decides, and can name the reasons. "

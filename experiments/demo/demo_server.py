@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Opened:
 
     index:    of CVs
     examples: title → text of JDs that the page offers
+    runs:     the folder of finished experiments; None: they are not shown
     corpus:   what the CVs are, in a few words
     note:     what a person must know about the scores; "" for nothing
     """
@@ -35,6 +36,7 @@ class Opened:
     corpus: str
     note: str = ""
     examples: Mapping[str, str] = field(default_factory=dict)
+    runs: Path | None = None
 
 
 class Server:
@@ -65,6 +67,7 @@ def open_demo(cache: Path, model: Path | None = None, index: Path | None = None)
         if found.side != "cv":
             raise InputError(str(index), "it holds JDs", "give an index of CVs")
         opened = Opened(found, f"{len(found)} CVs of {index.name}")
+    opened = replace(opened, runs=Path("runs").absolute())
     _ = found.model.reader  # loaded once, before the first person waits for it
     return opened
 

@@ -3,11 +3,13 @@
 import gc
 import html.parser
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny_models
 from conftest import ROOT
+from PIL import Image
 
 sys.path.insert(0, str(ROOT / "tests" / "data" / "documents"))
 import files
@@ -223,6 +225,22 @@ def test_the_files_of_a_session_go_with_it(page):
     del app
     gc.collect()
     assert not folder.exists()
+
+
+def test_a_finished_experiment_is_shown_with_table_and_figures(page, opened, monkeypatch, tmp_path):
+    picture = Image.new("RGB", (4, 4), "blue")
+    for name in ("20260101T000000Z-a", "20260202T000000Z-b", "20260303T000000Z-c.partial"):
+        folder = tmp_path / "ablation" / name
+        folder.mkdir(parents=True)
+        (folder / "table.md").write_text(f"| MAP | {name} <b>|")
+        picture.save(folder / "scores.png")
+    assert go(page(), "Experiments").info
+    monkeypatch.setattr(demo_server.Server, "opened", replace(opened, runs=tmp_path))
+    app = go(page(), "Experiments")
+    assert app.selectbox[0].options == [f"ablation/2026{n}" for n in
+                                        ("0202T000000Z-b", "0101T000000Z-a")]  # fmt: skip
+    assert app.code[0].value == "| MAP | 20260202T000000Z-b <b>|"
+    assert len(app.get("image")) == 1
 
 
 def test_two_people_do_not_see_each_other(page):
