@@ -26,6 +26,7 @@ def erase() -> None:
     st.session_state.desk.drop_uploads()
     rounds = st.session_state.rounds
     st.session_state.clear()
+    st.session_state.page = next(iter(PAGES))
     st.session_state.rounds = rounds + 1  # new uploaders, so that Streamlit frees their files
 
 
