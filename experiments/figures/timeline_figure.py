@@ -63,7 +63,8 @@ def draw(
         said += [f"score {entry['score']:.2f}"] if entry["score"] is not None else []
         said += [entry["fault"]] if entry["fault"] else []
         axis.text(end / 12 + 0.1, row, ", ".join(said), va="center", fontsize=8)
-    axis.set_yticks(range(len(entries)), [_short(e["title"]) for e in entries], fontsize=8)
+    titles = [_short(e["title"]) for e in entries]
+    axis.set_yticks(range(len(entries)), titles, fontsize=8, parse_math=False)
     axis.invert_yaxis()
     axis.axvline(reference / 12, color="#777", linestyle="--", linewidth=1)
     axis.margins(x=0.02)
@@ -72,7 +73,8 @@ def draw(
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_xlabel("year")
     chosen = f" ({why})" if why else ""
-    axis.set_title(f"{title}; dashed: reference {as_text(reference)}{chosen}", fontsize=9)
+    heading = f"{title}; dashed: reference {as_text(reference)}{chosen}"
+    axis.set_title(heading, fontsize=9, parse_math=False)
     figure.text(0.01, 0.01, "\n".join(below), fontsize=7, va="bottom", parse_math=False)
     figure.tight_layout(rect=(0, 0.2 * len(below) / height, 1, 1))
     figure.savefig(path, dpi=130)

@@ -69,7 +69,7 @@ def composed(name: str, *words: str) -> DictConfig:
 
 SLOW = (
     "ablation", "baseline", "ordinal", "scaling_mini", "robustness", "contrastive",
-    "contrastive_grid", "experience", "full_stack", "full_stack_conditions", "granularity",
+    "contrastive_grid", "demo", "experience", "full_stack", "full_stack_conditions", "granularity",
     "context",
 )  # fmt: skip
 """Experiments whose rows other tests train; these make the default run too long."""
