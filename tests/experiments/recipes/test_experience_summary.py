@@ -23,7 +23,16 @@ def test_a_half_life_that_the_pairs_do_not_determine_can_be_written(
     splits = {("jd", 0): make_split(data, "jd", seed=0)}
     config = MatchConfig(seeds=[0])
     reference = 12 * 2024 + 5
-    facts = experience_summary.facts_of(reference, data, splits, config, tmp_path, [])
+    lines = [{"learnt": {"half_life": 24.0}, "kind": "variant"}]
+    facts = experience_summary.facts_of(reference, data, splits, config, tmp_path, lines)
     text = json.dumps(records.plain(facts), allow_nan=False)
     assert json.loads(text)["half_life"]["error"] == written
     assert facts["half_life"]["text"] == str(found)
+
+
+def test_no_half_life_is_fitted_where_no_row_learns_one(monkeypatch, tmp_path):
+    monkeypatch.setattr(experience_summary, "fit_half_life", lambda evidence: 1 / 0)
+    data = demo_corpus(cvs=40, jds=40, pairs_per_cv=6)
+    splits = {("jd", 0): make_split(data, "jd", seed=0)}
+    given = data, splits, MatchConfig(seeds=[0]), tmp_path, [{"kind": "variant"}]
+    assert experience_summary.facts_of(12 * 2024 + 5, *given) == {}

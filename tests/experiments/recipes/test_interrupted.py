@@ -17,7 +17,7 @@ from jdcv_core.matcher import Matcher
 ROOT = Path(__file__).resolve().parents[3]
 TINY = (
     "+exp=baseline", "data.cvs=48", "data.jds=48", "data.pairs_per_cv=6", "encoder.layers=1",
-    "encoder.width=32", "encoder.heads=2", "+encoder.vocabulary=600", "+encoder.train_tokens=4000",
+    "encoder.width=32", "encoder.heads=2", "+encoder.vocabulary=600", "++encoder.train_tokens=4000",
     "reuse=false", "training.steps=12", "training.evaluate_every=4", "training.checkpoint_every=2",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ from jdcv_core.data.demo.generate import demo_corpus
 TINY = (
     "data.cvs=48", "data.jds=48", "data.pairs_per_cv=6", "seeds=[0]", "floors=[majority]", "jobs=1",
     "+encoder.layers=1", "+encoder.width=32", "+encoder.heads=2", "+encoder.vocabulary=600",
-    "+encoder.train_tokens=4000", "training.steps=5", "save_models=true",
+    "++encoder.train_tokens=4000", "training.steps=5", "save_models=true",
 )  # fmt: skip
 LOADED = """
 import json, sys, tempfile
