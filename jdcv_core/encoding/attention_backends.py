@@ -23,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from jdcv_core.encoding import causal_blocks
 from jdcv_core.encoding.attention_ranges import Ranges, Shape, ranges
 from jdcv_core.encoding.causal_blocks import BLOCK
+from jdcv_core.encoding.device_copies import to_device
 from jdcv_core.encoding.row_layout import RowLayout
 
 NAME = "row_attention"
@@ -45,7 +46,7 @@ class RowPlan:
     def of(cls, layout: RowLayout, device: torch.device | str = "cpu") -> RowPlan:
         own = ranges(layout, device)
         queries, keys = (
-            torch.tensor(own.bounds(part), dtype=torch.int32, device=device)
+            to_device(torch.tensor(own.bounds(part), dtype=torch.int32), device)
             for part in ("queries", "keys")
         )
         masks = {shape: shape.mask(device) for shape, _ in own.shapes if not plain(shape)}
@@ -74,7 +75,7 @@ def row_arguments(
     because a cache would make chunks see each other. The mask that goes with a plan is NaN: a
     network that reads it instead of the plan returns NaN, and not a plausible vector.
     """
-    positions = torch.from_numpy(layout.positions)[None].to(device)
+    positions = to_device(torch.from_numpy(layout.positions)[None], device)
     if reference:
         return {"attention_mask": float_mask(layout).to(device), "position_ids": positions}
     unused = torch.full((1, 1, 1, 1), float("nan"), device=device)
@@ -198,7 +199,7 @@ def varlen(query: Tensor, key: Tensor, value: Tensor, plan: RowPlan, scale: floa
     """
     kernel = varlen_kernel()
     assert kernel is not None
-    q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))  # [token head dim]
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [token head dim]
     shapes = [shape for shape, _ in plan.ranges.shapes]
     most = max(s.queries for s in shapes), max(s.keys for s in shapes)
     own = q.shape[-1] ** -0.5

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jdcv_core.encoding.device_copies import to_device
 from jdcv_core.encoding.row_layout import RowLayout
 
 
@@ -98,7 +99,7 @@ def ranges(layout: RowLayout, device: torch.device | str = "cpu") -> Ranges:
     row = np.arange(layout.length)
 
     def unless_row(tokens: np.ndarray, index: np.ndarray) -> Tensor | None:
-        return None if np.array_equal(tokens, row) else torch.from_numpy(index).to(device)
+        return None if np.array_equal(tokens, row) else to_device(torch.from_numpy(index), device)
 
     return Ranges(
         shapes,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def to_device(x: Tensor, device: str) -> Tensor:
+def to_device(x: Tensor, device: str | torch.device) -> Tensor:
     """Copy a tensor from the CPU. A plain copy to a GPU waits until the GPU has nothing to do."""
     if torch.device(device).type == "cuda":
         return x.pin_memory().to(device, non_blocking=True)
