@@ -313,6 +313,21 @@ def test_wrong_combinations_with_months_are_refused(change, said):
     assert said.lower() in str(refused.value).lower()
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"variants": {"long row": {"tuning": "frozen"}}}, "Add tuning: lora, or full"),
+        ({"variants": {"long row": {"context": {"positions": "droped"}}}}, "'dropped'"),
+        ({"save_models": True}, "cannot be saved yet"),
+    ],
+)
+def test_wrong_settings_of_rows_that_read_both_together_are_refused(change, said):
+    composition = composed("context")
+    OmegaConf.set_struct(composition, False)
+    with pytest.raises(InputError, match=said):
+        validate.check(as_config(OmegaConf.merge(composition, change)))
+
+
 def test_rows_takes_some_of_the_variants():
     config = as_config(composed("baseline"))
     config.rows = ["frozen", "lora"]
