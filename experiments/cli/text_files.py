@@ -11,13 +11,12 @@ from typing import Any
 
 from jdcv_core.atomic import atomic_file
 from jdcv_core.data.documents.file_text import FileText, HiddenMode
-from jdcv_core.data.documents.reading import read_file, read_files
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.reading import read_all, read_file
 from jdcv_core.data.rows import hint, text_fault
 from jdcv_core.data.tables import LARGEST_FIELD, read_table, text_lines
 from jdcv_core.data.text_folder import read_folder, spelled
-from jdcv_core.errors import SHOWN, InputError, several
-from jdcv_core.progress import console, progress
+from jdcv_core.errors import SHOWN, InputError
+from jdcv_core.progress import console
 
 Rows = list[tuple[str, tuple[Any, ...]]]
 """For each row its place in the file and the values of all columns."""
@@ -101,17 +100,8 @@ def read_files_of(
         for own in paths.values()
         for path, place in reversed(list(zip(own, places, strict=True)))
     }
-    files = list(first)
-    with progress("Reading files", len(files), least=50) as advance:
-        read = dict(zip(files, read_files(files, hidden=hidden, advance=advance), strict=True))
-    faults = [
-        (f"{first[path]}, {path}", found.what, found.cure)
-        for path, found in read.items()
-        if isinstance(found, Refused)
-    ]
-    if faults:
-        raise several(str(table), "{} files cannot be used", faults)
-    known = {path: found for path, found in read.items() if isinstance(found, FileText)}
+    named = {path: f"{place}, {path}" for path, place in first.items()}
+    known = read_all(named, str(table), hidden=hidden)
     say_hidden({str(path): found for path, found in known.items()}, hidden)
     return {name: [known[path].text for path in own] for name, own in paths.items()}
 

@@ -78,13 +78,13 @@ def _points(composed: DictConfig) -> list[tuple[dict[str, Any], dict[str, Any]]]
 def _axis(points: list[tuple[dict[str, Any], dict[str, Any]]]) -> str | None:
     """Return, in words, the key that all points change, or the group of several such keys.
 
-    None if some point changes other keys.
+    None if some point changes other keys, or if the keys are of several groups.
     """
     keys, *others = ({*changes} for _, changes in points)
-    if any(other != keys for other in others):
+    if not keys or any(other != keys for other in others):
         return None
     named = keys if len(keys) == 1 else {key.rpartition(".")[0] for key in keys}
-    return " and ".join(sorted(key.rpartition(".")[2].replace("_", " ") for key in named))
+    return named.pop().rpartition(".")[2].replace("_", " ") if len(named) == 1 else None
 
 
 def _at(composed: DictConfig, point: dict[str, Any], changes: dict[str, Any]) -> DictConfig:

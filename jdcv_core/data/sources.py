@@ -5,16 +5,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jdcv_core.data.documents.file_text import FileText, Limits
-from jdcv_core.data.documents.reading import read_files
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.file_text import Limits
+from jdcv_core.data.documents.reading import read_all
 from jdcv_core.data.labels import label_map, read_labels
 from jdcv_core.data.normalise import Row, assemble
 from jdcv_core.data.rows import check_rows, hint
 from jdcv_core.data.tables import SUFFIXES, Record, read_table, text_lines
 from jdcv_core.data.text_folder import MAX_CHARACTERS, composed, document_files
-from jdcv_core.errors import InputError, nearest, several
-from jdcv_core.progress import progress
+from jdcv_core.errors import InputError, names, nearest
+from jdcv_core.progress import console
 from jdcv_core.types import LABELS, Dataset
 
 Part = tuple[str, str, list[Record]]
@@ -148,7 +147,8 @@ def load_trec(
     known = _label_map(labels)
     columns = {"cv": "the CV", "jd": "the JD", "label": "the grade"}
     judged = list(_judgements(qrels, queries, corpus))
-    texts = _texts({path for _, *paths, _ in judged for path in paths}, max_characters)
+    paths = {path for _, *own, _ in judged for path in own}
+    texts = _texts(paths, str(folder), max_characters)
     records = [(place, (texts[cv], texts[jd], grade)) for place, cv, jd, grade in judged]
     if not records:
         raise InputError(str(qrels), "it has no judgement", "give lines `query 0 document grade`")
@@ -260,20 +260,19 @@ def _read_paths(table: str, records: Sequence[Record], max_characters: int) -> l
                 what = "it names no file"
                 raise InputError(f"{table}, {place}", what, "give a path, or leave `files` out")
     named = [(place, folder / cv.strip(), folder / jd.strip(), x) for place, (cv, jd, x) in records]
-    texts = _texts({path for _, *paths, _ in named for path in paths}, max_characters)
+    texts = _texts({path for _, *paths, _ in named for path in paths}, table, max_characters)
     return [(place, (texts[cv], texts[jd], label)) for place, cv, jd, label in named]
 
 
-def _texts(files: Iterable[Path], max_characters: int) -> dict[Path, str]:
-    """The text of each file. Raises one InputError for all that cannot be read."""
-    paths = sorted(files)
-    with progress("Reading documents", len(paths), least=50) as advance:
-        limits = Limits(characters=max_characters)
-        read = dict(zip(paths, read_files(paths, limits=limits, advance=advance), strict=True))
-    faults = [(str(p), r.what, r.cure) for p, r in read.items() if isinstance(r, Refused)]
-    if faults:
-        raise several("the documents", "{} files cannot be used", faults)
-    return {path: found.text for path, found in read.items() if isinstance(found, FileText)}
+def _texts(files: Iterable[Path], where: str, max_characters: int) -> dict[Path, str]:
+    """The text of each file; how many have hidden text, which is left out, is said."""
+    named = {path: str(path) for path in sorted(files)}
+    read = read_all(named, where, limits=Limits(characters=max_characters))
+    with_hidden = [path.name for path, found in read.items() if found.hidden]
+    if with_hidden:
+        line = f"{where}: hidden text of {len(with_hidden)} files is left out: {names(with_hidden)}"
+        console.print(line, style="yellow", soft_wrap=True, markup=False, highlight=False)
+    return {path: found.text for path, found in read.items()}
 
 
 def _judgements(

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from jdcv_core.data.documents.file_text import FileText, HiddenMode, Limits
 from jdcv_core.data.documents.kinds import SUFFIXES
-from jdcv_core.data.documents.reading import read_files
-from jdcv_core.data.documents.refused import Refused
+from jdcv_core.data.documents.reading import read_all
 from jdcv_core.errors import InputError, several
 from jdcv_core.folders import MANIFEST
-from jdcv_core.progress import progress
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = Limits.characters
 """No CV or JD is longer; what is, is a broken file."""
 
 UNPRINTED = ("Cc", "Cs", "Zl", "Zp")
@@ -110,19 +108,10 @@ def read_folder(
     """
     folder = Path(path)
     listing = list_folder(folder)
-    faults = list(listing.faults)
-    files = list(listing.files.values())
-    with progress(f"Reading {folder.name}", len(files)) as advance:
-        limits = Limits(characters=max_characters)
-        read = read_files(files, hidden=hidden, limits=limits, advance=advance)
-    texts: dict[str, FileText] = {}
-    for (name, file), found in zip(listing.files.items(), read, strict=True):
-        if isinstance(found, Refused):
-            faults.append((str(file), found.what, found.cure))
-        else:
-            texts[name] = found
-    if faults:
-        raise several(str(folder), "{} files cannot be used", faults)
+    files = {file: str(file) for file in listing.files.values()}
+    limits = Limits(characters=max_characters)
+    read = read_all(files, str(folder), hidden=hidden, limits=limits, faults=listing.faults)
+    texts = {name: read[file] for name, file in listing.files.items()}
     if not texts:
         raise InputError(str(folder), "there is no document", "put one file a document there")
     return texts

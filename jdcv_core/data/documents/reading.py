@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +24,8 @@ from jdcv_core.data.documents.invisible import revealed
 from jdcv_core.data.documents.kinds import READABLE, kind_of, missing_library, other_kind
 from jdcv_core.data.documents.refused import Refused
 from jdcv_core.data.rows import text_fault
-from jdcv_core.errors import InputError
+from jdcv_core.errors import InputError, several
+from jdcv_core.progress import progress
 
 FILES_A_CHILD = 200
 """After as many files a child is replaced, so that what libraries do not free is freed."""
@@ -97,6 +98,33 @@ def read_files(
     finally:
         for child in children:
             child.stop()
+
+
+def read_all(
+    files: Mapping[Path, str],
+    where: str,
+    *,
+    hidden: HiddenMode = "drop",
+    limits: Limits | None = None,
+    faults: Sequence[tuple[str, str, str]] = (),
+) -> dict[Path, FileText]:
+    """Each file with its text, in order; or one InputError for all that cannot be read.
+
+    files:  path → what a message calls it; where: what they belong to, for the error and progress
+    faults: (where, what, cure) of files that are known to be unusable already
+    """
+    with progress(f"Reading {Path(where).name}", len(files), least=50) as advance:
+        read = read_files(list(files), hidden=hidden, limits=limits, advance=advance)
+    texts: dict[Path, FileText] = {}
+    refused = list(faults)
+    for (path, name), found in zip(files.items(), read, strict=True):
+        if isinstance(found, Refused):
+            refused.append((name, found.what, found.cure))
+        else:
+            texts[path] = found
+    if refused:
+        raise several(where, "{} files cannot be used", refused)
+    return texts
 
 
 def read_bytes(

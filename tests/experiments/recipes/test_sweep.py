@@ -34,6 +34,8 @@ def test_conditions_that_change_the_same_keys_are_a_curve():
     lines = {"chunking.by": "requirement", "chunking.size": None}
     assert axis(coarse={"chunking.by": "tokens", "chunking.size": 256}, lines=lines) == "chunking"
     assert axis(coarse={"chunking.size": 256}, lines=lines) is None
+    assert axis(one={"data.half_life": 24, "split.kind": "cv"}) is None
+    assert axis(as_it_is={}) is None
 
 
 def test_a_sweep_and_conditions_together_are_refused():
