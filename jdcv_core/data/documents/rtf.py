@@ -7,6 +7,7 @@ because striprtf knows no hidden text.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -23,9 +24,6 @@ from jdcv_core.data.documents.file_text import (
 )
 from jdcv_core.data.documents.refused import Refused
 
-MARK = "!~{}~!"
-"""Around hidden text, with the index of its way: plain letters, so that any RTF reader keeps it."""
-MARKED = re.compile(r"!~(\d)~!")
 TOKEN = re.compile(
     r"\\([a-z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-f]{2})|\\([^a-z])|([{}])|[^\\{}]+", re.I
 )
@@ -49,11 +47,14 @@ class _State:
 def read_rtf(data: bytes, hidden: HiddenMode, limits: Limits) -> FileText:
     """The text of an RTF file. Raises Refused for one that is damaged, too deep or without text."""
     source = data.lstrip(b"\xef\xbb\xbf \r\n\t").decode("latin-1")
+    # Around hidden text, with the index of its way. It is plain letters, so that any RTF reader
+    # keeps it, and random, so that no file can hold it.
+    mark = f"!~{secrets.token_hex(8)}~{{}}~!"
     try:
-        text = rtf_to_text("".join(_marked(source, limits.nesting)), errors="replace")
+        text = rtf_to_text("".join(_marked(source, limits.nesting, mark)), errors="replace")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise Refused("it is a damaged RTF", "save it again, or as text (.txt)") from error
-    lines = [RawLine(tuple(_pieces(line))) for line in text.split("\n")]
+    lines = [RawLine(tuple(_pieces(line, mark))) for line in text.split("\n")]
     read = assemble("RTF", lines, hidden)
     if not read.text.strip():
         what = "all its text is hidden" if read.hidden else "it has no text"
@@ -61,7 +62,7 @@ def read_rtf(data: bytes, hidden: HiddenMode, limits: Limits) -> FileText:
     return read
 
 
-def _marked(source: str, nesting: int) -> Iterator[str]:
+def _marked(source: str, nesting: int, form: str) -> Iterator[str]:
     """The source with marks around hidden text."""
     table = re.search(r"\\colortbl([^}]*)", source)
     white = {
@@ -84,7 +85,7 @@ def _marked(source: str, nesting: int) -> Iterator[str]:
         elif token[0].strip("\r\n") and not sign:
             way = "" if state.skipped else _way(state, white)
             if way:
-                mark = MARK.format(list(WAYS).index(way))
+                mark = form.format(list(WAYS).index(way))
                 yield f"{mark}{token[0]}{mark}"
                 continue
         yield token[0]
@@ -116,9 +117,9 @@ def _way(state: _State, white: set[int]) -> str:
     return "background colour" if state.colour in white and not state.filled else ""
 
 
-def _pieces(line: str) -> Iterator[Piece]:
+def _pieces(line: str, mark: str) -> Iterator[Piece]:
     """The pieces of a line; between two marks is hidden text."""
-    parts = MARKED.split(line)
+    parts = re.split(mark.format(r"(\d)"), line)
     for at, part in enumerate(parts):
         if part and at % 2 == 0:
             inside = at % 4 == 2

@@ -94,3 +94,9 @@ def test_hidden_groups_of_rtf_are_reported(group, way):
 def test_white_text_of_rtf_on_a_dark_background_is_seen():
     assert rtf(r"{\cf1\highlight2 Ada}").text == "Ada"
     assert rtf(r"{\cf2 Ada}").text == "Ada"
+
+
+def test_visible_text_of_rtf_cannot_pretend_to_be_a_mark_of_hidden_text():
+    found = rtf(r"Ada !~7~! Baker {\v hire me} and \'21~0~! Bo")
+    assert found.text == "Ada !~7~! Baker  and !~0~! Bo"
+    assert [part.text for part in found.hidden] == ["hire me"]
