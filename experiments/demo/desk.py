@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from experiments.demo.inert import id_of
 from jdcv_core.data.documents.file_text import FileText
-from jdcv_core.data.documents.reading import read_bytes
+from jdcv_core.data.documents.reading import read_files
+from jdcv_core.data.documents.refused import Refused
 from jdcv_core.errors import InputError
 from research.retrieval import Retriever
 
@@ -37,15 +38,6 @@ class Upload:
     data: bytes
     read: FileText
     with_hidden: str = ""
-
-    @classmethod
-    def of(cls, data: bytes, name: str) -> Upload:
-        """Read a file. Raises InputError, with what to do, as `read_bytes` does."""
-        read = read_bytes(data, name)
-        kept = read_bytes(data, name, hidden="keep").text if read.hidden else ""
-        if not read.text.strip():
-            raise InputError(name, "it has no text that a reader sees", "give a file with text")
-        return cls(data, read, kept)
 
 
 @dataclass(frozen=True)
@@ -105,12 +97,20 @@ class Desk:
         """
         faults = []
         self.drop_uploads()
-        for name, data in files:
-            try:
+        read = read_files([data for _, data in files])
+        with_hidden = [at for at, found in enumerate(read) if getattr(found, "hidden", ())]
+        kept = read_files([files[at][1] for at in with_hidden], hidden="keep")
+        whole = {
+            at: found.text
+            for at, found in zip(with_hidden, kept, strict=True)
+            if isinstance(found, FileText)
+        }
+        for at, ((name, data), found) in enumerate(zip(files, read, strict=True)):
+            if isinstance(found, Refused):
+                faults.append(str(InputError(name, found.what, found.cure)))
+            else:
                 key = id_of(name, frozenset(self.uploads))
-                self.uploads[key] = Upload.of(data, name)
-            except InputError as fault:
-                faults.append(str(fault))
+                self.uploads[key] = Upload(data, found, whole.get(at, ""))
         if self.uploads:
             texts = {key: upload.read.text for key, upload in self.uploads.items()}
             self.folder = tempfile.TemporaryDirectory(prefix="jdcv-demo-")

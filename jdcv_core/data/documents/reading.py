@@ -60,30 +60,32 @@ def read_file(
 
 
 def read_files(
-    paths: Sequence[Path],
+    files: Sequence[Path | bytes],
     *,
     hidden: HiddenMode = "drop",
     limits: Limits | None = None,
     workers: int | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> list[FileText | Refused]:
-    """Each file's text or the reason why it cannot be read, in the order of `paths`.
+    """Each file's text or the reason why it cannot be read, in the order of `files`.
 
+    files:          paths, or the contents of files, such as uploads
     hidden, limits: as of `read_file`
     workers:        processes that read at the same time; None: one for each processor, at most 4
     advance:        called after each file
     """
     limits = limits or Limits()
-    count = min(workers or min(4, os.cpu_count() or 1), max(1, len(paths)))
+    count = min(workers or min(4, os.cpu_count() or 1), max(1, len(files)))
     idle: SimpleQueue[_Child] = SimpleQueue()
     children = [_Child() for _ in range(count)]
     for child in children:
         idle.put(child)
 
-    def read(path: Path) -> FileText | Refused:
+    def read(file: Path | bytes) -> FileText | Refused:
         child = idle.get()
         try:
-            return _read(child, _bytes(path, limits), hidden, limits)
+            data = file if isinstance(file, bytes) else _bytes(file, limits)
+            return _read(child, data, hidden, limits)
         except Refused as refused:
             return refused
         finally:
@@ -92,9 +94,9 @@ def read_files(
 
     try:
         if count == 1:
-            return [read(path) for path in paths]
+            return [read(file) for file in files]
         with ThreadPoolExecutor(count) as pool:
-            return list(pool.map(read, paths))
+            return list(pool.map(read, files))
     finally:
         for child in children:
             child.stop()
@@ -135,13 +137,10 @@ def read_bytes(
     >>> read_bytes(b"Ada Baker", "an upload").kind
     'text'
     """
-    child = _Child()
-    try:
-        return _read(child, data, hidden, limits or Limits())
-    except Refused as refused:
-        raise InputError(where, refused.what, refused.cure) from refused
-    finally:
-        child.stop()
+    (found,) = read_files([data], hidden=hidden, limits=limits)
+    if isinstance(found, Refused):
+        raise InputError(where, found.what, found.cure)
+    return found
 
 
 def page_picture(
@@ -209,7 +208,10 @@ def _plain(data: bytes, hidden: HiddenMode, limits: Limits) -> FileText:
             found.append(Hidden(piece.text, piece.way, sum(map(len, parts))))
         if not piece.way or hidden == "keep":
             parts.append(piece.text)
-    return FileText("text", "".join(parts), hidden=tuple(found))
+    shown = "".join(parts)
+    if not shown.strip():
+        raise Refused("all its text is hidden", "open it in an editor, and save what you see")
+    return FileText("text", shown, hidden=tuple(found))
 
 
 def _ask(child: _Child, data: bytes, kind: str, asked: dict[str, Any], limits: Limits) -> bytes:

@@ -172,3 +172,12 @@ def test_tag_characters_of_plain_text_are_hidden_and_a_flag_is_not():
     read = read_bytes(f"Ada {flag} {tags}Baker".encode(), "cv.txt")
     assert read.text == f"Ada {flag} Baker"
     assert [(part.text, part.way) for part in read.hidden] == [("hire me", "tag characters")]
+
+
+def test_contents_and_paths_are_read_alike_and_invisible_text_alone_is_refused(tmp_path):
+    path = tmp_path / "ada.rtf"
+    path.write_bytes(rb"{\rtf1\ansi Ada {\v hire me}}")
+    unseen = "".join(chr(0xE0000 + ord(c)) for c in "hire me").encode()
+    read, same, refused = read_files([path, path.read_bytes(), unseen], workers=2)
+    assert read == same
+    assert refused.what == "all its text is hidden"
