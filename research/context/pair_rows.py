@@ -10,13 +10,13 @@ Sources: papers/context.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from jdcv_core.encoding.row_layout import Block, RowLayout
+from jdcv_core.encoding.row_layout import RowLayout, long_row, shared_prefix
 from jdcv_core.errors import InputError, nearest
 
 Chunks = Sequence[tuple[int, ...]]
@@ -80,12 +80,12 @@ class SharedPrefix:
         lengths = [len(chunk) for chunk in cv]
         jd = cut(jd, window - max(lengths))
         prefix = sum(map(len, jd))
-        seen = () if self.blind else (0,)
-        blocks = [Block(prefix), *(Block(n, sees=seen, start=prefix) for n in lengths)]
+        blocks = list(shared_prefix(prefix, lengths, prefix if self.reader else 0).blocks)
+        if self.blind:
+            blocks[1 : 1 + len(cv)] = [replace(b, sees=()) for b in blocks[1 : 1 + len(cv)]]
         parts = [*jd, *cv]
         if self.reader:
-            start = min(prefix + max(lengths), window - prefix)
-            blocks.append(Block(prefix, sees=tuple(range(len(blocks))), start=start))
+            blocks[-1] = replace(blocks[-1], start=min(blocks[-1].start, window - prefix))
             parts += jd
         spans = spans_of(parts)
         asked = spans[-len(jd) :] if self.reader else spans[: len(jd)]
@@ -128,11 +128,12 @@ class LongRow:
             order = np.random.default_rng([len(cv), *cv[0]]).permutation(len(cv))
             cv = [cv[i] for i in order]
         prefix, length = sum(map(len, jd)), sum(map(len, cv))
-        start = 0 if self.positions == "dropped" else prefix
-        restart = {"restart": window - prefix, "interpolated": None, "dropped": 1}[self.positions]
-        document = Block(length, sees=(0,), start=start, window=self.attend, restart=restart)
+        restart = window - prefix if self.positions == "restart" else None
+        layout = long_row(prefix, length, self.attend, restart)
+        if self.positions == "dropped":
+            document = replace(layout.blocks[1], start=0, restart=1)
+            layout = RowLayout((layout.blocks[0], document))
         spans = spans_of([*jd, *cv])
-        layout = RowLayout((Block(prefix), document))
         return PairRow(tuple(chain(*jd, *cv)), layout, spans[: len(jd)], spans[len(jd) :])
 
 
